@@ -1,0 +1,29 @@
+"""All randomness is a function of (seed, stream, epoch, step): nothing to save, so a resumed run is the
+same run.
+
+Draws are small and made on the host with NumPy; the pixel work that uses them is tensor code on the device.
+The same draws on the CPU and on a GPU let a CPU test pin GPU behaviour.
+"""
+
+import zlib
+
+import numpy as np
+
+Rng = np.random.Generator
+
+
+def generator(seed: int, stream: str, epoch: int = 0, step: int = 0) -> Rng:
+    """The generator of one purpose (`stream`: "order", "augment", "mix", ...) at one place of the run."""
+    return np.random.default_rng([seed, zlib.crc32(stream.encode()), epoch, step])
+
+
+def draw_lam(rng: Rng, alpha: float, size: int) -> np.ndarray:
+    """(size,) float64 draws of lam ~ Beta(alpha, alpha)."""
+    return rng.beta(alpha, alpha, size)
+
+
+def pair(rng: Rng, pairing: str, batch: int) -> np.ndarray:
+    """(batch,) partner of each sample: a random permutation (fixed points allowed, as in the authors'
+    code), or the batch in reverse order (naver-ai/hmix-gmix; the middle of an odd batch is its own
+    partner)."""
+    return rng.permutation(batch) if pairing == "permutation" else np.arange(batch)[::-1].copy()

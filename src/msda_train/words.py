@@ -1,0 +1,46 @@
+"""What Hydra says about mistyped words, in one line with the nearest valid name."""
+
+import re
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import MissingConfigException
+from omegaconf import OmegaConf
+
+from msda_train.errors import nearest
+from msda_train.paths import CONFIGS
+
+GROUPS = ("dataset", "model", "method", "recipe", "experiment")
+
+
+def explain(problem: BaseException, overrides: list[str]) -> str:
+    """One line for an exception raised while Hydra composed `overrides`."""
+    if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
+        group, _, word = problem.missing_cfg_file.rpartition("/")
+        return f"{group or 'config'}={word}: unknown; {nearest(word, problem.options or [])}"
+    text = str(problem).strip()
+    key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
+    if key:
+        word = key.group(1)
+        return f"{word}: no such option; {nearest(word, _options(overrides))}"
+    lines = [line.strip() for line in (text.splitlines() or [type(problem).__name__]) if line.strip(" ^")]
+    return " ".join(lines[:2])
+
+
+def _options(overrides: list[str]) -> list[str]:
+    """Every option that the typed groups have; the groups themselves too."""
+    chosen = [o for o in overrides if o.partition("=")[0] in GROUPS and "," not in o]
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            cfg = compose("train", chosen)
+    except Exception:  # one of the groups is wrong as well: the plain defaults will do
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            cfg = compose("train")
+    return [*GROUPS, *_leaves(OmegaConf.to_container(cfg, resolve=False), "")]
+
+
+def _leaves(node: Any, path: str) -> list[str]:
+    """Dotted names of all values below a nested dict."""
+    if not isinstance(node, dict):
+        return [path]
+    return [name for key, child in node.items() for name in _leaves(child, f"{path}.{key}" if path else key)]

@@ -1,0 +1,42 @@
+"""One thread: two busy threads on a shared machine fight, and one gives the same bits every time."""
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def batch():
+    """Eight 3 x 32 x 32 images of white noise and their labels out of ten."""
+    draw = torch.Generator().manual_seed(0)
+    return torch.randn(8, 3, 32, 32, generator=draw), torch.randint(0, 10, (8,), generator=draw)
+
+
+class Draws:
+    """A generator that hands out chosen values: the method's own draws, pinned."""
+
+    def __init__(self, *, beta=0.65, centre=(16, 16), coin=0.0, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.lam, self.centre, self.coin, self.axis = beta, centre, coin, 0
+
+    def beta(self, a, b, size):
+        return np.full(size, self.lam)
+
+    def random(self, size=None):
+        return self.coin if size is None else self.rng.random(size)
+
+    def integers(self, low, high=None, size=None):
+        value = self.centre[self.axis % 2]
+        self.axis += 1
+        return np.full(size, value) if size is not None else value
+
+    def permutation(self, n):
+        return self.rng.permutation(n)
+
+
+@pytest.fixture
+def draws():
+    """The class, so that a test says which lam and which centre it wants."""
+    return Draws

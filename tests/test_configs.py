@@ -1,0 +1,64 @@
+"""Every word that can be typed composes and builds."""
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from msda_train.paths import CONFIGS
+from msda_train.runner.build import build
+
+
+def _words(group):
+    return sorted(p.stem for p in (CONFIGS / group).glob("*.yaml"))
+
+
+def _compose(*overrides):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.mark.parametrize("experiment", _words("experiment"))
+def test_every_experiment_builds(experiment):
+    cfg = _compose(f"experiment={experiment}")
+    recipe = build("recipe", cfg.recipe)
+    dataset = build("dataset", cfg.dataset)
+    assert experiment.split("_")[1] in (dataset.name, "readme")
+    assert len(recipe.mean) == 3
+    with torch.device("meta"):
+        build("model", cfg.model, classes=10, channels=3)
+
+
+@pytest.mark.parametrize("method", _words("method"))
+def test_the_method_stays_free(method):
+    """An experiment fixes data, model and recipe; every method composes with it and changes nothing of
+    them."""
+    chosen = _compose("experiment=manifold_svhn_wrn28_10", f"method={method}")
+    plain = _compose("experiment=manifold_svhn_wrn28_10")
+    build("method", chosen.method)
+    assert (chosen.dataset, chosen.model, chosen.recipe) == (plain.dataset, plain.model, plain.recipe)
+
+
+@pytest.mark.parametrize("recipe", _words("recipe"))
+@pytest.mark.parametrize("dataset", _words("dataset"))
+def test_recipes_fit_data_sets(recipe, dataset):
+    cfg = _compose(f"dataset={dataset}", f"recipe={recipe}")
+    build("dataset", cfg.dataset)
+    assert build("recipe", cfg.recipe).epochs >= 1
+
+
+def test_the_command_line_wins_over_the_experiment():
+    cfg = _compose("experiment=mixup_cifar10_preactresnet18", "recipe.epochs=3", "model.width=8", "seed=5")
+    assert (cfg.recipe.epochs, cfg.model.width, cfg.seed) == (3, 8, 5)
+    assert cfg.model.variant == "mixup"
+
+
+def test_words_other_programs_rely_on():
+    cfg = _compose("method=manifold_mixup")
+    for option in ("alpha", "prob", "depths"):
+        assert option in cfg.method
+    for option in ("source", "root", "subset", "test_subset"):
+        assert option in cfg.dataset
+    assert set(_words("method")) >= {"erm", "cutout", "mixup", "manifold_mixup", "cutmix", "hmix", "gmix"}
+    assert set(_words("dataset")) >= {"digits", "cifar10", "cifar100", "svhn", "tinyimagenet"}
+    assert set(_words("model")) >= {"preactresnet18", "preactresnet34", "wrn28_10"}
+    assert set(_words("recipe")) >= {"mixup", "manifold_mixup", "cutmix", "short", "smoke"}

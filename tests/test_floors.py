@@ -1,0 +1,61 @@
+"""Imports only go down: the architecture, checked."""
+
+import ast
+from pathlib import Path
+
+import msda_train
+
+ROOT = Path(msda_train.__file__).parent
+FLOORS = {
+    5: {"cli", "table_cli", "data_cli", "words"},
+    4: {"runner"},
+    3: {"results"},
+    2: {"methods", "models", "data"},
+    1: {"losses", "schedules", "metrics", "masks"},
+    0: {"mix", "randomness", "checks", "paths", "errors", "__init__"},
+}
+FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("msda_train"):
+            parts = node.module.split(".")
+            yield from (
+                [parts[1]] if len(parts) > 1 else [a.name for a in node.names if not a.name.startswith("_")]
+            )
+        elif isinstance(node, ast.Import):
+            yield from [a.name.split(".")[1] for a in node.names if a.name.startswith("msda_train.")]
+
+
+def test_every_module_stands_on_a_floor():
+    found = {
+        p.stem if p.suffix else p.name
+        for p in ROOT.iterdir()
+        if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
+    assert found - {"configs", "published"} == set(FLOOR_OF)
+
+
+def test_imports_only_go_down():
+    wrong = []
+    for path in ROOT.rglob("*.py"):
+        own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        for name in _imports(path):
+            # On one floor only the vocabulary and the entry points may know each other.
+            sideways = FLOOR_OF[name] == FLOOR_OF[own] and FLOOR_OF[own] not in (0, 5)
+            if own != name and (FLOOR_OF[name] > FLOOR_OF[own] or sideways):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+def test_house_budgets():
+    for path in ROOT.rglob("*.py"):
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 300, path
+        assert max(map(len, lines), default=0) <= 110, path
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno:
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
+        if path.parent.name == "methods":
+            assert len(lines) <= 65, path
