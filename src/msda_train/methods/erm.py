@@ -1,0 +1,18 @@
+"""ERM: no mixing; the papers' "Baseline", "Vanilla", "No Mixup"."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from msda_train.mix import Mix
+from msda_train.randomness import Rng
+
+
+@dataclass(frozen=True)
+class Erm:
+    """Empirical risk minimisation: every sample is left alone."""
+
+    def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `msda_train.mix.Method`."""
+        return Mix.identity(x)

@@ -1,0 +1,35 @@
+"""GMix blends pairs with a Gaussian bump that shows the minority image; the label follows the mask's mean.
+
+Park, Yun & Chun, NeurIPS 2022, arXiv:2208.09913. Code: naver-ai/hmix-gmix mixup.py: partners by reversing the
+batch, one lam and centre (an integer pixel) per batch; the bump has the share min(lam, 1 - lam) of an
+infinite plane and the border cuts it off, so the label is re-computed (unlike HMix). Only their batch mode
+is GMix; our `lam_per=sample` draws a bump for each sample. Odd batches work. lam of exactly 0 or 1 (0/0 in
+the authors' code) leaves the batch unmixed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from msda_train.masks import blob_mask, draw_centre
+from msda_train.methods.pairwise import Pairwise, to_device
+from msda_train.mix import Mix
+from msda_train.randomness import Rng
+
+
+@dataclass(frozen=True)
+class GMix(Pairwise):
+    """Own weight G where lam < 0.5, 1 - G where lam >= 0.5."""
+
+    pairing: str = "reversal"
+
+    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`."""
+        height, width = x.shape[-2:]
+        minority = np.minimum(lam, 1 - lam)
+        blob = blob_mask(minority, draw_centre(rng, len(lam), height, width), height, width, x.device)
+        own_is_minority = to_device((lam < 0.5) & (minority > 0), x).view(-1, 1, 1, 1)
+        mask = own_is_minority * blob + (1 - own_is_minority) * (1 - blob)
+        return Mix(perm, mask.mean(dim=(1, 2, 3)), mask)

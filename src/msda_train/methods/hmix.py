@@ -1,0 +1,46 @@
+"""HMix pastes a smaller CutMix box and mixes the rest, so that the label keeps the sampled lam exactly.
+
+Park, Yun & Chun, NeurIPS 2022, arXiv:2208.09913. Code: naver-ai/hmix-gmix mixup.py: partners by reversing the
+batch, one lam and box per batch, and the mixup part absorbs what truncation and clipping took from the box:
+no re-adjustment of the label. The paper's CIFAR-100 ratio is 0.5 (our default), the code's default 1.0.
+Only the authors' batch mode is HMix; our `lam_per=sample` does the same for each sample. Odd batches work
+(theirs assert an even one). Their label smoothing of 0.1 is `recipe.label_smoothing=0.1` here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from msda_train import checks
+from msda_train.errors import UserError
+from msda_train.masks import box_mask, centred_box, draw_centre, kept_share
+from msda_train.methods.pairwise import Pairwise, to_device
+from msda_train.mix import Mix
+from msda_train.randomness import Rng
+
+
+@dataclass(frozen=True)
+class HMix(Pairwise):
+    """A box of about (1 - lam) * ratio from the partner; outside it the weight lam / (share outside the
+    box)."""
+
+    ratio: float = 0.5
+    pairing: str = "reversal"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.fraction("method.ratio", self.ratio)
+        if self.ratio == 0:
+            raise UserError("method.ratio=0: must be greater than 0; without a box it is method=mixup")
+
+    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`."""
+        height, width = x.shape[-2:]
+        edges = centred_box(lam, draw_centre(rng, len(lam), height, width), height, width, self.ratio)
+        # The box never exceeds (1 - lam) * ratio, so the share outside is at least lam; 0 only where lam is
+        # 0.
+        outside = lam / np.maximum(kept_share(edges, height, width), np.finfo(float).tiny)
+        mask = box_mask(edges, height, width, x.device) * to_device(outside, x).view(-1, 1, 1, 1)
+        return Mix(perm, to_device(lam, x), mask)

@@ -1,0 +1,45 @@
+"""Manifold Mixup is mixup at a randomly chosen depth of the network.
+
+Verma et al., ICML 2019, arXiv:1806.05236. Code: vikasverma1077/manifold_mixup: the depth is drawn per batch,
+uniformly from {0, 1, 2}: the input, after the first and after the second group of blocks (the stem lies
+between 0 and 1), one lam and permutation for features and labels, gradients through the whole graph. For
+WRN the paper's appendix says input or after the first residual *block*: `model.first_mix=block
+method.depths=[0,1]`. CutMix's re-implementation uses alpha = 1. The numbers were made with
+`recipe.criterion=bce_softmax`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from msda_train import checks
+from msda_train.errors import UserError
+from msda_train.methods.mixup import Mixup
+from msda_train.mix import Mix
+from msda_train.randomness import Rng
+
+
+@dataclass(frozen=True)
+class ManifoldMixup(Mixup):
+    """mixup at a depth drawn from `depths`; k is the input of the model's stage k, 0 the pixels."""
+
+    alpha: float = 2.0
+    depths: Sequence[int] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.depths, str | int) or len(self.depths) == 0:
+            raise UserError(f"method.depths={self.depths}: must be a list; type method.depths=[0,1,2]")
+        for depth in self.depths:
+            checks.whole("method.depths", depth, least=0)
+
+    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`; raises UserError where the model has no such depth."""
+        if model is not None and max(self.depths) >= len(model.stages):
+            deepest = len(model.stages) - 1
+            raise UserError(f"method.depths={list(self.depths)}: this model can mix at depths 0 to {deepest}")
+        depth = int(rng.choice(list(self.depths)))
+        return replace(super().mix(x, lam, perm, model, rng), depth=depth)

@@ -1,0 +1,27 @@
+"""mixup blends pairs of images and their labels with one weight.
+
+Zhang, Cisse, Dauphin & Lopez-Paz, ICLR 2018, arXiv:1710.09412, equation (1). Code: facebookresearch/
+mixup-cifar10: one lam per batch, partners by a random permutation, after normalisation; `lam_per=sample` and
+`pairing=reversal` are the variants of other code bases. CIFAR: alpha = 1; ImageNet: 0.1 to 0.4; alpha = 0
+in that code is `method=erm`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from msda_train.methods.pairwise import Pairwise, to_device
+from msda_train.mix import Mix
+from msda_train.randomness import Rng
+
+
+@dataclass(frozen=True)
+class Mixup(Pairwise):
+    """x~ = lam x + (1 - lam) x[perm], the same for the labels."""
+
+    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`."""
+        weight = to_device(lam, x)
+        return Mix(perm, weight, weight.view(-1, 1, 1, 1))

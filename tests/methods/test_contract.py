@@ -1,0 +1,109 @@
+"""What holds for every method in configs/method, whoever adds it."""
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from msda_train.paths import CONFIGS
+from msda_train.runner.build import build
+
+METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
+VARIANTS = [
+    *METHODS,
+    *(f"{m} method.lam_per=sample" for m in METHODS if m not in ("erm", "cutout")),
+    *(
+        f"{m} method.pairing={p}"
+        for m in METHODS
+        if m not in ("erm", "cutout")
+        for p in ("permutation", "reversal")
+    ),
+    "cutmix method.corners=continuous",
+    "cutout method.box_per=batch",
+    "cutout method.length=9",
+]
+
+
+def make(words):
+    name, *overrides = words.split()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return build("method", compose("train", ["dataset=cifar10", f"method={name}", *overrides]).method)
+
+
+@pytest.mark.parametrize("size", [2, 7, 8])
+@pytest.mark.parametrize("words", VARIANTS)
+def test_contract(words, size):
+    method = make(words)
+    draw = torch.Generator().manual_seed(3)
+    x, y = torch.randn(size, 3, 32, 32, generator=draw), torch.randint(0, 10, (size,), generator=draw)
+    kept = x.clone()
+    for seed in range(40):
+        mix = method.plan(x, y, None, np.random.default_rng(seed))
+        assert torch.equal(mix.perm.sort().values, torch.arange(size))
+        assert mix.lam.shape in ((1,), (size,))
+        assert mix.mask.shape[0] in (1, size)
+        assert mix.mask.shape[1] == 1
+        for weights in (mix.lam, mix.mask):
+            assert weights.dtype == torch.float32
+            assert weights.min() >= 0
+            assert weights.max() <= 1
+        if not words.startswith("cutout"):
+            torch.testing.assert_close(
+                mix.lam.expand(size), mix.mask.mean((1, 2, 3)).expand(size), atol=1e-5, rtol=0
+            )
+        target = mix.target(y, 10)
+        torch.testing.assert_close(target.sum(1), torch.ones(size))
+        mixed = mix.apply(x)
+        assert mixed.shape == x.shape
+        assert mixed.dtype == x.dtype
+        again = method.plan(x, y, None, np.random.default_rng(seed))
+        assert torch.equal(mixed, again.apply(x))
+        assert torch.equal(target, again.target(y, 10))
+    assert torch.equal(x, kept)
+
+
+@pytest.mark.parametrize("words", VARIANTS)
+def test_a_method_is_its_options(words):
+    method = make(words)
+    assert method == make(words)
+    name = words.split()[0].replace("_", "")
+    assert repr(method).lower().startswith(name)
+
+
+@pytest.mark.parametrize("words", [m for m in METHODS if m != "erm"])
+def test_probability_of_applying(words, batch):
+    x, y = batch
+    for prob in (0.0, 0.3, 1.0):
+        method = make(f"{words} method.prob={prob}")
+        applied = [method.plan(x, y, None, np.random.default_rng(s)).depth >= 0 for s in range(600)]
+        assert np.mean(applied) == pytest.approx(prob, abs=0.06)  # three standard deviations
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        *(
+            (f"{m} method.alpha={a}", "method.alpha")
+            for m in ("mixup", "cutmix", "gmix")
+            for a in (0, -1, "x", ".nan")
+        ),
+        *((f"{m} method.prob={p}", "method.prob") for m in METHODS if m != "erm" for p in (-0.1, 1.5)),
+        ("mixup method.lam_per=pixel", "method.lam_per"),
+        ("hmix method.pairing=flip", "method.pairing"),
+        ("hmix method.ratio=0", "method.ratio"),
+        ("hmix method.ratio=1.5", "method.ratio"),
+        ("cutmix method.label=true_area", "method.label"),
+        ("cutmix method.corners=round", "method.corners"),
+        ("cutout method.length=0", "method.length"),
+        ("cutout method.box_per=pixel", "method.box_per"),
+        ("manifold_mixup method.depths=[]", "method.depths"),
+        ("manifold_mixup method.depths=2", "method.depths"),
+        ("manifold_mixup method.depths=[-1]", "method.depths"),
+    ],
+)
+def test_bad_options_are_named(words, option):
+    from msda_train.errors import UserError
+
+    with pytest.raises(UserError, match=option) as caught:
+        make(words)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from msda_train.methods.cutmix import CutMix
+
+
+@pytest.mark.parametrize(
+    ("lam", "centre", "label"),
+    [
+        (0.65, (16, 16), 0.68359375),
+        (0.65, (2, 30), 0.8818359375),
+        (0.3, (16, 16), 0.33984375),
+        (0.999, (9, 9), 1.0),
+    ],
+)
+def test_label_follows_the_realised_area(batch, draws, lam, centre, label):
+    x, y = batch
+    assert CutMix(prob=1.0).plan(x, y, None, draws(beta=lam, centre=centre)).lam.item() == label
+
+
+def test_label_of_the_first_runs(batch, draws):
+    x, y = batch
+    mix = CutMix(prob=1.0, label="sampled").plan(x, y, None, draws(beta=0.65))
+    assert mix.lam.item() == pytest.approx(0.65)
+    assert mix.mask.mean().item() == 0.68359375
+
+
+def test_equals_the_slow_loop(batch, draws):
+    x, y = batch
+    mix = CutMix(prob=1.0).plan(x, y, None, draws(beta=0.65, centre=(2, 30)))
+    mixed = mix.apply(x)
+    for i in range(8):
+        j = int(mix.perm[i])
+        for row in range(32):
+            for column in range(32):
+                inside = 0 <= row < 11 and 21 <= column < 32
+                source = x[j] if inside else x[i]
+                assert torch.equal(mixed[i, :, row, column], source[:, row, column])
+
+
+def test_one_box_per_sample(batch):
+    x, y = batch
+    mix = CutMix(prob=1.0, lam_per="sample").plan(x, y, None, np.random.default_rng(0))
+    assert mix.mask.shape == (8, 1, 32, 32)
+    assert len({tuple(m.flatten().tolist()) for m in mix.mask}) > 4
+
+
+def test_distribution_of_the_label_weight(batch):
+    """E[lam] = 0.701, P(lam < 0.5) = 0.146, P(no box) = 0.004 at 32 x 32 with alpha 1 (400,000 draws)."""
+    x, y = torch.zeros(60_000, 1, 32, 32), torch.zeros(60_000, dtype=torch.int64)
+    from msda_train import masks
+
+    rng = np.random.default_rng(0)
+    lam = rng.beta(1, 1, len(y))
+    kept = masks.kept_share(masks.centred_box(lam, masks.draw_centre(rng, len(y), 32, 32), 32, 32), 32, 32)
+    assert kept.mean() == pytest.approx(0.701, abs=0.004)
+    assert (kept < 0.5).mean() == pytest.approx(0.146, abs=0.005)
+    assert (kept == 1).mean() == pytest.approx(0.004, abs=0.0012)
+    ours = [
+        CutMix(prob=1.0).plan(x[:2], y[:2], None, np.random.default_rng(s)).lam.item() for s in range(3000)
+    ]
+    assert np.mean(ours) == pytest.approx(0.701, abs=0.015)
+
+
+def test_box_lands_everywhere_alike(batch):
+    """With lam fixed by prob the centre is uniform: a border row is covered half as often as a middle one."""
+    from msda_train import masks
+
+    rng = np.random.default_rng(0)
+    n = 20_000
+    centre = masks.draw_centre(rng, n, 32, 32)
+    assert np.bincount(centre[:, 0], minlength=32) == pytest.approx(
+        np.full(32, n / 32), abs=4 * np.sqrt(n / 32)
+    )
+    edges = masks.centred_box(np.full(n, 0.75), centre, 32, 32)  # side 16, half 8
+    covered = ((edges[:, :1] <= np.arange(32)) & (np.arange(32) < edges[:, 1:2])).mean(axis=0)
+    assert covered[16] == pytest.approx(16 / 32, abs=0.015)
+    assert covered[0] == pytest.approx(9 / 32, abs=0.015)  # centres 0 to 8 reach row 0
