@@ -1,0 +1,100 @@
+"""Wide residual networks, WRN-depth-width, in the common form and in Manifold Mixup's.
+
+Zagoruyko & Komodakis, BMVC 2016, arXiv:1605.07146. A 16-channel stem, three groups of (depth - 4) / 6
+blocks with 16k, 32k, 64k channels, final BatchNorm and ReLU, average pooling, linear.
+- `standard`: no biases, He initialisation (fan out), stride on a block's first convolution, a projection
+  acts on the activated input; `dropout` between the convolutions.
+- `manifold` (vikasverma1077/manifold_mixup, also Puzzle Mix): biases, Xavier-uniform initialisation with gain
+  sqrt(2), stride on the *second* 3x3 convolution, projection of the raw input, final BatchNorm momentum 0.9.
+Depths for mixing: 0 pixels, 1 to 3 after each group (the authors' code); with `first_mix=block` depth 1
+lies after the first residual block instead (the paper's appendix) and the groups follow at 2, 3, 4.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+from msda_train import checks
+from msda_train.errors import UserError
+from msda_train.models.staged import GlobalMean, Staged
+
+
+class WideBlock(nn.Module):
+    """BN-ReLU-conv-[dropout]-BN-ReLU-conv with a shortcut."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int, *, manifold: bool, dropout: float):
+        super().__init__()
+        strides = (1, stride) if manifold else (stride, 1)
+        self.bn1 = nn.BatchNorm2d(channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, strides[0], padding=1, bias=manifold)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, strides[1], padding=1, bias=manifold)
+        self.relu = nn.ReLU()
+        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
+        self.raw_projection = manifold
+        self.projection: nn.Module | None = None
+        if stride != 1 or channels_in != channels:
+            self.projection = nn.Conv2d(channels_in, channels, 1, stride, bias=manifold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C, H / stride, W / stride)."""
+        h = self.relu(self.bn1(x))
+        shortcut = x
+        if self.projection is not None:
+            shortcut = self.projection(x if self.raw_projection else h)
+        return self.conv2(self.relu(self.bn2(self.dropout(self.conv1(h))))) + shortcut
+
+
+def _initialise(model: nn.Module, *, manifold: bool) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            if manifold:
+                nn.init.xavier_uniform_(module.weight, gain=math.sqrt(2))
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+            else:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def wide_resnet(
+    depth: int,
+    width: int,
+    variant: str,
+    dropout: float,
+    first_mix: str,
+    stem_stride: int,
+    *,
+    classes: int,
+    channels: int,
+) -> Staged:
+    """WRN-`depth`-`width` for images of `channels` channels; raises UserError unless depth is 6n + 4."""
+    checks.one_of("model.variant", variant, ("standard", "manifold"))
+    checks.one_of("model.first_mix", first_mix, ("group", "block"))
+    checks.whole("model.depth", depth, least=10)
+    checks.whole("model.width", width, least=1)
+    checks.whole("model.stem_stride", stem_stride, least=1)
+    checks.fraction("model.dropout", dropout)
+    blocks, rest = divmod(depth - 4, 6)
+    if rest:
+        raise UserError(f"model.depth={depth}: a WRN's depth is 6n + 4; type model.depth={6 * blocks + 4}")
+    manifold = variant == "manifold"
+    stem = nn.Conv2d(channels, 16, 3, stem_stride, padding=1, bias=manifold)
+    groups, channels_in = [], 16
+    for group in range(3):
+        layers = []
+        for i in range(blocks):
+            stride = 2 if group > 0 and i == 0 else 1
+            layers.append(
+                WideBlock(channels_in, 16 * width * 2**group, stride, manifold=manifold, dropout=dropout)
+            )
+            channels_in = 16 * width * 2**group
+        groups.append(nn.Sequential(*layers))
+    if first_mix == "block":
+        first, *others = groups[0]
+        stages = [nn.Sequential(stem, first), nn.Sequential(*others), *groups[1:]]
+    else:
+        stages = [nn.Sequential(stem, *groups[0]), *groups[1:]]
+    final = nn.BatchNorm2d(channels_in, momentum=0.9 if manifold else 0.1)
+    model = Staged([*stages, nn.Sequential(final, nn.ReLU(), GlobalMean(), nn.Linear(channels_in, classes))])
+    _initialise(model, manifold=manifold)
+    return model
