@@ -1,0 +1,53 @@
+"""The canonical order of a set of images, and the hash that names it.
+
+Images are sorted by a digest of their pixels and label. So an npz file, a folder of images and a download of
+the same images give the same arrays, the same subsets and the same runs, in whatever order the source lists
+them. Equal digests mean equal image and label, so their order among themselves cannot matter.
+"""
+
+import hashlib
+
+import numpy as np
+
+from msda_train.data.images import Arrays
+
+_BYTES = 16
+
+
+def digests(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(N, 2) big-endian uint64: a 128-bit digest of each image of `x` (N, H, W, C) and its label `y` (N,)."""
+    rows = np.ascontiguousarray(x).reshape(len(x), -1)
+    labels = y.astype("<i8").tobytes()
+    parts = []
+    for k, row in enumerate(rows):
+        digest = hashlib.blake2b(row.data, digest_size=_BYTES)
+        digest.update(labels[8 * k : 8 * k + 8])
+        parts.append(digest.digest())
+    return np.frombuffer(b"".join(parts), dtype=">u8").reshape(len(x), 2)
+
+
+def canonical_order(digest: np.ndarray) -> np.ndarray:
+    """(N,) indices that sort `digest` (N, 2)."""
+    return np.lexsort((digest[:, 1], digest[:, 0]))
+
+
+def canonical(arrays: Arrays) -> tuple[Arrays, str]:
+    """The same images in canonical order, and their content hash (32 hex digits)."""
+    train, test = digests(arrays.x_train, arrays.y_train), digests(arrays.x_test, arrays.y_test)
+    a, b = canonical_order(train), canonical_order(test)
+    ordered = Arrays(arrays.x_train[a], arrays.y_train[a], arrays.x_test[b], arrays.y_test[b], arrays.classes)
+    return ordered, _content(ordered, train[a], test[b])
+
+
+def content_as_stored(arrays: Arrays) -> str:
+    """The content hash of arrays in canonical order; in any other order they have another hash."""
+    train, test = digests(arrays.x_train, arrays.y_train), digests(arrays.x_test, arrays.y_test)
+    return _content(arrays, train, test)
+
+
+def _content(arrays: Arrays, train: np.ndarray, test: np.ndarray) -> str:
+    total = hashlib.blake2b(digest_size=_BYTES)
+    for split, x, digest in (("train", arrays.x_train, train), ("test", arrays.x_test, test)):
+        total.update(f"{split} {x.shape} {len(arrays.classes)};".encode())
+        total.update(digest.tobytes())
+    return total.hexdigest()

@@ -1,0 +1,230 @@
+"""A data set as the config names it, and the verbs on it: `images`, `prepare`, `verify`.
+
+Subclasses hold the official facts of one set and read its official files. This module imports no decoder and
+no torch, so that `msda-data list` answers at once.
+"""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from msda_train import paths
+from msda_train.data.content import canonical, content_as_stored
+from msda_train.data.download import Remote, fetch
+from msda_train.data.images import Arrays, Images
+from msda_train.data.store import Store, signature
+from msda_train.data.subset import balanced, capped
+from msda_train.errors import UserError, nearest
+from msda_train.randomness import generator
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` found. `intact`: the cached arrays are what was decoded. `official`: they are the
+    official set, pixel for pixel (True), or are not (False); None: nothing is known to compare with beyond
+    `complete`'s counts."""
+
+    images: Images
+    intact: bool
+    official: bool | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The fields are those of `configs/dataset/*.yaml`. mean, std and below are facts that reach a run
+    through recipe.* and method.*; the data themselves stay uint8."""
+
+    name: str
+    source: str = "imagefolder"  # imagefolder | npz, and download or embedded where there is an official set
+    root: str | None = (
+        None  # download: a folder; imagefolder: a folder; npz: a file, or a folder with NAME.npz
+    )
+    cache: str | None = None  # folder of decoded arrays
+    subset: int | None = None  # class-balanced, of the training images
+    test_subset: int | None = None
+    subset_seed: int = 0
+    cap_per_class: int | None = None  # before the subset; training images only
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    crop_padding: int = 0
+    flip: bool = False
+    cutout_length: int = 0
+
+    shape: ClassVar[tuple[int, int, int] | None] = None  # (H, W, C); official facts from here on
+    n_classes: ClassVar[int | None] = None
+    n_train: ClassVar[int | None] = None
+    n_test: ClassVar[int | None] = None
+    class_names: ClassVar[tuple[str, ...] | None] = None
+    sources: ClassVar[tuple[str, ...]] = ("imagefolder", "npz")
+    remotes: ClassVar[tuple[Remote, ...]] = ()
+    official_content: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        for field in ("mean", "std"):  # OmegaConf hands over its own list type
+            value = getattr(self, field)
+            object.__setattr__(self, field, tuple(value) if isinstance(value, Iterable) else (value,))
+
+    # What a run uses ----------------------------------------------------------------------------------------
+
+    def images(self) -> Images:
+        """What a run sees: `prepare` and then `select`."""
+        return self.select(self.prepare())
+
+    def select(self, whole: Images) -> Images:
+        """`whole` after the cap and the subsets of this config. UserError names the option that is wrong."""
+        x, y, x_test, y_test = whole.x_train, whole.y_train, whole.x_test, whole.y_test
+        if self.cap_per_class is not None:
+            kept = capped(y, self.cap_per_class)
+            x, y = x[kept], y[kept]
+        if self.subset is not None:
+            rng = generator(self.subset_seed, "subset")
+            chosen = balanced(y, self.subset, rng, option="dataset.subset")
+            x, y = x[chosen], y[chosen]
+        if self.test_subset is not None:
+            rng = generator(self.subset_seed, "test_subset")
+            chosen = balanced(y_test, self.test_subset, rng, option="dataset.test_subset")
+            x_test, y_test = x_test[chosen], y_test[chosen]
+        return replace(whole, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+
+    def prepare(self, *, rebuild: bool = False) -> Images:
+        """The whole set, from the cache or decoded into it; `rebuild` decodes it in any case."""
+        self._check()
+        store = self._store()
+        source = self._signature()
+        found = None if rebuild else store.open(source)
+        if found is None:
+            arrays, content = canonical(self._read())
+            store.save(source, arrays, content)
+            found = store.open(source)
+        if found is None:  # another process emptied the cache folder this moment
+            raise UserError(f"dataset.cache: {store.folder} was emptied meanwhile; type the command again")
+        return self._named(*found)
+
+    def verify(self) -> Verdict:
+        """Hash every cached image again. UserError where nothing is prepared or a file is damaged."""
+        self._check()
+        found = self._store().open(self._signature())
+        if found is None:
+            raise UserError(f"dataset {self.name} is not prepared; type: {self.command('prepare')}")
+        images = self._named(*found)
+        intact = content_as_stored(images) == images.content
+        same = self.official_content is not None and images.content == self.official_content
+        official = True if same else (None if images.complete or self.n_train is None else False)
+        return Verdict(images, intact, official)
+
+    def prepared(self) -> bool:
+        """Whether the cache seems to have this source; looks at file sizes only and never raises."""
+        try:
+            self._check()
+            return self._store().has(self._signature())
+        except UserError:
+            return False
+
+    # Where things are ---------------------------------------------------------------------------------------
+
+    def files(self) -> list[Path]:
+        """Where the files of this source are expected. UserError where dataset.root is needed and null."""
+        if self.source == "embedded":
+            return []
+        if self.source == "download":
+            return [self._folder() / remote.filename for remote in self.remotes]
+        if self.root is None:
+            example = "FILE.npz" if self.source == "npz" else "FOLDER"
+            raise UserError(
+                f"dataset.root is null; type dataset.root={example} with dataset.source={self.source}"
+            )
+        path = Path(self.root).expanduser().absolute()
+        return [path / f"{self.name}.npz" if self.source == "npz" and path.is_dir() else path]
+
+    def command(self, verb: str) -> str:
+        """The words to type for `msda-data VERB` on this source."""
+        own = type(self) is Dataset
+        words = ["msda-data", verb, "own" if own else self.name]
+        words += [f"dataset.name={self.name}"] if own else []
+        words += [f"dataset.source={self.source}"] if own or self.source != self.sources[0] else []
+        words += [
+            f"dataset.{key}={value}" for key in ("root", "cache") if (value := getattr(self, key)) is not None
+        ]
+        return shlex.join(words)
+
+    # What a named set overrides -----------------------------------------------------------------------------
+
+    def official_facts(self, folder: Path) -> list[Any]:
+        """What names the official source: checksums, so that archives may go once they are decoded."""
+        return [[remote.filename, remote.checksum] for remote in self.remotes]
+
+    def fetch_official(self, folder: Path) -> None:
+        for remote in self.remotes:
+            fetch(remote, folder)
+
+    def read_official(self, folder: Path) -> Arrays:
+        """Decode the official files in `folder`."""
+        raise NotImplementedError(f"{type(self).__name__} has no official files")
+
+    # --------------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self.source not in self.sources:
+            raise UserError(
+                f"dataset.source={self.source}: unknown for {self.name}; {nearest(self.source, self.sources)}"
+            )
+        if not self.name or any(letter in self.name for letter in "/\\\n"):
+            raise UserError(f"dataset.name={self.name}: give a plain word, no path")
+        for key, least in (("subset", 1), ("test_subset", 1), ("subset_seed", 0), ("cap_per_class", 1)):
+            value = getattr(self, key)
+            if value is None and key != "subset_seed":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UserError(f"dataset.{key}={value}: give a whole number, {least} or more")
+
+    def _folder(self) -> Path:
+        return paths.DATA / self.name if self.root is None else Path(self.root).expanduser().absolute()
+
+    def _store(self) -> Store:
+        folder = paths.DATA / "arrays" if self.cache is None else Path(self.cache).expanduser().absolute()
+        return Store(folder, f"{self.command('prepare')} --rebuild")
+
+    def _signature(self) -> str:
+        """Changes when a file of the source does. UserError where the source is not there at all."""
+        if self.source in ("download", "embedded"):
+            facts, place = self.official_facts(self._folder()), ""
+        else:
+            (path,) = self.files()
+            facts, place = self._local_facts(path), str(path)
+        return signature(self.name, self.source, self.n_classes, place, facts)
+
+    def _local_facts(self, path: Path) -> list[Any]:
+        if self.source == "imagefolder":
+            from msda_train.data.imagefolder import source_files
+
+            return source_files(path)
+        if not path.is_file():
+            raise UserError(
+                f"dataset.root={path}: no such file; give an .npz with x_train, y_train, x_test, y_test, "
+                f"or type dataset.source=imagefolder dataset.root=FOLDER"
+            )
+        facts = path.stat()
+        return [path.name, facts.st_size, facts.st_mtime_ns]
+
+    def _read(self) -> Arrays:
+        if self.source in ("download", "embedded"):
+            folder = self._folder()
+            self.fetch_official(folder)
+            return self.read_official(folder)
+        (path,) = self.files()
+        if self.source == "npz":
+            from msda_train.data.npz import read_npz
+
+            return read_npz(path, official_classes=self.n_classes, class_names=self.class_names)
+        from msda_train.data.imagefolder import read_folder
+
+        return read_folder(path, official_classes=self.n_classes)
+
+    def _named(self, arrays: Arrays, content: str) -> Images:
+        counts = (arrays.x_train.shape[1:], len(arrays.classes), len(arrays.x_train), len(arrays.x_test))
+        complete = counts == (self.shape, self.n_classes, self.n_train, self.n_test)
+        if self.official_content is not None and self.source != "download":  # an archive has its own checksum
+            complete = content == self.official_content
+        return Images(**vars(arrays), name=self.name, content=content, complete=complete)

@@ -1,0 +1,152 @@
+"""What a data set is once decoded, and the checks that every source must pass."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from msda_train.errors import UserError
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True, eq=False)  # "equal" says nothing of two arrays; compare `content`
+class Arrays:
+    """Decoded and checked, in whatever order the source has them."""
+
+    x_train: np.ndarray  # (N, H, W, C) uint8, C 1 or 3
+    y_train: np.ndarray  # (N,) int64
+    x_test: np.ndarray  # (M, H, W, C) uint8
+    y_test: np.ndarray  # (M,) int64
+    classes: tuple[str, ...]  # name of label k at place k
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Arrays):
+    """One data set as a run sees it: canonical order, after cap and subsets. Arrays may be read-only maps of
+    files.
+
+    `content` and `complete` speak of the whole set that was decoded, before cap and subsets (those are in the
+    config): `content` is its hash in hex, `complete` says that it is the official set of this name, no image
+    less. A set that has no official form (`dataset=own`) is never complete.
+    """
+
+    name: str
+    content: str
+    complete: bool
+
+    @property
+    def channels(self) -> int:
+        return self.x_train.shape[3]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.x_train.shape[1], self.x_train.shape[2]
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def n_train(self) -> int:
+        return len(self.x_train)
+
+    @property
+    def n_test(self) -> int:
+        return len(self.x_test)
+
+
+def check_arrays(
+    where: str,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    classes: Sequence[str] | None = None,
+    official_classes: int | None = None,
+) -> Arrays:
+    """`arrays` (keys: KEYS) as Arrays, or a one-line UserError that begins with `where`.
+
+    `classes` names the labels where the source knows them; else a named set has its `official_classes` (it
+    may lack some of them) and any other set as many as its largest label says.
+    """
+    for key in KEYS:
+        if key not in arrays:
+            have = ", ".join(sorted(arrays)) or "nothing"
+            raise UserError(f"{where}: no array '{key}' (it has {have}); it must hold {', '.join(KEYS)}")
+    x_train, x_test = (_check_images(where, key, arrays[key]) for key in ("x_train", "x_test"))
+    y_train, y_test = (_check_labels(where, key, arrays[key]) for key in ("y_train", "y_test"))
+    _check_pairs(where, x_train, y_train, x_test, y_test)
+    largest = int(max(y_train.max(), y_test.max()))
+    n_classes = len(classes) if classes is not None else (official_classes or largest + 1)
+    names = tuple(classes) if classes is not None else tuple(str(k) for k in range(n_classes))
+    if official_classes is not None and max(n_classes, largest + 1) > official_classes:
+        raise too_many_classes(where, max(n_classes, largest + 1), official_classes)
+    if largest >= n_classes:
+        raise UserError(
+            f"{where}: label {largest}, but there are {n_classes} class names; "
+            f"labels must be 0..{n_classes - 1}"
+        )
+    if n_classes < 2:
+        raise UserError(f"{where}: one class only; give images of at least two classes")
+    return Arrays(x_train, y_train, x_test, y_test, names)
+
+
+def _check_pairs(
+    where: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
+) -> None:
+    """One label for each image, and one size of images."""
+    for split, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if len(x) != len(y):
+            raise UserError(
+                f"{where}: {len(x)} images in x_{split} but {len(y)} labels in y_{split}; "
+                f"give one label per image"
+            )
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise UserError(
+            f"{where}: train images are {_size(x_train)} but test images are {_size(x_test)}; "
+            f"make them one size"
+        )
+
+
+def too_many_classes(where: str, found: int, official: int) -> UserError:
+    return UserError(
+        f"{where}: {found} classes, but the set of this name has {official}; "
+        f"for your own images type dataset=own dataset.name=NAME"
+    )
+
+
+def _size(x: np.ndarray) -> str:
+    return "x".join(str(side) for side in x.shape[1:])
+
+
+def _check_images(where: str, key: str, x: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) uint8 from (N, H, W, C) or grey (N, H, W)."""
+    if x.dtype != np.uint8:
+        raise UserError(f"{where}: {key} is {x.dtype}; give pixels 0..255 as uint8")
+    if x.ndim == 3:
+        x = x[..., None]
+    if x.ndim != 4 or x.shape[3] not in (1, 3):
+        hint = "; move the channels last: x.transpose(0, 2, 3, 1)" if _channels_first(x) else ""
+        raise UserError(
+            f"{where}: {key} has shape {x.shape}; give (N, H, W, 3), (N, H, W, 1) or (N, H, W){hint}"
+        )
+    if 0 in x.shape:
+        raise UserError(f"{where}: no images in {key} (shape {x.shape}); give at least one")
+    return x
+
+
+def _channels_first(x: np.ndarray) -> bool:
+    return x.ndim == 4 and x.shape[1] in (1, 3)
+
+
+def _check_labels(where: str, key: str, y: np.ndarray) -> np.ndarray:
+    """(N,) int64 from integers (N,) or (N, 1)."""
+    if y.dtype.kind not in "iu":
+        raise UserError(f"{where}: {key} is {y.dtype}; give integer labels 0..K-1")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise UserError(f"{where}: {key} has shape {y.shape}; give one integer label per image, shape (N,)")
+    if len(y) and y.min() < 0:
+        raise UserError(f"{where}: {key} has the label {y.min()}; labels must be 0..K-1")
+    return y.astype(np.int64)

@@ -1,0 +1,59 @@
+"""A set of images in one `.npz` file: x_train, y_train, x_test, y_test and, if it likes, `classes`."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from msda_train.data.images import KEYS, Arrays, check_arrays
+from msda_train.errors import UserError
+
+KNOWN = (*KEYS, "classes")
+
+
+def read_npz(
+    path: Path, *, official_classes: int | None = None, class_names: Sequence[str] | None = None
+) -> Arrays:
+    """x uint8 (N, H, W, C) or grey (N, H, W), y integers (N,) or (N, 1), classes strings (K,). Else
+    UserError.
+
+    `class_names` are those of the named set, for a file that names none.
+    """
+    where = f"dataset.root={path}"
+    try:
+        with open(path, "rb") as file:  # np.load by path leaves a damaged file open
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):  # it takes a bare .npy too
+                raise ValueError("a single array")
+            found = {key: loaded[key] for key in loaded.files if key in KNOWN}
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise UserError(
+            f"{where}: damaged or not an npz file ({error}); write it again with numpy.savez"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"{where}: not an npz file of plain arrays ({_first_line(error)}); write it with "
+            f"numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{where}: cannot read it ({error.strerror or error}); check the file") from error
+    classes = _names(where, found.pop("classes", None)) or class_names
+    return check_arrays(where, found, classes=classes, official_classes=official_classes)
+
+
+def _names(where: str, classes: np.ndarray | None) -> list[str] | None:
+    if classes is None:
+        return None
+    if classes.ndim != 1 or classes.dtype.kind not in "US":
+        raise UserError(
+            f"{where}: classes has shape {classes.shape} and type {classes.dtype}; give one string per class"
+        )
+    return [
+        str(name, "utf-8", "replace") if isinstance(name, bytes) else str(name) for name in classes.tolist()
+    ]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,36 @@
+"""Fewer images: a cap per class, and class-balanced subsets. Functions of the labels alone."""
+
+import numpy as np
+
+from msda_train.errors import UserError
+from msda_train.randomness import Rng
+
+
+def capped(y: np.ndarray, per_class: int) -> np.ndarray:
+    """Indices, ascending, of the first `per_class` images of each class in `y` (N,)."""
+    return np.sort(np.concatenate([np.flatnonzero(y == k)[:per_class] for k in np.unique(y)]))
+
+
+def balanced(y: np.ndarray, n: int, rng: Rng, *, option: str) -> np.ndarray:
+    """Indices, ascending, of `n` images drawn from `y` (N,) so that class counts differ by at most one.
+
+    With the same seed a smaller subset lies within a larger one. UserError names `option`.
+    """
+    present, counts = np.unique(y, return_counts=True)
+    least, classes = int(counts.min()), len(present)
+    most = least * classes + int((counts > least).sum())
+    if n < classes:
+        raise UserError(
+            f"{option}={n} is less than one image for each of the {classes} classes; give {classes} or more"
+        )
+    if n > most:
+        raise UserError(
+            f"{option}={n}: at most {most} of the {len(y)} images make a balanced subset "
+            f"(the smallest class has {least}); give a smaller number, or null for all images"
+        )
+    shuffled = [rng.permutation(np.flatnonzero(y == k)) for k in present]
+    each, extra = divmod(n, classes)
+    with_one_more = [k for k in rng.permutation(classes) if counts[k] > each][:extra]
+    take = np.full(classes, each)
+    take[with_one_more] += 1
+    return np.sort(np.concatenate([indices[:m] for indices, m in zip(shuffled, take, strict=True)]))

@@ -1,0 +1,142 @@
+"""The official readers on small files in the official formats."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from msda_train.data.cifar import Cifar10, Cifar100
+from msda_train.data.digits import Digits
+from msda_train.data.svhn import Svhn
+from msda_train.data.tinyimagenet import TinyImageNet
+from msda_train.errors import UserError
+
+
+def test_cifar10(tmp_path: Path, draw: Callable, write_cifar10: Callable) -> None:
+    train, test = draw(50, 20, 10, (32, 32, 3))
+    write_cifar10(tmp_path, train, test)
+    arrays = Cifar10("cifar10", "download").read_official(tmp_path)
+    np.testing.assert_array_equal(arrays.x_train, train[0])
+    np.testing.assert_array_equal(arrays.y_train, train[1])
+    np.testing.assert_array_equal(arrays.x_test, test[0])
+    assert arrays.classes[3] == "name3"
+
+
+def test_cifar100_takes_the_fine_labels(tmp_path: Path, draw: Callable, write_cifar100: Callable) -> None:
+    train, test = draw(200, 100, 100, (32, 32, 3))
+    write_cifar100(tmp_path, train, test)
+    arrays = Cifar100("cifar100", "download").read_official(tmp_path)
+    np.testing.assert_array_equal(arrays.x_train, train[0])
+    np.testing.assert_array_equal(arrays.y_test, test[1])
+    assert len(arrays.classes) == 100
+
+
+def test_cifar_also_reads_pickles_of_this_python(
+    tmp_path: Path, draw: Callable, write_cifar10: Callable
+) -> None:
+    train, test = draw(50, 20, 10, (32, 32, 3))
+    planes = np.ascontiguousarray(test[0].transpose(0, 3, 1, 2)).reshape(20, -1)
+    again = pickle.dumps({b"data": planes, b"labels": test[1].tolist()}, protocol=2)
+    write_cifar10(tmp_path, train, test, {"cifar-10-batches-py/test_batch": again})
+    arrays = Cifar10("cifar10", "download").read_official(tmp_path)
+    np.testing.assert_array_equal(arrays.x_test, test[0])
+
+
+class _Evil:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("/tmp/msda-train-was-here"),))
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (pickle.dumps(_Evil()), "test_batch: it asks for pathlib"),
+        (pickle.dumps([1]), "test_batch holds no dictionary"),
+        (b"\x80\x02garbage", "test_batch: "),
+        (pickle.dumps({b"labels": [1]}), "unexpected content"),
+    ],
+)
+def test_cifar_reads_no_other_pickle(
+    tmp_path: Path, draw: Callable, write_cifar10: Callable, raw: bytes, message: str
+) -> None:
+    train, test = draw(50, 20, 10, (32, 32, 3))
+    write_cifar10(tmp_path, train, test, {"cifar-10-batches-py/test_batch": raw})
+    with pytest.raises(UserError, match=message):
+        Cifar10("cifar10", "download").read_official(tmp_path)
+    assert not Path("/tmp/msda-train-was-here").exists()
+
+
+def test_cifar_cut_or_foreign_archive(tmp_path: Path, draw: Callable, write_cifar10: Callable) -> None:
+    path = write_cifar10(tmp_path, *draw(50, 20, 10, (32, 32, 3)))
+    raw = path.read_bytes()
+    for bad in (raw[: len(raw) // 2], b"<html>"):
+        path.write_bytes(bad)
+        with pytest.raises(UserError, match="delete it and type the command again"):
+            Cifar10("cifar10", "download").read_official(tmp_path)
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(raw)
+    with pytest.raises(UserError, match="no cifar-100-python/train in it"):
+        Cifar100("cifar100", "download").read_official(tmp_path)
+
+
+def test_svhn(tmp_path: Path, draw: Callable) -> None:
+    train, test = draw(40, 20, 10, (32, 32, 3))
+    for name, (x, y) in (("train", train), ("test", test)):
+        label = np.where(y == 0, 10, y).astype(np.uint8)[:, None]
+        savemat(tmp_path / f"{name}_32x32.mat", {"X": x.transpose(1, 2, 3, 0), "y": label})
+    svhn = Svhn("svhn", "download")
+    arrays = svhn.read_official(tmp_path)
+    np.testing.assert_array_equal(arrays.x_train, train[0])
+    np.testing.assert_array_equal(arrays.y_test, test[1])
+    (tmp_path / "test_32x32.mat").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"test_32x32.mat: not an SVHN file .* delete it"):
+        svhn.read_official(tmp_path)
+
+
+def test_tinyimagenet_zip_and_unpacked(tmp_path: Path, draw: Callable, write_tiny: Callable) -> None:
+    train, test = draw(12, 6, 3, (64, 64, 3))
+    path = write_tiny(tmp_path, train, test)
+    tiny = TinyImageNet("tinyimagenet", "download", str(tmp_path))
+    zipped = tiny.read_official(tmp_path)
+    assert zipped.classes == ("n0", "n1", "n2")
+    assert zipped.x_train.shape == (12, 64, 64, 3)
+    np.testing.assert_array_equal(np.bincount(zipped.y_train), [4, 4, 4])
+    np.testing.assert_array_equal(zipped.y_test, test[1])
+    by_checksum = tiny.official_facts(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path)
+    path.unlink()
+    images = tiny.images()  # no download: the folder is taken
+    np.testing.assert_array_equal(images.x_test.sum(), zipped.x_test.sum(dtype=np.int64))
+    assert not images.complete
+    assert tiny.official_facts(tmp_path) != by_checksum
+    grey = [image for image in images.x_train if (image[..., 0] == image[..., 1]).all()]
+    assert len(grey) == 1
+
+
+def test_tinyimagenet_damaged(tmp_path: Path, draw: Callable, write_tiny: Callable) -> None:
+    path = write_tiny(tmp_path, *draw(12, 6, 3, (64, 64, 3)))
+    raw = path.read_bytes()
+    tiny = TinyImageNet("tinyimagenet", "download", str(tmp_path))
+    path.write_bytes(raw[:-200])
+    with pytest.raises(UserError, match="damaged or not the official layout"):
+        tiny.read_official(tmp_path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("else.txt", "")
+    with pytest.raises(UserError, match="damaged or not the official layout"):
+        tiny.read_official(tmp_path)
+
+
+def test_digits_are_real_balanced_and_known() -> None:
+    digits = Digits("digits", "embedded")
+    images = digits.images()
+    assert images.complete
+    assert (images.n_train, images.n_test) == (1437, 360)
+    assert images.x_train.max() == 255
+    np.testing.assert_array_equal(np.bincount(images.y_test), [36] * 10)
+    assert digits.verify().official
+    with pytest.raises(UserError, match=r"dataset.source=npz: unknown for digits; choose from: embedded"):
+        Digits("digits", "npz").images()
