@@ -1,0 +1,130 @@
+"""Which published cells have which fingerprint: composed by Hydra, as the training command composes them.
+
+Hydra needs about a tenth of a second per composition and half a second to be imported. So only cells
+whose words and settings occur among the rows are composed, each set of words once, and the answers are
+remembered until a config changes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msda_train.errors import UserError
+from msda_train.paths import CONFIGS, DATA
+from msda_train.results import fingerprint as fingerprint_module
+from msda_train.results.fingerprint import NODES, canonical, fingerprint
+from msda_train.results.published import Cell, Paper
+from msda_train.results.rows import Row, replace_file
+from msda_train.results.shipped import experiment_choices
+from msda_train.results.yamlfile import read_scalar
+
+Words = tuple[str, ...]
+CACHE = DATA / "published_fingerprints.json"
+
+
+def cells_by_fingerprint(papers: Iterable[Paper], rows: Iterable[Row]) -> dict[str, list[Cell]]:
+    """The runnable cells that may stand beside `rows`, under their fingerprints."""
+    complete = [row for row in rows if row.data["complete"]]
+    runnable = [cell for paper in papers for cell in paper.cells if cell.not_runnable is None]
+    cells = [cell for cell in runnable if _may_match(cell, complete)]
+    known = _fingerprints({cell.overrides for cell in cells})
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(known[cell.overrides], []).append(cell)
+    return found
+
+
+def _fingerprints(wanted: set[Words]) -> dict[Words, str]:
+    if not wanted:
+        return {}
+    key = _configs_key()
+    cached = _remembered(key)
+    missing = sorted(words for words in wanted if " ".join(words) not in cached)
+    if missing:
+        configs = compose_configs(missing)
+        cached |= {" ".join(words): fingerprint(config) for words, config in configs.items()}
+        _remember(key, cached)
+    return {words: cached[" ".join(words)] for words in wanted}
+
+
+def compose_configs(wanted: Iterable[Words]) -> dict[Words, Mapping[str, Any]]:
+    """The resolved config nodes that `msda-train WORDS` would train, for all `wanted` words."""
+    from hydra import compose  # half a second, and most calls need none of it
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    configs: dict[Words, Mapping[str, Any]] = {}
+    with _own_hydra():
+        for words in wanted:
+            try:
+                config: Any = OmegaConf.to_container(compose("train", list(words)), resolve=True)
+            except (HydraException, OmegaConfBaseException) as error:
+                reason = str(error).splitlines()[0]
+                raise UserError(f"a published cell cannot be composed: {' '.join(words)}: {reason}") from None
+            configs[words] = {node: config[node] for node in NODES}
+    return configs
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra on the shipped configs, also at the end of a training command, which has a Hydra of its own."""
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def _may_match(cell: Cell, rows: Iterable[Row]) -> bool:
+    """Whether composing the cell is worth its time; whether a row is the cell's, the fingerprint says."""
+    chosen, overlay = experiment_choices(cell.experiment)
+    names = chosen | {"method": cell.method}
+    settings = {(node, key): value for node, items in overlay.items() for key, value in items.items()}
+    for word in cell.set:
+        path, _, value = word.partition("=")
+        node, _, key = path.partition(".")
+        settings[node, key] = read_scalar(value)
+    return any(
+        all(row.names[node] == name for node, name in names.items() if node in NODES)
+        and all(_has(row.config, *place, value) for place, value in settings.items())
+        for row in rows
+    )
+
+
+def _has(config: Mapping[str, Any], node: str, key: str, value: Any) -> bool:
+    if node not in NODES or "." in key or isinstance(value, dict) or "${" in str(value):
+        return True  # only Hydra can say
+    return bool(canonical({key: config[node].get(key)}) == canonical({key: value}))
+
+
+def _configs_key() -> str:
+    """Changes when any config does, or the rule that makes fingerprints."""
+    digest = hashlib.sha256(Path(fingerprint_module.__file__).read_bytes())
+    for path in sorted(CONFIGS.rglob("*.yaml")):
+        digest.update(f"\n{path.relative_to(CONFIGS)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _remembered(key: str) -> dict[str, str]:
+    try:
+        stored = json.loads(CACHE.read_text(encoding="utf-8"))
+        return dict(stored["fingerprints"]) if stored["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _remember(key: str, fingerprints: Mapping[str, str]) -> None:
+    """A home that cannot be written to costs half a second each time, nothing else."""
+    try:
+        CACHE.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(CACHE, json.dumps({"key": key, "fingerprints": fingerprints}, indent=1).encode())
+    except OSError:
+        pass

@@ -1,0 +1,243 @@
+"""Published numbers: results/published/<paper>.yaml, copied by hand, read as frozen values, never converted.
+
+A file says paper, tables, columns, cells. Whatever a cell has in common with its neighbours is written once,
+on the column, on the table, or under the table's `metrics:` for all cells of one metric; the nearest
+word wins. A cell either names the `experiment`, `method` and `set` that reproduce it, or says
+`not_runnable: <reason>`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from msda_train.errors import UserError, nearest
+from msda_train.paths import CONFIGS, PUBLISHED
+from msda_train.results.summary import PROTOCOLS
+from msda_train.results.yamlfile import LINE, read_yaml, without_lines
+
+UNKNOWN = "unknown"
+
+# The papers' metrics that a row can answer: our metric, the paper's unit. An `_acc` is 1 - ours.
+ANSWERED = {
+    "error": ("error", "percent"),
+    "top1_acc": ("error", "percent"),
+    "top5_error": ("top5_error", "percent"),
+    "top5_acc": ("top5_error", "percent"),
+    "nll": ("nll", "nats"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One printed number. `value` and `std` are as printed, in `unit`; `digits` are the decimals printed."""
+
+    paper: str
+    table: str  # id of the table, e.g. table1a
+    table_name: str  # the paper's own, e.g. Table 1(a)
+    label: str  # the paper's own word for the method
+    dataset: str  # the paper's own words, too
+    model: str
+    metric: str
+    value: float
+    digits: int
+    unit: str
+    protocol: str  # which of a row's aggregates the paper reports, or `unknown`
+    source: str
+    nearest: str | None = None  # the aggregate shown beside a number of unknown protocol
+    std: float | None = None
+    std_digits: int | None = None
+    n: int | None = None  # runs behind value and std
+    setting: str = ""
+    experiment: str | None = None
+    method: str | None = None
+    set: tuple[str, ...] = ()
+    not_runnable: str | None = None
+    note: str | None = None
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What to type after `msda-train` to reproduce the cell."""
+        return f"experiment={self.experiment}", f"method={self.method}", *self.set
+
+    @property
+    def compared_with(self) -> str:
+        """The aggregate of our rows that stands beside this number; empty where none does."""
+        return self.nearest or "" if self.protocol == UNKNOWN else self.protocol
+
+    def ours(self, fraction_or_nats: float) -> float:
+        """One of our values in the unit and direction of this cell."""
+        if self.unit != "percent":
+            return fraction_or_nats
+        return 100 * (1 - fraction_or_nats if self.metric.endswith("_acc") else fraction_or_nats)
+
+    def ours_std(self, fraction_or_nats: float) -> float:
+        return 100 * fraction_or_nats if self.unit == "percent" else fraction_or_nats
+
+
+@dataclass(frozen=True)
+class Table:
+    id: str
+    name: str
+    caption: str
+    cells: tuple[Cell, ...]
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Paper:
+    key: str
+    title: str
+    authors: str
+    venue: str
+    arxiv: str
+    url: str
+    tables: tuple[Table, ...]
+    note: str | None = None
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(cell for table in self.tables for cell in table.cells)
+
+
+_OWN = frozenset({"paper", "table", "table_name"})  # of a Cell: known from where it stands
+_CELL = {field.name: field for field in fields(Cell) if field.name not in _OWN}
+_COLUMN = {"cells"} | set(_CELL) - {"label", "value", "std", "metric", "method"}
+_TABLE = {"id", "name", "caption", "note", "metrics", "columns", "n", "source", "setting"}
+_PAPER = {"key", "title", "authors", "venue", "arxiv", "url", "note", "tables"}
+_TYPES: dict[str, tuple[type, ...]] = {"value": (int, float), "std": (int, float)} | {
+    name: (int,) for name in ("digits", "std_digits", "n")
+}
+
+
+def load_papers(folder: Path = PUBLISHED) -> list[Paper]:
+    """Every paper in `folder`, by file name; UserError names file, line and what is wrong."""
+    papers = [read_paper(path) for path in sorted(folder.glob("*.yaml"))]
+    keys = [paper.key for paper in papers]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UserError(f"{folder}: two files of paper '{key}'")
+    return papers
+
+
+def read_paper(path: Path) -> Paper:
+    """The paper in one file, checked."""
+    raw = read_yaml(path)
+    _check_keys(raw, _PAPER, _PAPER - {"note"}, f"{path}:1")
+    _check_types(raw, f"{path}:1", skipped={"tables"})
+    tables = tuple(
+        _table(path, raw["key"], table) for table in _mappings(raw["tables"], f"{path}:1: 'tables'")
+    )
+    ids = [table.id for table in tables]
+    if len(set(ids)) < len(ids):
+        raise UserError(f"{path}:1: two tables with one id among {', '.join(ids)}")
+    words: dict[str, Any] = {key: raw.get(key) for key in _PAPER - {"tables"}}
+    return Paper(tables=tables, **words)
+
+
+def _table(path: Path, paper: str, raw: Mapping[str, Any]) -> Table:
+    where = f"{path}:{raw[LINE]}"
+    _check_keys(raw, _TABLE, {"id", "name", "caption", "columns"}, where)
+    _check_types(raw, where, skipped={"columns", "metrics"})
+    shared = {key: raw[key] for key in ("n", "source", "setting") if key in raw}
+    by_metric = without_lines(raw.get("metrics", {}))
+    if not isinstance(by_metric, dict) or not all(isinstance(item, dict) for item in by_metric.values()):
+        raise UserError(f"{where}: 'metrics' is not a block of `metric: {{unit: ..., protocol: ...}}` lines")
+    words = {"paper": paper, "table": raw["id"], "table_name": raw["name"]}
+    cells: list[Cell] = []
+    for column in _mappings(raw["columns"], f"{where}: 'columns'"):
+        here = f"{path}:{column[LINE]}"
+        _check_keys(column, _COLUMN, {"cells", "dataset", "model"}, here)
+        common = {key: item for key, item in column.items() if key not in ("cells", LINE)}
+        for cell in _mappings(column["cells"], f"{here}: 'cells'"):
+            metric = by_metric.get(str(cell.get("metric")), {})
+            values = shared | metric | common | without_lines(cell)
+            cells.append(_cell(f"{path}:{cell[LINE]}", values, words))
+    _check_distinct(where, cells)
+    return Table(raw["id"], raw["name"], raw["caption"], tuple(cells), raw.get("note"))
+
+
+def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
+    required = {name for name, field in _CELL.items() if field.default is MISSING}
+    _check_keys(values, _CELL, required, where)
+    _check_types(values, where, skipped={"set"})
+    overrides = values.get("set", [])
+    if not isinstance(overrides, list) or not all(
+        isinstance(word, str) and "=" in word for word in overrides
+    ):
+        raise UserError(f"{where}: 'set' is {overrides!r}, a list like [method.alpha=1.0] is expected")
+    cell = Cell(**(values | words | {"set": tuple(overrides)}))
+    _check_number(where, "value", cell.value, cell.digits)
+    if cell.std is not None:
+        _check_number(where, "std", cell.std, cell.digits if cell.std_digits is None else cell.std_digits)
+    _check_protocol(where, cell)
+    _check_runnable(where, cell)
+    return cell
+
+
+def _check_keys(raw: Mapping[str, Any], known: Iterable[str], required: Iterable[str], where: str) -> None:
+    for key in raw:
+        if key != LINE and key not in known:
+            raise UserError(f"{where}: unknown word '{key}'; {nearest(str(key), known)}")
+    for key in sorted(required):
+        if raw.get(key) is None:
+            raise UserError(f"{where}: '{key}' is missing")
+
+
+def _check_types(raw: Mapping[str, Any], where: str, skipped: set[str]) -> None:
+    for name, value in raw.items():
+        kinds = _TYPES.get(name, (str,))
+        if name in skipped or name == LINE or value is None:
+            continue
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise UserError(f"{where}: '{name}' is {value!r}, a {kinds[-1].__name__} is expected")
+
+
+def _mappings(raw: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(raw, list) or not raw or not all(isinstance(item, dict) for item in raw):
+        raise UserError(f"{where} is not a list of `key: value` blocks")
+    return raw
+
+
+def _check_number(where: str, name: str, value: float, digits: int) -> None:
+    if not math.isfinite(value) or round(value, digits) != value:
+        raise UserError(f"{where}: '{name}' is {value}, which does not have {digits} decimals")
+    if name == "std" and value < 0:
+        raise UserError(f"{where}: 'std' is {value}")
+
+
+def _check_protocol(where: str, cell: Cell) -> None:
+    for name, word in (("protocol", cell.protocol), ("nearest", cell.nearest)):
+        known = (*PROTOCOLS, UNKNOWN) if name == "protocol" else PROTOCOLS
+        if word is not None and word not in known:
+            raise UserError(f"{where}: '{name}' is '{word}'; {nearest(word, known)}")
+    metric, unit = ANSWERED.get(cell.metric, (None, cell.unit))
+    if cell.unit != unit:
+        raise UserError(f"{where}: '{cell.metric}' is counted in {unit}, not in {cell.unit}")
+    if cell.compared_with and cell.compared_with.split("/")[0] != metric:
+        raise UserError(f"{where}: '{cell.metric}' cannot be compared with our {cell.compared_with}")
+
+
+def _check_runnable(where: str, cell: Cell) -> None:
+    if cell.not_runnable is not None:
+        return
+    if not cell.compared_with:
+        raise UserError(f"{where}: the protocol is unknown; say with `nearest:` what to compare")
+    for group, name in (("experiment", cell.experiment), ("method", cell.method)):
+        known = [path.stem for path in (CONFIGS / group).glob("*.yaml")]
+        if name is None:
+            raise UserError(f"{where}: '{group}' is missing; or say `not_runnable: <why>`")
+        if name not in known:
+            raise UserError(f"{where}: there is no {group} '{name}'; {nearest(name, known)}")
+
+
+def _check_distinct(where: str, cells: Iterable[Cell]) -> None:
+    seen = set()
+    for cell in cells:
+        place = (cell.dataset, cell.model, cell.label, cell.metric, cell.setting, cell.set)
+        if place in seen:
+            raise UserError(
+                f"{where}: two cells for {cell.label}, {cell.dataset}, {cell.model}, {cell.metric}"
+            )
+        seen.add(place)

@@ -1,0 +1,36 @@
+"""From files to the printed table, for `msda-table` and for the end of a sweep alike."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from msda_train.errors import UserError, nearest
+from msda_train.results.render import render
+from msda_train.results.rows import Row, load_rows
+
+
+def print_table(
+    places: Iterable[Path],
+    *,
+    style: str = "text",
+    metric: str = "error",
+    methods: Sequence[str] = (),
+    prog: str = "msda-table",
+) -> int:
+    """Print the table of the rows at or under `places`; bad rows go to stderr. Returns the exit code."""
+    places = list(places)
+    rows, complaints = load_rows(places)
+    for complaint in complaints:
+        print(f"{prog}: {complaint}", file=sys.stderr)
+    if not rows:
+        raise UserError(f"no rows under {', '.join(map(str, places))}; type: msda-train method=erm")
+    print(render(_of_methods(rows, methods), style, metric), end="")
+    return 2 if complaints else 0
+
+
+def _of_methods(rows: Sequence[Row], methods: Sequence[str]) -> list[Row]:
+    known = {row.names["method"] or "" for row in rows}
+    for name in methods:
+        if name not in known:
+            raise UserError(f"no row of method '{name}'; {nearest(name, known)}")
+    return [row for row in rows if not methods or row.names["method"] in methods]

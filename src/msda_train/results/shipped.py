@@ -1,0 +1,97 @@
+"""A config as the words that produce it: what differs from the shipped yaml files."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from msda_train.errors import UserError
+from msda_train.paths import CONFIGS
+from msda_train.results.fingerprint import NODES, UNCOUNTED, canonical
+from msda_train.results.rows import Row, one_line
+from msda_train.results.yamlfile import read_yaml, without_lines
+
+_WORD = re.compile(r"[\w-]+")
+_PLAIN = re.compile(r"[\w.+/-]+")
+_REFERENCE = re.compile(r"\$\{(\w+)\.(\w+)\}")
+
+
+def column_words(row: Row, experiment: str | None) -> str:
+    """What to type, besides the method, to get the column `row` is in."""
+    chosen, overlay = experiment_choices(experiment)
+    words = [f"experiment={experiment}"] if experiment else []
+    for node in NODES:
+        if node != "method":
+            name = row.names[node]
+            words += [] if name == chosen.get(node) else [f"{node}={_typed(name)}"]
+            words += _differences(row, node, overlay.get(node, {}))
+    return one_line(" ".join(words))
+
+
+def method_words(row: Row) -> str:
+    """The method and those of its parameters that are not the shipped ones: `mixup alpha=0.2`."""
+    name = row.names["method"] or canonical(row.config["method"]).get("_target_", "unnamed")
+    changes = [word.replace("method.", "", 1) for word in _differences(row, "method", {})]
+    return one_line(" ".join([name, *changes]))
+
+
+def _differences(row: Row, node: str, overlay: Mapping[str, Any]) -> list[str]:
+    skipped = UNCOUNTED.get(node, frozenset())
+    files = {**_shipped(node, row.names[node]), **overlay}
+    shipped = {key: _resolved(item, row.config) for key, item in files.items()}
+    made = row.config[node]
+    words = []
+    for key in [*shipped, *(key for key in made if key not in shipped)]:
+        if key in skipped or canonical({key: made.get(key)}) == canonical({key: shipped.get(key)}):
+            continue
+        if key not in made:  # made by another version of the suite; ~ is how Hydra takes a key away
+            words.append(f"~{node}.{key}")
+        else:
+            words.append(f"{'' if key in shipped else '+'}{node}.{key}={_typed(made[key])}")
+    return words
+
+
+def _shipped(node: str, name: str | None) -> dict[str, Any]:
+    """The yaml of that name; names in rows are untrusted, so only a plain word becomes a path."""
+    return _read(f"{node}/{name}.yaml") if name and _WORD.fullmatch(name) else {}
+
+
+def experiment_choices(name: str | None) -> tuple[dict[str, str], dict[str, Any]]:
+    """Which files an experiment chooses (`{"dataset": "cifar10", ...}`), and what it then changes."""
+    raw = _shipped("experiment", name)
+    chosen = {}
+    for line in raw.get("defaults", []):
+        for key, choice in line.items() if isinstance(line, dict) else ():
+            chosen[key.removeprefix("override /")] = choice
+    return chosen, {node: raw[node] for node in NODES if isinstance(raw.get(node), dict)}
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
+    path = CONFIGS / name
+    try:
+        return without_lines(read_yaml(path)) if path.is_file() else {}
+    except UserError:  # a config of the user's that Hydra will complain about better when it is used
+        return {}
+
+
+def _resolved(item: Any, config: Mapping[str, Mapping[str, Any]]) -> Any:
+    """`${dataset.mean}` as the row's own dataset.mean."""
+    match = _REFERENCE.fullmatch(item) if isinstance(item, str) else None
+    return config.get(match[1], {}).get(match[2]) if match else item
+
+
+def _typed(value: Any) -> str:
+    """`value` as Hydra reads it from the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_typed(item)}" for key, item in value.items()) + "}"
+    text = str(value)
+    return (
+        text if not isinstance(value, str) or _PLAIN.fullmatch(text) else "'" + text.replace("'", "\\'") + "'"
+    )

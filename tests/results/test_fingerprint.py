@@ -1,0 +1,99 @@
+"""What makes two runs the same experiment."""
+
+import copy
+
+import pytest
+
+from msda_train.errors import UserError
+from msda_train.results.fingerprint import column_fingerprint, fingerprint
+from msda_train.results.match import compose_configs
+
+CONFIG = {
+    "dataset": {
+        "_target_": "msda_train.data.cifar.Cifar10",
+        "name": "cifar10",
+        "source": "download",
+        "subset": None,
+    },
+    "model": {"_target_": "msda_train.models.preactresnet.preactresnet", "blocks": [2, 2, 2, 2], "width": 64},
+    "method": {"_target_": "msda_train.methods.mixup.Mixup", "alpha": 1.0, "prob": 1.0},
+    "recipe": {"epochs": 200, "drops": [0.5, 0.75], "lr": 0.1, "nesterov": False, "label_smoothing": 0.0},
+}
+
+
+def changed(node, **values):
+    config = copy.deepcopy(CONFIG)
+    config[node].update(values)
+    return config
+
+
+def test_sixteen_hex_digits_that_stay_what_they_are():
+    # Stored rows are matched by this very rule: a change of it must be meant.
+    assert fingerprint(CONFIG) == "d3fb8422bd38ecfc"
+    assert column_fingerprint(CONFIG) == "55b4812deb81671d"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        changed("method", alpha=1),
+        changed("recipe", epochs=200.0, drops=(0.5, 0.75)),
+        {node: dict(reversed(CONFIG[node].items())) for node in reversed(CONFIG)},
+        changed("model", _target_="msda_train.models.elsewhere.preactresnet"),
+        changed("dataset", source="npz", root="/data", cache="/tmp", mean=[0.5], std=[0.1], crop_padding=4),
+        changed("dataset", flip=True, cutout_length=16),
+        CONFIG | {"seed": 7, "runs": "elsewhere", "device": "cuda"},
+    ],
+    ids=["int", "list", "order", "moved", "source", "facts", "others"],
+)
+def test_what_changes_no_mathematics_changes_no_fingerprint(config):
+    assert fingerprint(config) == fingerprint(CONFIG)
+
+
+@pytest.mark.parametrize("off", [None, False, 0, 0.0, "", [], {}])
+def test_absent_means_off(off):
+    assert fingerprint(changed("recipe", new_option=off)) == fingerprint(CONFIG)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        changed("method", alpha=0.2),
+        changed("method", _target_="msda_train.methods.cutmix.CutMix"),
+        changed("method", _target_="mine.Mixup"),
+        changed("model", blocks=[2, 2, 2]),
+        changed("model", blocks=[2, 2, 2, 0]),
+        changed("recipe", nesterov=True),
+        changed("recipe", nesterov="true"),
+        changed("dataset", subset=1000),
+        changed("dataset", subset_seed=1),
+        changed("recipe", crop_padding=4),
+        changed("recipe", flip=True),
+        changed("method", length=16),
+    ],
+)
+def test_what_changes_the_mathematics_changes_the_fingerprint(config):
+    assert fingerprint(config) != fingerprint(CONFIG)
+
+
+def test_the_column_is_all_but_the_method():
+    assert column_fingerprint(changed("method", alpha=0.2)) == column_fingerprint(CONFIG)
+    assert column_fingerprint(changed("recipe", epochs=100)) != column_fingerprint(CONFIG)
+
+
+def test_a_foreign_target_counts_whole():
+    one, other = (changed("method", _target_=name) for name in ("mine.Mixup", "yours.Mixup"))
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_shipped_methods_differ_and_typing_a_default_changes_nothing():
+    words = ("experiment=mixup_cifar10_preactresnet18", "method=mixup")
+    wanted = [words, (words[0], "method=cutout"), (*words, "method.alpha=1")]
+    plain, other, typed = map(fingerprint, compose_configs(wanted).values())
+    assert typed == plain != other
+
+
+@pytest.mark.parametrize("config", [{}, CONFIG | {"model": None}, changed("recipe", lr=float("nan"))])
+def test_what_cannot_be_fingerprinted_says_so(config):
+    with pytest.raises(UserError):
+        fingerprint(config)

@@ -1,0 +1,49 @@
+"""Keeping rows: copies under their names, and never over another row."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SCRIPT = HERE.parents[1] / "scripts" / "keep_rows.py"
+STORED = HERE / "rows" / "mixup_cifar10_preactresnet18"
+
+
+@pytest.fixture
+def keep():
+    spec = importlib.util.spec_from_file_location("keep_rows", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.keep
+
+
+def test_rows_are_copied_as_they_are_and_once(keep, tmp_path):
+    for number, path in enumerate(sorted(STORED.iterdir())):
+        folder = tmp_path / "runs" / str(number) / "s0"
+        folder.mkdir(parents=True)
+        (folder / "row.json").write_bytes(path.read_bytes())
+    kept = tmp_path / "rows"
+    written, complaints = keep([tmp_path / "runs"], kept)
+    assert complaints == []
+    assert {path.relative_to(kept) for path in written} == {
+        path.relative_to(STORED.parent) for path in STORED.iterdir()
+    }
+    for path in written:
+        assert path.read_bytes() == (STORED / path.name).read_bytes()
+    assert keep([tmp_path / "runs"], kept) == ([], [])
+
+
+def test_a_kept_row_is_never_overwritten(keep, tmp_path):
+    path = sorted(STORED.iterdir())[0]
+    raw = json.loads(path.read_text())
+    raw["metrics"]["error/last"] = 0.9
+    (tmp_path / "row.json").write_text(json.dumps(raw))
+    kept = tmp_path / "kept"
+    keep([STORED], kept)
+    before = (kept / STORED.name / path.name).read_bytes()
+    written, (complaint,) = keep([tmp_path / "row.json"], kept)
+    assert written == []
+    assert "is kept and differs" in complaint
+    assert (kept / STORED.name / path.name).read_bytes() == before
