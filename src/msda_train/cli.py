@@ -1,0 +1,132 @@
+"""`msda-train`: words to a config, a config to a run, runs to an exit code.
+
+Nothing here imports torch before a run starts, so `--help` and mistakes answer at once.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from msda_train.errors import RunFailed, UserError
+from msda_train.paths import CONFIGS
+from msda_train.words import GROUPS, explain
+
+
+def say(line: str) -> None:
+    """One line for the person at the terminal; results go to stdout, all else to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclass
+class Jobs:
+    """What became of the jobs of one command: paths of rows, exit codes of failures."""
+
+    rows: list[Path] = field(default_factory=list)
+    failures: list[int] = field(default_factory=list)
+    multirun: bool = False
+
+    def run(self, cfg: DictConfig) -> None:
+        """One job. A failure is told and remembered, so the next job of a sweep starts."""
+        self.multirun = HydraConfig.get().mode == RunMode.MULTIRUN
+        words = " ".join(HydraConfig.get().overrides.task)
+        if self.multirun:
+            say(f"msda-train {words}")
+        try:
+            self.rows.append(self.train(cfg))
+        except (UserError, RunFailed) as e:
+            say(f"msda-train: {e}")
+            self.failures.append(e.exit_code)
+        except Exception:  # a bug, ours or of somebody's own method: its traceback is wanted
+            traceback.print_exc()
+            say(f"msda-train: failed: {words}")
+            self.failures.append(1)
+
+    @staticmethod
+    def train(cfg: DictConfig) -> Path:
+        """Runs the config; the names in the row are the words typed."""
+        from msda_train.runner.train import train  # torch: only once a run really starts
+
+        choices = HydraConfig.get().runtime.choices
+        names = {group: choices.get(group) for group in GROUPS}
+        for group in GROUPS:
+            target = OmegaConf.select(cfg, f"{group}._target_")
+            if isinstance(target, str) and not target.startswith("msda_train."):
+                names[group] = target  # somebody's own class goes by its own name
+        return train(cfg, names, say)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.path.append(os.getcwd())  # so that `method._target_=my_file.MyMix` finds a file of this folder
+    jobs = Jobs()
+    try:
+        _hydra(jobs, arguments)
+    except UserError as e:
+        say(f"msda-train: {e}")
+        return e.exit_code
+    except (HydraException, OmegaConfBaseException) as e:
+        say(f"msda-train: {explain(e, [a for a in arguments if '=' in a])}")
+        return 2
+    except OSError as e:
+        say(
+            f"msda-train: {e.filename or 'runs'}: {e.strerror or e}; type runs=FOLDER, a folder you may write"
+        )
+        return 2
+    except KeyboardInterrupt:
+        say("msda-train: stopped; the same command goes on from the last checkpoint")
+        return 130
+    if jobs.multirun:
+        _tell(jobs)
+    return max(jobs.failures, default=0)
+
+
+def _hydra(jobs: Jobs, arguments: list[str]) -> None:
+    """Hydra's own command line, made to raise what it would print over many lines."""
+    sys.argv = ["msda-train", *_flags_first(arguments)]
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")(jobs.run)()
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """Words and flags may be typed in any order; Hydra's parser wants the flags first."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; type msda-train --help")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    words = parser.parse_intermixed_args(arguments).overrides
+    return [a for a in arguments if a not in words] + words
+
+
+def _tell(jobs: Jobs) -> None:
+    from msda_train.results.report import print_table
+
+    if jobs.rows:
+        print_table(jobs.rows, prog="msda-train")
+    done, failed = len(jobs.rows), len(jobs.failures)
+    say(f"msda-train: {done} of {done + failed} jobs complete" + (f", {failed} failed" if failed else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

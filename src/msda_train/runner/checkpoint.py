@@ -1,0 +1,79 @@
+"""A run folder: its lock, its checkpoint, its row. What is on the disk is the whole state of a run.
+
+No scheduler and no generator state is kept: both are functions of progress and seed.
+"""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from msda_train.errors import UserError
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Makes the run folder and holds its lock; raises UserError where that is impossible or another process
+    works there. The lock dies with the process, so a killed run leaves nothing to clean up."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "w")  # noqa: SIM115 (closed below, by `with lock`)
+    except OSError as e:
+        raise UserError(f"runs={folder}: cannot be written ({e.strerror}); type runs=FOLDER") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{folder}: another process is training this very run; wait for it") from None
+        yield
+
+
+def save(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]
+) -> None:
+    """Writes weights, optimizer and `progress` (JSON-ready) to a temporary name, then renames."""
+    state = {
+        "model": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "progress": json.dumps(progress),
+    }
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str
+) -> dict[str, Any]:
+    """Restores both and returns the progress; the file may hold tensors and plain values only."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        progress = json.loads(state["progress"])
+        found = progress["fingerprint"]
+    except Exception:  # a cut file fails in the zip reader, the unpickler or here, each in its own way
+        raise UserError(f"{path}: checkpoint is damaged; move it away to train from the start") from None
+    if found != fingerprint:
+        raise UserError(
+            f"{path}: checkpoint of another configuration ({found}, this run is {fingerprint}); "
+            "type runs=FOLDER"
+        )
+    try:
+        network.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (KeyError, ValueError, RuntimeError):
+        raise UserError(f"{path}: checkpoint does not fit this model; type runs=FOLDER") from None
+    return progress

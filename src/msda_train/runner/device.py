@@ -1,0 +1,79 @@
+"""Which device and which precision a run uses, by a rule that is printed and kept in the row.
+
+`precision=auto` is bf16 autocast where the hardware has bf16 matrix units (CUDA compute capability 8.0 and
+later, CPUs with AMX tiles), else fp32: elsewhere bf16 is emulated and slower. Memory is channels_last
+everywhere.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from msda_train import checks
+from msda_train.errors import UserError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """device: where; precision: "bf16" or "fp32"; compile: whether torch.compile wraps the model."""
+
+    device: torch.device
+    precision: str
+    compile: bool
+
+    def autocast(self) -> torch.autocast:
+        """bf16 around the model only; losses, masks and metrics stay float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    @property
+    def name(self) -> str:
+        """The chip's name, for the row."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return _cpu_name()
+
+
+def choose(device: Any, precision: Any, compile_model: Any, threads: Any) -> Compute:
+    """Checks the four options and applies them; raises UserError for what this machine lacks."""
+    checks.one_of("precision", precision, ("auto", "fp32", "bf16"))
+    checks.flag("compile", compile_model)
+    if threads is not None:
+        checks.whole("threads", threads, least=1)
+        torch.set_num_threads(threads)
+    chosen = _device(str(device))
+    if precision == "auto":
+        precision = "bf16" if _has_bf16_units(chosen) else "fp32"
+    if chosen.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        # The papers' float32 is float32: no TF32 behind the user's back.
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    return Compute(chosen, precision, compile_model)
+
+
+def _device(word: str) -> torch.device:
+    if word == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = word.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+        raise UserError(f"device={word}: unknown; choose from: auto, cpu, cuda, cuda:N")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device={word}: torch sees no CUDA device here; type device=cpu or device=auto")
+    if index and int(index) >= torch.cuda.device_count():
+        raise UserError(f"device={word}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    return torch.device(word)
+
+
+def _has_bf16_units(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # a private name: absent means no
+    return bool(probe and probe())
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return "cpu"

@@ -1,0 +1,61 @@
+"""The one training step, the same for all methods, and the pass over the test set."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from msda_train import metrics
+from msda_train.losses import smooth
+from msda_train.mix import Method
+from msda_train.randomness import Rng
+from msda_train.runner.device import Compute
+
+
+@dataclass(frozen=True)
+class Step:
+    """Everything a step needs that does not change from step to step.
+
+    network: the model as built, which methods may look at; forward: the same model, perhaps compiled.
+    """
+
+    network: nn.Module
+    forward: Callable[..., Tensor]
+    method: Method
+    criterion: Callable[[Tensor, Tensor], Tensor]
+    label_smoothing: float
+    classes: int
+    optimizer: torch.optim.Optimizer
+    compute: Compute
+
+    def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
+        """Trains on one batch x (B, C, H, W), y (B,); the loss stays on the device, a 0-d float32 tensor."""
+        self.optimizer.zero_grad(set_to_none=True)
+        mix = self.method.plan(x, y, self.network, rng)
+        with self.compute.autocast():
+            logits = self.forward(x, mix)
+        target = smooth(mix.target(y, self.classes), self.label_smoothing)
+        loss = self.criterion(logits.float(), target)
+        total = loss if mix.aux_loss is None else loss + mix.aux_loss
+        total.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+@torch.no_grad()
+def evaluate(
+    forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], compute: Compute
+) -> dict[str, float]:
+    """Top-1 error, top-5 error (fractions) and NLL (nats) of a model in evaluation mode; one transfer to the
+    host at the end."""
+    sums, count = torch.zeros(3, dtype=torch.float64, device=compute.device), 0
+    for x, y in batches:
+        with compute.autocast():
+            logits = forward(x)
+        logits = logits.float()
+        wrong, wrong5 = metrics.error_count(logits, y), metrics.error_count(logits, y, k=5)
+        sums += torch.stack([wrong.double(), wrong5.double(), metrics.nll_sum(logits, y).double()])
+        count += len(y)
+    error, top5_error, nll = (sums / count).tolist()
+    return {"error": error, "top5_error": top5_error, "nll": nll}

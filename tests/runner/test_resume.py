@@ -1,0 +1,95 @@
+"""Interrupted equals uninterrupted, bit for bit on the CPU."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from msda_train.runner.train import Run
+
+VOLATILE = ("seconds", "train_seconds")
+
+
+def _measured(path):
+    row = json.loads(path.read_text())
+    return [{k: v for k, v in epoch.items() if k not in VOLATILE} for epoch in row["history"]], row["metrics"]
+
+
+def _weights(path):
+    return torch.load(path.parent / "checkpoint.pt", weights_only=True)
+
+
+def _interrupt_in_epoch(monkeypatch, number):
+    whole = Run.epoch
+
+    def epoch(self, index, *rest):
+        if index == number:
+            raise KeyboardInterrupt
+        return whole(self, index, *rest)
+
+    monkeypatch.setattr(Run, "epoch", epoch)
+
+
+@pytest.mark.parametrize("method", ["erm", "cutmix", "manifold_mixup"])
+def test_four_epochs_equal_two_and_two(go, tmp_path, monkeypatch, method):
+    words = [f"method={method}", "recipe.epochs=4", "recipe.crop_padding=1", "recipe.flip=true", "seed=3"]
+    straight = go(*words, f"runs={tmp_path / 'straight'}")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _interrupt_in_epoch(patch, 2)
+        go(*words)
+    resumed = go(*words)
+    assert _measured(resumed) == _measured(straight)
+    ours, theirs = _weights(resumed), _weights(straight)
+    assert all(torch.equal(ours["model"][k], theirs["model"][k]) for k in theirs["model"])
+    sessions = json.loads(resumed.read_text())["sessions"]
+    assert [(s["from_epoch"], s["to_epoch"]) for s in sessions] == [(1, 2), (3, 4)]
+
+
+def test_dropout_is_resumed_too(go, tmp_path, monkeypatch):
+    words = ["model=wrn28_10", "model.depth=10", "model.width=1", "model.dropout=0.5", "recipe.epochs=3"]
+    straight = go(*words, f"runs={tmp_path / 'straight'}")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _interrupt_in_epoch(patch, 1)
+        go(*words)
+    assert _measured(go(*words)) == _measured(straight)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(small, tmp_path):
+    """SIGKILL at several moments; the same command goes on and ends with the same numbers."""
+    program = "import sys; from msda_train.cli import main; sys.exit(main())"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def start(*extra):
+        words = [*small("method=mixup", "recipe.epochs=6"), *extra]
+        command = [sys.executable, "-c", program, *words]
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment, cwd=tmp_path)
+
+    straight = start(f"runs={tmp_path / 'straight'}")
+    assert straight.wait() == 0
+    began = time.monotonic()
+    kills = 0
+    for delay in (0.0, 0.3, 0.7):
+        run = start()
+        marker = tmp_path / "runs"
+        while not list(marker.rglob("config.yaml")) and run.poll() is None:
+            time.sleep(0.02)  # until training is about to begin
+        time.sleep(delay)
+        if run.poll() is None:
+            run.send_signal(signal.SIGKILL)
+            kills += 1
+        run.wait()
+    last = start()
+    assert last.wait() == 0
+    assert kills > 0
+    assert time.monotonic() - began < 600
+    (resumed,) = (tmp_path / "runs").rglob("row.json")
+    (uncut,) = (tmp_path / "straight").rglob("row.json")
+    assert _measured(Path(resumed)) == _measured(Path(uncut))
+    assert not list((tmp_path / "runs").rglob("*.tmp"))

@@ -1,0 +1,198 @@
+"""`msda-train` as people type it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from msda_train.cli import main
+
+SMALL = [
+    "model.width=4",
+    "model.blocks=[1,1]",
+    "dataset.subset=60",
+    "dataset.test_subset=30",
+    "recipe=smoke",
+    "recipe.batch_size=25",
+    "threads=1",
+]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cli_cache")
+
+
+@pytest.fixture
+def msda_train(tmp_path, cache, monkeypatch, capsys):
+    """Runs the command in an empty folder; returns (exit code, stdout, stderr without the progress bar)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["msda-train"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def run(*words):
+        code = main([*SMALL, f"dataset.cache={cache}", *words])
+        out, err = capsys.readouterr()
+        lines = [
+            line for line in err.replace("\r", "\n").splitlines() if line.strip() and "step/s" not in line
+        ]
+        return code, out, [line for line in lines if "s/step" not in line]
+
+    return run
+
+
+def test_a_run_makes_a_row_and_a_second_call_says_so(msda_train, tmp_path):
+    code, _, err = msda_train("method=cutmix")
+    (row,) = tmp_path.rglob("row.json")
+    assert code == 0
+    assert err[-1] == str(row.relative_to(tmp_path))
+    assert json.loads(row.read_text())["names"] == {
+        "dataset": "digits",
+        "model": "preactresnet18",
+        "method": "cutmix",
+        "recipe": "smoke",
+        "experiment": None,
+    }
+    code, _, err = msda_train("method=cutmix")
+    assert code == 0
+    assert [line.split(",")[0] for line in err] == ["complete: cutmix seed 0"]
+
+
+def test_a_sweep_ends_with_its_table(msda_train, tmp_path):
+    code, out, err = msda_train("-m", "method=erm,mixup", "seed=0,1")
+    assert code == 0
+    assert len(list(tmp_path.rglob("row.json"))) == 4
+    assert "mixup" in out
+    assert "erm" in out
+    assert "±" in out
+    assert err[-1] == "msda-train: 4 of 4 jobs complete"
+
+
+def test_a_failed_job_does_not_stop_the_rest(msda_train, tmp_path):
+    code, out, err = msda_train("-m", "method=mixup", "method.alpha=1.0,-1.0,2.0")
+    assert code == 2
+    assert len(list(tmp_path.rglob("row.json"))) == 2
+    assert any("method.alpha=-1.0: must be greater than 0" in line for line in err)
+    assert "alpha=2.0" in out
+    assert err[-1] == "msda-train: 2 of 3 jobs complete, 1 failed"
+
+
+def test_a_diverging_job_is_exit_code_1(msda_train):
+    code, _, err = msda_train("-m", "recipe.lr=0.1,1e30")
+    assert code == 1
+    assert err[-1] == "msda-train: 1 of 2 jobs complete, 1 failed"
+
+
+def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
+    code, _, err = msda_train("-m", "method=mixup,cutmux")
+    assert code == 2
+    assert err == ["msda-train: method=cutmux: unknown; did you mean 'cutmix'?"]
+    assert not list(tmp_path.rglob("row.json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["method=cutmux"], "method=cutmux: unknown; did you mean 'cutmix'?"),
+        (["dataset=cifar"], "dataset=cifar: unknown; did you mean 'cifar10'?"),
+        (["recipe=long"], "recipe=long: unknown; choose from: cutmix, manifold_mixup, mixup, short, smoke"),
+        (["model=resnet"], "model=resnet: unknown; did you mean 'preactresnet34'?"),
+        (["method=mixup", "method.alhpa=1"], "method.alhpa: no such option; did you mean 'method.alpha'?"),
+        (["metod=mixup"], "metod: no such option; did you mean 'method'?"),
+        (["recipe.epoch=2"], "recipe.epoch: no such option; did you mean 'recipe.epochs'?"),
+        (
+            ["method=mixup", "method.alpha=0"],
+            "method.alpha=0: must be greater than 0 and finite; type method.alpha=1.0",
+        ),
+        (["method=cutmix", "method.prob=1.1"], "method.prob=1.1: must lie in [0, 1]; type method.prob=0.5"),
+        (
+            ["method=manifold_mixup", "method.depths=[0,7]"],
+            "method.depths=[0, 7]: this model can mix at depths 0 to 2",
+        ),
+    ],
+)
+def test_bad_words(msda_train, tmp_path, words, line):
+    code, out, err = msda_train(*words)
+    assert (code, out, err) == (2, "", [f"msda-train: {line}"])
+    assert not list(tmp_path.rglob("row.json"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["method=mixup", "method.alpha="],
+        ["method.alpha=[1"],
+        ["experiment=mixup_cifar11"],
+        ["dataset=cifar10", "dataset.source=npz"],
+        ["dataset=cifar10", "dataset.source=npz", "dataset.root=nowhere.npz"],
+        ["dataset=svhn", "dataset.source=imagefolder", "dataset.root=nowhere"],
+        ["dataset=cifar10", "dataset.source=cloud"],
+        ["device=cuda:99"],
+        ["runs=/dev/null/runs"],
+        ["-m", "seed=0,1", "runs=/dev/null/runs"],
+        ["seed=1.5"],
+        ["recipe=mixup"],
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(msda_train, words):
+    code, out, err = msda_train(*words)
+    assert code == 2
+    assert out == ""
+    assert [line for line in err if not line.startswith("msda-train seed=")] == [err[-1]]
+    assert err[-1].startswith("msda-train: ")
+    assert "Traceback" not in err[-1]
+
+
+def test_somebody_elses_method(msda_train, tmp_path):
+    """A class in the user's own file, without touching ours: by its name, and by a yaml of the user's own."""
+    (tmp_path / "my_methods.py").write_text(MY_METHODS)
+    code, _, err = msda_train("method._target_=my_methods.HalfMix", "+method.weight=0.75")
+    assert code == 0, err
+    (row,) = tmp_path.rglob("row.json")
+    assert json.loads(row.read_text())["names"]["method"] == "my_methods.HalfMix"
+    (tmp_path / "mine" / "method").mkdir(parents=True)
+    (tmp_path / "mine" / "method" / "halfmix.yaml").write_text("_target_: my_methods.HalfMix\nweight: 0.6\n")
+    code, out, err = msda_train("--config-dir", "mine", "-m", "method=halfmix,erm")
+    assert code == 0, err
+    assert "HalfMix" in out
+
+
+MY_METHODS = '''
+from dataclasses import dataclass
+import torch
+from msda_train.mix import Mix
+
+@dataclass(frozen=True)
+class HalfMix:
+    """Every image with its neighbour, always with the same weight."""
+    weight: float = 0.5
+
+    def plan(self, x, y, model, rng):
+        lam = torch.full((1,), self.weight, device=x.device)
+        return Mix(torch.arange(len(x), device=x.device).roll(1), lam, lam.view(1, 1, 1, 1))
+'''
+
+
+def test_an_interrupt_is_one_line(msda_train, monkeypatch):
+    from msda_train.runner.train import Run
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "epoch", stop)
+    code, _, err = msda_train("method=erm")
+    assert code == 130
+    assert err == ["msda-train: stopped; the same command goes on from the last checkpoint"]
+
+
+def test_help_answers_without_torch(tmp_path):
+    program = (
+        "import sys; from msda_train.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert "msda-train method=cutmix" in done.stdout
+    assert list(Path(tmp_path).iterdir()) == []

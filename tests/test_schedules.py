@@ -1,0 +1,55 @@
+import pytest
+from hydra import compose, initialize_config_dir
+
+from msda_train import schedules
+from msda_train.paths import CONFIGS
+from msda_train.runner.build import build
+
+
+def _recipe(*overrides):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        data = [] if any(o.startswith("experiment=") for o in overrides) else ["dataset=cifar10"]
+        return build("recipe", compose("train", [*data, *overrides]).recipe)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs", "first", "drops"),
+    [
+        (["recipe=mixup"], 200, 0.1, [100, 150]),
+        (["recipe=mixup", "recipe.drops=[0.505,0.755]"], 200, 0.1, [101, 151]),  # facebookresearch's code
+        (["recipe=manifold_mixup"], 1200, 0.1, [400, 800]),
+        (["experiment=manifold_cifar10_wrn28_10"], 400, 0.1, [200, 300]),
+        (["experiment=manifold_tinyimagenet_preactresnet18"], 2000, 0.1, [1000, 1500]),
+        (["recipe=cutmix"], 300, 0.25, [150, 225]),
+        (["recipe=mixup", "recipe.epochs=20"], 20, 0.1, [10, 15]),
+    ],
+)
+def test_published_schedules(overrides, epochs, first, drops):
+    recipe = _recipe(*overrides)
+    assert recipe.epochs == epochs
+    rates = [recipe.lr_at(epoch, 0.5) for epoch in range(epochs)]
+    changes = [e for e in range(1, epochs) if rates[e] != rates[e - 1]]
+    assert rates[0] == first
+    assert changes == drops
+    assert rates[-1] == pytest.approx(first / 100)
+
+
+def test_published_recipes():
+    mixup, manifold, cutmix = (_recipe(f"recipe={name}") for name in ("mixup", "manifold_mixup", "cutmix"))
+    assert (mixup.batch_size, manifold.batch_size, cutmix.batch_size) == (128, 100, 64)
+    assert (mixup.nesterov, manifold.nesterov, cutmix.nesterov) == (False, True, True)
+    assert mixup.weight_decay == manifold.weight_decay == cutmix.weight_decay == 1e-4
+    assert (mixup.criterion, manifold.criterion, cutmix.criterion) == ("ce", "bce_softmax", "ce")
+    assert (mixup.crop_padding, manifold.crop_padding, cutmix.crop_padding) == (4, 2, 4)
+    assert [round(255 * m, 1) for m in manifold.mean] == [125.3, 123.0, 113.9]
+    hundred = _recipe("recipe=cutmix", "dataset=cifar100")
+    assert hundred.mean == cutmix.mean  # CIFAR-10's, as in the authors' code
+    svhn = _recipe("experiment=manifold_svhn_preactresnet18")
+    assert not svhn.flip
+    assert list(svhn.mean) == list(svhn.std) == [0.5] * 3
+
+
+def test_cosine_and_warmup():
+    assert [schedules.cosine(p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
+    assert [schedules.warmup(e, 4) for e in (1, 2, 4, 9)] == [0.25, 0.5, 1, 1]
+    assert schedules.warmup(0, 0) == 1
