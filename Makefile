@@ -1,0 +1,46 @@
+# Two commands matter: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+METHODS := erm,cutout,mixup,manifold_mixup,cutmix,hmix,gmix
+
+.PHONY: help setup demo test test-gpu lint format smoke tables clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/done  ## make .venv and install msda-train into it, with the tools for developing it
+
+.venv/done: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}; type make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## train every core method on real handwritten digits, two seeds each, and print the table
+	$(BIN)/msda-train -m method=$(METHODS) seed=0,1 dataset=digits model.width=8 recipe=short runs=runs/demo threads=1
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+test-gpu: setup  ## run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## let ruff format and mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+smoke: setup  ## every method for two epochs on 200 digits
+	$(BIN)/msda-train -m method=$(METHODS) recipe=smoke dataset.subset=200 dataset.test_subset=100 \
+	  recipe.batch_size=50 model.width=4 runs=runs/smoke threads=1
+
+tables: setup  ## write results/tables/ and the README's table from the rows in results/rows/
+	$(BIN)/python scripts/write_tables.py
+
+clean:  ## remove the environment and caches; runs/ stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build dist
