@@ -68,11 +68,14 @@ def test_a_few_images_of_a_named_set_are_not_the_set(capsys: Captured, root: Pat
     ("words", "message"),
     [
         (["prepare", "cifr10"], "msda-data: unknown data set 'cifr10'; did you mean 'cifar10'?"),
-        (["prepare", "cifar10", "dataset.rot=x"], "unknown key 'dataset.rot'; did you mean 'root'?"),
+        (
+            ["prepare", "cifar10", "dataset.rot=x"],
+            "dataset.rot: no such option; did you mean 'dataset.root'?",
+        ),
         (["prepare", "cifar10", "root=x"], "'root=x': only dataset.KEY=VALUE counts here"),
-        (["prepare", "cifar10", "x"], "'x': give dataset.KEY=VALUE"),
+        (["prepare", "cifar10", "x"], "'x': only dataset.KEY=VALUE counts here"),
         (["prepare", "cifar10", "dataset.source=npx"], "did you mean 'npz'?"),
-        (["prepare", "cifar10", "dataset.subset=[1"], "cannot read dataset.subset=[1: "),
+        (["prepare", "cifar10", "dataset.subset=[1"], "dataset.subset=[1: cannot be read"),
         (["prepare", "own"], "dataset.root is null; type dataset.root=FOLDER"),
         (["prepare", "cifar10", "--rebuid"], "unknown option --rebuid"),
         (["verify", "svhn"], "dataset svhn is not prepared; type: msda-data prepare svhn"),

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.errors import RunFailed, UserError
 from msda_train.paths import CONFIGS
-from msda_train.words import GROUPS, explain
+from msda_train.words import GROUPS, explain, quoted
 
 
 def say(line: str) -> None:
@@ -116,7 +116,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
 
     parser.error = refuse  # type: ignore[method-assign]
     words = parser.parse_intermixed_args(arguments).overrides
-    return [a for a in arguments if a not in words] + words
+    return [a for a in arguments if a not in words] + [quoted(word) for word in words]
 
 
 def _tell(jobs: Jobs) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msda_train.errors import UserError, nearest
 from msda_train.paths import CONFIGS
+from msda_train.words import explain, quoted
 
 if TYPE_CHECKING:
     from msda_train.data.dataset import Dataset
@@ -127,45 +129,23 @@ def _short(path: Path) -> str:
 
 
 def _dataset(name: str, words: Sequence[str]) -> "Dataset":
-    """The object that `dataset=NAME` and `words` make, composed as msda-train composes it."""
+    """The object that `dataset=NAME` and `words` make, as msda-train makes it."""
     from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException, InstantiationException
+    from hydra.errors import HydraException
     from hydra.utils import instantiate
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     if name not in _names():
         raise UserError(f"unknown data set '{name}'; {nearest(name, _names())}")
-    known = OmegaConf.load(CONFIGS / "dataset" / f"{name}.yaml")
-    overrides = [_override(word, [str(key) for key in known if key != "_target_"]) for word in words]
+    for word in words:
+        if not re.fullmatch(r"dataset\.\w+=.+", word):
+            raise UserError(f"'{word}': only dataset.KEY=VALUE counts here")
+    overrides = [f"dataset={name}", *map(quoted, words)]
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            node = compose(f"dataset/{name}", overrides=overrides).dataset
-        return instantiate(node)
-    except InstantiationException as error:
-        raise UserError(f"dataset {name}: {_first_line(error.__cause__ or error)}") from error
+            return instantiate(compose("train", overrides).dataset)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"cannot read {' '.join(words)}: {_first_line(error)}") from error
-
-
-def _override(word: str, keys: list[str]) -> str:
-    """`word` checked, its value quoted where it is text: Hydra's grammar trips over ~, = and brackets."""
-    key, equals, value = word.partition("=")
-    group, dot, field = key.partition(".")
-    if not equals or not value:
-        raise UserError(f"'{word}': give dataset.KEY=VALUE")
-    if not dot or group != "dataset":
-        raise UserError(f"'{word}': only dataset.KEY=VALUE counts here; {nearest(key.split('.')[-1], keys)}")
-    if field not in keys:
-        raise UserError(f"unknown key '{key}'; {nearest(field, keys)}")
-    plain = field in ("name", "source", "root", "cache") and value != "null" and value[0] not in "\"'"
-    quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{key}="{quoted}"' if plain else word
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise UserError(explain(error, overrides)) from error
 
 
 def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:

@@ -1,16 +1,25 @@
-"""What Hydra says about mistyped words, in one line with the nearest valid name."""
+"""Words as people type them, for Hydra; and what Hydra says about mistyped ones, in one line."""
 
 import re
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import MissingConfigException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
 from msda_train.errors import nearest
 from msda_train.paths import CONFIGS
 
 GROUPS = ("dataset", "model", "method", "recipe", "experiment")
+TEXT = ("runs", "dataset.root", "dataset.cache", "dataset.name")
+
+
+def quoted(word: str) -> str:
+    """`word` with its value in quotes where that is a path with signs that Hydra's grammar trips over."""
+    key, _, value = word.partition("=")
+    if key not in TEXT or not re.search(r"[~=()\[\]{}:]", value) or re.search(r"[\"',]|\$\{", value):
+        return word
+    return f'{key}="{value}"'
 
 
 def explain(problem: BaseException, overrides: list[str]) -> str:
@@ -18,6 +27,8 @@ def explain(problem: BaseException, overrides: list[str]) -> str:
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
         group, _, word = problem.missing_cfg_file.rpartition("/")
         return f"{group or 'config'}={word}: unknown; {nearest(word, problem.options or [])}"
+    if isinstance(problem, OverrideParseException):
+        return f"{problem.override}: cannot be read; type OPTION=VALUE, with quotes around special signs"
     text = str(problem).strip()
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key:

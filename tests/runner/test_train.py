@@ -180,6 +180,7 @@ def test_the_config_in_the_folder_is_the_config_of_the_run(go):
         (["method=mixup", "method.alpha=0"], "method.alpha"),
         (["method=mixup", "method._target_=nobody.Knows"], "method._target_"),
         (["method=mixup", "+method.strength=2"], "strength"),
+        (["+sede=1"], "sede"),
     ],
 )
 def test_bad_input_is_one_line_that_names_the_option(go, words, option):

@@ -1,6 +1,7 @@
 """The order of events of one run: build, resume, epochs, row. Running the same command again is resuming."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
 
 AXES = ("dataset", "model", "method", "recipe")
+SETTINGS = ("seed", "device", "precision", "compile", "threads", "runs", "checkpoint_seconds")
 TEST_BATCH = 500
 Say = Callable[[str], None]
 
@@ -48,6 +50,8 @@ def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path:
     names: the words typed for data set, model, method, recipe, experiment. Raises UserError for bad input,
     RunFailed when the loss is no longer finite.
     """
+    for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
+        checks.one_of("option", word, (*SETTINGS, *AXES))
     checks.whole("seed", cfg.seed, least=0)
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     compute = choose(cfg.device, cfg.precision, cfg.compile, cfg.threads)
@@ -165,7 +169,10 @@ class Run:
     def bar(self, done: int, total: int) -> "tqdm[Any]":
         """Steps of the whole run, with the last epoch's loss and test error behind."""
         label = f"{self.folder.parent.name[:8]} s{self.seed}"
-        return tqdm(total=total, initial=done, desc=label, unit="step", mininterval=0.5, dynamic_ncols=True)
+        seconds = 0.5 if sys.stderr.isatty() else 30  # a log file is not a screen
+        return tqdm(
+            total=total, initial=done, desc=label, unit="step", mininterval=seconds, dynamic_ncols=True
+        )
 
     def progress_record(self, progress: Progress) -> dict[str, Any]:
         """What a checkpoint holds besides tensors."""
@@ -197,7 +204,7 @@ class Run:
         measured = evaluate(step.forward, test_loader.test_batches(), self.compute)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
-        bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%")
+        bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)
         return {
             "epoch": epoch + 1,
             "lr": self.recipe.lr_at(epoch, 0.0),
