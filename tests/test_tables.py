@@ -1,0 +1,32 @@
+"""Numbers in the repository's documents are what its rows say."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("write_tables", REPO / "scripts" / "write_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_what_the_rows_say(script):
+    table = script.tables()
+    assert script.TABLE.read_text() == table
+    assert script.README.read_text() == script.with_table(script.README.read_text(), table)
+
+
+def test_kept_rows_still_mean_what_they_meant():
+    """A change that orphans a kept row (its fingerprint moves) has to say so."""
+    from msda_train.results.rows import read_row
+
+    rows = sorted((REPO / "results" / "rows").rglob("*.json"))
+    assert rows
+    for path in rows:
+        assert path.name == f"{read_row(path).fingerprint}-s{read_row(path).seed}.json"
