@@ -7,8 +7,8 @@ import msda_train
 
 ROOT = Path(msda_train.__file__).parent
 FLOORS = {
-    5: {"cli", "table_cli", "data_cli", "words"},
-    4: {"runner"},
+    5: {"cli", "table_cli", "data_cli", "commands", "words"},
+    4: {"runner", "planner", "report"},
     3: {"results"},
     2: {"methods", "models", "data"},
     1: {"losses", "schedules", "metrics", "masks"},

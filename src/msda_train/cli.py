@@ -120,7 +120,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
 
 
 def _tell(jobs: Jobs) -> None:
-    from msda_train.results.report import print_table
+    from msda_train.results.printed import print_table
 
     if jobs.rows:
         print_table(jobs.rows, prog="msda-train")

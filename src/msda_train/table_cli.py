@@ -3,20 +3,21 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 from msda_train.errors import UserError
 from msda_train.results.render import STYLES
-from msda_train.results.report import print_table
+from msda_train.results.printed import print_table
 from msda_train.results.rows import one_line
 from msda_train.results.summary import METRICS
 
 DEFAULT_FOLDERS = (Path("runs"), Path("results/rows"))
 
-# The first word of a command line may name one of these; any other command line is the table of rows.
-COMMANDS: dict[str, Callable[[list[str]], int]] = {}
+# The first word of a command line may name one of these, each a module of `commands` with a `main(words)` that
+# returns the exit code and raises UserError; any other command line is the table of rows.
+COMMANDS: tuple[str, ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,9 +34,9 @@ def run(words: list[str]) -> int:
     # A terminal that cannot show ± gets a question mark, not a traceback.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
-    command = COMMANDS.get(words[0]) if words else None
+    name = words[0] if words and words[0] in COMMANDS else None
     try:
-        code = command(words[1:]) if command else _table(words)
+        code = import_module(f"msda_train.commands.{name}_command").main(words[1:]) if name else _table(words)
         sys.stdout.flush()
         return code
     except UserError as error:
