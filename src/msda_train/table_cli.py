@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from msda_train.errors import UserError
-from msda_train.results.render import STYLES
 from msda_train.results.printed import print_table
+from msda_train.results.render import STYLES
 from msda_train.results.rows import one_line
 from msda_train.results.summary import METRICS
 
 DEFAULT_FOLDERS = (Path("runs"), Path("results/rows"))
 
-# The first word of a command line may name one of these, each a module of `commands` with a `main(words)` that
-# returns the exit code and raises UserError; any other command line is the table of rows.
+# The first word of a command line may name one of these, each a module of `commands` with `main(words)`, which
+# returns the exit code and raises UserError. Any other command line is the table of rows.
 COMMANDS: tuple[str, ...] = ()
 
 
