@@ -54,7 +54,10 @@ class Mix:
 
 
 class Method(Protocol):
-    """What a mixing method is: something that plans. Its fields are its options."""
+    """What a mixing method is: something that plans. Its fields are its options.
+
+    One that needs something of the model may also have `check(model)`, which raises UserError before training.
+    """
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module | Any, rng: Rng) -> Mix:
         """The plan for one batch: x (B, C, H, W) normalised images, y (B,) labels, the model in training

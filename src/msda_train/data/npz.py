@@ -34,7 +34,7 @@ def read_npz(
         ) from error
     except ValueError as error:
         raise UserError(
-            f"{where}: not an npz file of plain arrays ({_first_line(error)}); write it with "
+            f"{where}: not an npz file of plain arrays; write it with "
             f"numpy.savez(FILE, x_train=..., y_train=..., x_test=..., y_test=...)"
         ) from error
     except OSError as error:
@@ -53,7 +53,3 @@ def _names(where: str, classes: np.ndarray | None) -> list[str] | None:
     return [
         str(name, "utf-8", "replace") if isinstance(name, bytes) else str(name) for name in classes.tolist()
     ]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

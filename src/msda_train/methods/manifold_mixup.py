@@ -36,10 +36,13 @@ class ManifoldMixup(Mixup):
         for depth in self.depths:
             checks.whole("method.depths", depth, least=0)
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
-        """See `Pairwise.mix`; raises UserError where the model has no such depth."""
-        if model is not None and max(self.depths) >= len(model.stages):
+    def check(self, model: Any) -> None:
+        """Raises UserError where the model has no such depth."""
+        if max(self.depths) >= len(model.stages):
             deepest = len(model.stages) - 1
             raise UserError(f"method.depths={list(self.depths)}: this model can mix at depths 0 to {deepest}")
+
+    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`."""
         depth = int(rng.choice(list(self.depths)))
         return replace(super().mix(x, lam, perm, model, rng), depth=depth)

@@ -100,6 +100,8 @@ class Run:
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         facts = {"classes": len(self.images.classes), "channels": self.images.channels}
         network = build("model", model, **facts).to(self.compute.device, memory_format=torch.channels_last)
+        if hasattr(method, "check"):
+            method.check(network)
         recipe = self.recipe
         optimizer = torch.optim.SGD(
             network.parameters(),
