@@ -97,7 +97,7 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
     [
         (["method=cutmux"], "method=cutmux: unknown; did you mean 'cutmix'?"),
         (["dataset=cifar"], "dataset=cifar: unknown; did you mean 'cifar10'?"),
-        (["recipe=long"], "recipe=long: unknown; choose from: cutmix, manifold_mixup, mixup, short, smoke"),
+        (["recipe=shrt"], "recipe=shrt: unknown; did you mean 'short'?"),
         (["model=resnet"], "model=resnet: unknown; did you mean 'preactresnet34'?"),
         (["method=mixup", "method.alhpa=1"], "method.alhpa: no such option; did you mean 'method.alpha'?"),
         (["metod=mixup"], "metod: no such option; did you mean 'method'?"),

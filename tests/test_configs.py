@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
+from msda_train.compose import compose
 from msda_train.paths import CONFIGS
 from msda_train.runner.build import build
 
@@ -12,14 +12,10 @@ def _words(group):
     return sorted(p.stem for p in (CONFIGS / group).glob("*.yaml"))
 
 
-def _compose(*overrides):
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose("train", list(overrides))
-
 
 @pytest.mark.parametrize("experiment", _words("experiment"))
 def test_every_experiment_builds(experiment):
-    cfg = _compose(f"experiment={experiment}")
+    cfg = compose(f"experiment={experiment}")
     recipe = build("recipe", cfg.recipe)
     dataset = build("dataset", cfg.dataset)
     assert experiment.split("_")[1] in (dataset.name, "readme")
@@ -32,8 +28,8 @@ def test_every_experiment_builds(experiment):
 def test_the_method_stays_free(method):
     """An experiment fixes data, model and recipe; every method composes with it and changes nothing of
     them."""
-    chosen = _compose("experiment=manifold_svhn_wrn28_10", f"method={method}")
-    plain = _compose("experiment=manifold_svhn_wrn28_10")
+    chosen = compose("experiment=manifold_svhn_wrn28_10", f"method={method}")
+    plain = compose("experiment=manifold_svhn_wrn28_10")
     build("method", chosen.method)
     assert (chosen.dataset, chosen.model, chosen.recipe) == (plain.dataset, plain.model, plain.recipe)
 
@@ -41,19 +37,19 @@ def test_the_method_stays_free(method):
 @pytest.mark.parametrize("recipe", _words("recipe"))
 @pytest.mark.parametrize("dataset", _words("dataset"))
 def test_recipes_fit_data_sets(recipe, dataset):
-    cfg = _compose(f"dataset={dataset}", f"recipe={recipe}")
+    cfg = compose(f"dataset={dataset}", f"recipe={recipe}")
     build("dataset", cfg.dataset)
     assert build("recipe", cfg.recipe).epochs >= 1
 
 
 def test_the_command_line_wins_over_the_experiment():
-    cfg = _compose("experiment=mixup_cifar10_preactresnet18", "recipe.epochs=3", "model.width=8", "seed=5")
+    cfg = compose("experiment=mixup_cifar10_preactresnet18", "recipe.epochs=3", "model.width=8", "seed=5")
     assert (cfg.recipe.epochs, cfg.model.width, cfg.seed) == (3, 8, 5)
     assert cfg.model.variant == "mixup"
 
 
 def test_words_other_programs_rely_on():
-    cfg = _compose("method=manifold_mixup")
+    cfg = compose("method=manifold_mixup")
     for option in ("alpha", "prob", "depths"):
         assert option in cfg.method
     for option in ("source", "root", "subset", "test_subset"):

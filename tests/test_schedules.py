@@ -1,15 +1,13 @@
 import pytest
-from hydra import compose, initialize_config_dir
 
 from msda_train import schedules
-from msda_train.paths import CONFIGS
+from msda_train.compose import compose
 from msda_train.runner.build import build
 
 
 def _recipe(*overrides):
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        data = [] if any(o.startswith("experiment=") for o in overrides) else ["dataset=cifar10"]
-        return build("recipe", compose("train", [*data, *overrides]).recipe)
+    data = [] if any(o.startswith("experiment=") for o in overrides) else ["dataset=cifar10"]
+    return build("recipe", compose(*data, *overrides).recipe)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from msda_train.compose import DEFAULTS
 from msda_train.errors import RunFailed, UserError
 from msda_train.paths import CONFIGS
 from msda_train.words import GROUPS, explain, quoted
@@ -99,7 +100,7 @@ def _hydra(jobs: Jobs, arguments: list[str]) -> None:
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")(jobs.run)()
+        hydra.main(**DEFAULTS, config_path=str(CONFIGS), config_name="train")(jobs.run)()
     finally:
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]

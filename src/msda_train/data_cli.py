@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from msda_train.errors import UserError, nearest
 from msda_train.paths import CONFIGS
-from msda_train.words import explain, quoted
 
 if TYPE_CHECKING:
     from msda_train.data.dataset import Dataset
@@ -130,10 +129,12 @@ def _short(path: Path) -> str:
 
 def _dataset(name: str, words: Sequence[str]) -> "Dataset":
     """The object that `dataset=NAME` and `words` make, as msda-train makes it."""
-    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
-    from hydra.utils import instantiate
     from omegaconf.errors import OmegaConfBaseException
+
+    from msda_train.compose import compose
+    from msda_train.runner.build import build
+    from msda_train.words import explain, quoted
 
     if name not in _names():
         raise UserError(f"unknown data set '{name}'; {nearest(name, _names())}")
@@ -142,8 +143,7 @@ def _dataset(name: str, words: Sequence[str]) -> "Dataset":
             raise UserError(f"'{word}': only dataset.KEY=VALUE counts here")
     overrides = [f"dataset={name}", *map(quoted, words)]
     try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return instantiate(compose("train", overrides).dataset)
+        return build("dataset", compose(*overrides).dataset)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, overrides)) from error
 

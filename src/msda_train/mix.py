@@ -56,7 +56,7 @@ class Mix:
 class Method(Protocol):
     """What a mixing method is: something that plans. Its fields are its options.
 
-    One that needs something of the model may also have `check(model)`, which raises UserError before training.
+    One that needs something of the model may also have `check(model)`, which raises UserError in time.
     """
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module | Any, rng: Rng) -> Mix:

@@ -3,12 +3,11 @@
 import re
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
+from msda_train.compose import compose
 from msda_train.errors import nearest
-from msda_train.paths import CONFIGS
 
 GROUPS = ("dataset", "model", "method", "recipe", "experiment")
 TEXT = ("runs", "dataset.root", "dataset.cache", "dataset.name")
@@ -42,11 +41,9 @@ def _options(overrides: list[str]) -> list[str]:
     """Every option that the typed groups have; the groups themselves too."""
     chosen = [o for o in overrides if o.partition("=")[0] in GROUPS and "," not in o]
     try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            cfg = compose("train", chosen)
+        cfg = compose(*chosen)
     except Exception:  # one of the groups is wrong as well: the plain defaults will do
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            cfg = compose("train")
+        cfg = compose()
     return [*GROUPS, *_leaves(OmegaConf.to_container(cfg, resolve=False), "")]
 
 

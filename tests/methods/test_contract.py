@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
+from msda_train.compose import compose
 from msda_train.paths import CONFIGS
 from msda_train.runner.build import build
 
@@ -26,8 +26,7 @@ VARIANTS = [
 
 def make(words):
     name, *overrides = words.split()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return build("method", compose("train", ["dataset=cifar10", f"method={name}", *overrides]).method)
+    return build("method", compose("dataset=cifar10", f"method={name}", *overrides).method)
 
 
 @pytest.mark.parametrize("size", [2, 7, 8])

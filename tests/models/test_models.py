@@ -1,7 +1,7 @@
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
+from msda_train.compose import compose
 from msda_train.errors import UserError
 from msda_train.methods.manifold_mixup import ManifoldMixup
 from msda_train.paths import CONFIGS
@@ -13,8 +13,7 @@ MODELS = sorted(p.stem for p in (CONFIGS / "model").glob("*.yaml"))
 
 def make(words, classes=10, channels=3):
     name, *overrides = words.split()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = compose("train", [f"model={name}", *overrides])
+    cfg = compose(f"model={name}", *overrides)
     return build("model", cfg.model, classes=classes, channels=channels)
 
 

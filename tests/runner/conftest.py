@@ -1,9 +1,8 @@
 """Small real runs: handwritten digits and a network of a few thousand weights."""
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from msda_train.paths import CONFIGS
+from msda_train.compose import compose
 from msda_train.runner.train import train
 
 SMALL = [
@@ -44,8 +43,7 @@ def go(small):
     """Trains what the words say, in this process; returns the row's path."""
 
     def run(*overrides):
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            cfg = compose("train", small(*overrides))
+        cfg = compose(*small(*overrides))
         names = {
             "dataset": "digits",
             "model": "preactresnet18",

@@ -4,9 +4,8 @@ import json
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
-from msda_train.paths import CONFIGS
+from msda_train.compose import compose
 from msda_train.runner.build import build
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -40,8 +39,7 @@ def test_nothing_returns_to_the_host_inside_an_epoch(method):
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
     words = ["dataset=cifar10", f"method={method}"]
     words += ["method.depths=[0,1]"] if method == "manifold_mixup" else []
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        planner = build("method", compose("train", words).method)
+    planner = build("method", compose(*words).method)
     step = Step(network, network, planner, cross_entropy, 0.1, 10, optimizer, Compute(device, "bf16", False))
     images = torch.randint(0, 256, (200, 32, 32, 3), dtype=torch.uint8).numpy()
     labels = torch.randint(0, 10, (200,)).numpy()

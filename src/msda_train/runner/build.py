@@ -1,34 +1,43 @@
-"""From config leaves to objects: Hydra's `instantiate`, with its failures told in one line."""
+"""From config leaves to objects: `_target_` names a class, the other keys are its arguments.
 
+Hydra's own `instantiate` does the same for trees, wraps what a constructor raises, and from Hydra 1.4 on
+wants a whitelist; leaves need twenty lines.
+"""
+
+import inspect
+from importlib import import_module
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.errors import UserError
 
 
 def build(name: str, node: DictConfig, **facts: Any) -> Any:
-    """The object that `node._target_` names, made of the node's other values and of `facts` that no config
-    may state (class count, channels). Raises UserError naming `name`.* ."""
-    target = OmegaConf.select(node, "_target_")
+    """The object that `node` describes, made of the node's values and of `facts` that no config may state
+    (class count, channels). Raises UserError naming `name`.* ."""
+    try:
+        options: Any = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as e:
+        raise UserError(f"{name}: {str(e).splitlines()[0]}") from None
+    target = options.pop("_target_", None)
     if not isinstance(target, str):
         raise UserError(f"{name}: needs {name}._target_, the class to build")
+    made = _find(name, target)
     try:
-        return instantiate(node, **facts, _convert_="all")
-    except InstantiationException as e:
-        cause: BaseException | None = e
-        while cause is not None:
-            if isinstance(cause, UserError):
-                raise cause from None
-            if isinstance(cause, TypeError):
-                detail = str(cause).removeprefix(f"{target.rpartition('.')[2]}.__init__() ")
-                raise UserError(
-                    f"{name}._target_={target}: {detail}; these are the options of {name}.*"
-                ) from None
-            if isinstance(cause, ImportError | AttributeError):
-                why = " ".join(str(cause).split())
-                raise UserError(f"{name}._target_={target}: cannot be imported ({why})") from None
-            cause = cause.__cause__ or cause.__context__
-        raise UserError(f"{name}: {str(e).splitlines()[0]}") from None
+        inspect.signature(made).bind(**options, **facts)
+    except TypeError as e:
+        raise UserError(f"{name}._target_={target}: {e}; these are the options of {name}.*") from None
+    return made(**options, **facts)
+
+
+def _find(name: str, target: str) -> Any:
+    module, _, attribute = target.rpartition(".")
+    try:
+        made = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as e:
+        raise UserError(f"{name}._target_={target}: cannot be imported ({e})") from None
+    if not callable(made):
+        raise UserError(f"{name}._target_={target}: is no class or function")
+    return made
