@@ -1,28 +1,19 @@
 """`msda-table`: the table of all finished runs. Imports no torch and answers in about a second."""
 
-import argparse
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
+from msda_train.commands.parser import DEFAULT_FOLDERS, Parser, add_styles, existing_folders
 from msda_train.errors import UserError
 from msda_train.results.printed import print_table
-from msda_train.results.render import STYLES
 from msda_train.results.rows import one_line
 from msda_train.results.summary import METRICS
 
-DEFAULT_FOLDERS = (Path("runs"), Path("results/rows"))
-
-# The first word of a command line may name one of these, each a module of `commands` with `main(words)`, which
-# returns the exit code and raises UserError. Any other command line is the table of rows.
-COMMANDS: tuple[str, ...] = ()
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; type: {self.prog} --help")
+# The first word of a command line may name one of these, each a module of `commands` with `main(words)`,
+# which returns the exit code and raises UserError. Any other command line is the table of rows.
+COMMANDS = ("list", "show", "plan", "run", "report", "import", "why", "verify", "bias")
 
 
 def main() -> None:
@@ -48,9 +39,11 @@ def run(words: list[str]) -> int:
 
 
 def _table(words: list[str]) -> int:
-    parser = _Parser(
+    parser = Parser(
         prog="msda-table",
-        description="Print the table of finished runs beside the published numbers.",
+        description="Print the table of finished runs beside the published numbers. Other commands: "
+        + ", ".join(COMMANDS)
+        + "; msda-table COMMAND --help.",
         epilog="Exit code 2 if something given is wrong, bad rows included; good rows are still printed.",
     )
     parser.add_argument(
@@ -60,14 +53,9 @@ def _table(words: list[str]) -> int:
     parser.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="only these; repeatable"
     )
-    style = parser.add_mutually_exclusive_group()
-    for name in STYLES[1:]:
-        style.add_argument(f"--{name}", dest="style", action="store_const", const=name, default="text")
+    add_styles(parser)
     args = parser.parse_args(words)
-    for folder in args.folders:
-        if not folder.exists():
-            raise UserError(f"there is no folder '{folder}'")
-    folders = args.folders or [folder for folder in DEFAULT_FOLDERS if folder.is_dir()]
+    folders = existing_folders(args.folders)
     if not folders:
         raise UserError(
             f"no rows under {' or '.join(map(str, DEFAULT_FOLDERS))}; type: msda-train method=erm"

@@ -12,8 +12,9 @@ import pandas
 import pytest
 
 from msda_train.results import match
+from msda_train.results.grid import escape_latex
 from msda_train.results.published import load_papers
-from msda_train.results.render import escape_latex, render
+from msda_train.results.render import render
 from msda_train.results.rows import load_rows
 from msda_train.results.table import build_table, summary_stat
 

@@ -7,8 +7,7 @@ remembered until a config changes.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,15 @@ def cells_by_fingerprint(papers: Iterable[Paper], rows: Iterable[Row]) -> dict[s
     complete = [row for row in rows if row.data["complete"]]
     runnable = [cell for paper in papers for cell in paper.cells if cell.not_runnable is None]
     cells = [cell for cell in runnable if _may_match(cell, complete)]
-    known = _fingerprints({cell.overrides for cell in cells})
+    known = fingerprints({cell.overrides for cell in cells})
     found: dict[str, list[Cell]] = {}
     for cell in cells:
         found.setdefault(known[cell.overrides], []).append(cell)
     return found
 
 
-def _fingerprints(wanted: set[Words]) -> dict[Words, str]:
+def fingerprints(wanted: set[Words]) -> dict[Words, str]:
+    """What `msda-train WORDS` would be stored under, for all `wanted` words; composed or remembered."""
     if not wanted:
         return {}
     key = _configs_key()
@@ -52,35 +52,22 @@ def _fingerprints(wanted: set[Words]) -> dict[Words, str]:
 
 def compose_configs(wanted: Iterable[Words]) -> dict[Words, Mapping[str, Any]]:
     """The resolved config nodes that `msda-train WORDS` would train, for all `wanted` words."""
-    from hydra import compose  # half a second, and most calls need none of it
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException  # half a second, and most calls need none of it
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from msda_train.compose import composing
+
     configs: dict[Words, Mapping[str, Any]] = {}
-    with _own_hydra():
+    with composing() as composed:
         for words in wanted:
             try:
-                config: Any = OmegaConf.to_container(compose("train", list(words)), resolve=True)
+                config: Any = OmegaConf.to_container(composed(words), resolve=True)
             except (HydraException, OmegaConfBaseException) as error:
                 reason = str(error).splitlines()[0]
                 raise UserError(f"a published cell cannot be composed: {' '.join(words)}: {reason}") from None
             configs[words] = {node: config[node] for node in NODES}
     return configs
-
-
-@contextmanager
-def _own_hydra() -> Iterator[None]:
-    """Hydra on the shipped configs, also at the end of a training command, which has a Hydra of its own."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
-    try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = outer
 
 
 def _may_match(cell: Cell, rows: Iterable[Row]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from msda_train.errors import UserError, nearest
+from msda_train.results.published import load_sound_papers
 from msda_train.results.render import render
 from msda_train.results.rows import Row, load_rows
 
@@ -20,11 +21,13 @@ def print_table(
     """Print the table of the rows at or under `places`; bad rows go to stderr. Returns the exit code."""
     places = list(places)
     rows, complaints = load_rows(places)
+    papers, slips = load_sound_papers()
+    complaints += slips
     for complaint in complaints:
         print(f"{prog}: {complaint}", file=sys.stderr)
     if not rows:
         raise UserError(f"no rows under {', '.join(map(str, places))}; type: msda-train method=erm")
-    print(render(_of_methods(rows, methods), style, metric), end="")
+    print(render(_of_methods(rows, methods), style, metric, papers), end="")
     return 2 if complaints else 0
 
 

@@ -2,8 +2,10 @@
 
 A file says paper, tables, columns, cells. Whatever a cell has in common with its neighbours is written once,
 on the column, on the table, or under the table's `metrics:` for all cells of one metric; the nearest
-word wins. A cell either names the `experiment`, `method` and `set` that reproduce it, or says
-`not_runnable: <reason>`.
+word wins (cell, column, metric, table, paper), and `null` takes a shared word away. A cell either names the
+`experiment`, `method` and `set` that reproduce it, or says `not_runnable: <reason>`; it may then still say
+by which method and settings it will be reproduced. A number that somebody else measured says
+`replication: true`.
 """
 
 import math
@@ -14,10 +16,15 @@ from typing import Any
 
 from msda_train.errors import UserError, nearest
 from msda_train.paths import CONFIGS, PUBLISHED
+from msda_train.results.rows import one_line
 from msda_train.results.summary import PROTOCOLS
 from msda_train.results.yamlfile import LINE, read_yaml, without_lines
 
-UNKNOWN = "unknown"
+UNKNOWN = "unknown"  # the protocol is not stated
+OTHER = "other"  # the protocol is known (the cell's note says it), and no row holds such a number
+
+# A printed spread that is no standard deviation over runs; what it is instead.
+SPREADS = ("range", "maximum deviation of the last 10 epochs", "not stated")
 
 # The papers' metrics that a row can answer: our metric, the paper's unit. An `_acc` is 1 - ours.
 ANSWERED = {
@@ -43,18 +50,22 @@ class Cell:
     value: float
     digits: int
     unit: str
-    protocol: str  # which of a row's aggregates the paper reports, or `unknown`
+    protocol: str  # which of a row's aggregates the paper reports, or `unknown`, or `other`
     source: str
     nearest: str | None = None  # the aggregate shown beside a number of unknown protocol
-    std: float | None = None
-    std_digits: int | None = None
+    std: float | None = None  # over n runs
+    std_digits: int | None = None  # decimals of std or spread where they are not `digits`
     n: int | None = None  # runs behind value and std
+    spread: float | None = None  # a printed spread of another kind
+    spread_kind: str | None = None  # one of SPREADS
+    alpha: str | float | None = None  # Beta's parameter as printed, where no `set` says it
     setting: str = ""
     experiment: str | None = None
     method: str | None = None
     set: tuple[str, ...] = ()
     not_runnable: str | None = None
     note: str | None = None
+    replication: bool = False  # measured by others than the paper's authors
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -64,6 +75,8 @@ class Cell:
     @property
     def compared_with(self) -> str:
         """The aggregate of our rows that stands beside this number; empty where none does."""
+        if self.protocol == OTHER:
+            return ""
         return self.nearest or "" if self.protocol == UNKNOWN else self.protocol
 
     def ours(self, fraction_or_nats: float) -> float:
@@ -103,12 +116,15 @@ class Paper:
 
 _OWN = frozenset({"paper", "table", "table_name"})  # of a Cell: known from where it stands
 _CELL = {field.name: field for field in fields(Cell) if field.name not in _OWN}
-_COLUMN = {"cells"} | set(_CELL) - {"label", "value", "std", "metric", "method"}
-_TABLE = {"id", "name", "caption", "note", "metrics", "columns", "n", "source", "setting"}
-_PAPER = {"key", "title", "authors", "venue", "arxiv", "url", "note", "tables"}
-_TYPES: dict[str, tuple[type, ...]] = {"value": (int, float), "std": (int, float)} | {
-    name: (int,) for name in ("digits", "std_digits", "n")
-}
+_COLUMN = {"cells"} | set(_CELL) - {"label", "value", "std", "spread", "metric", "method"}
+_SHARED = ("n", "source", "setting", "not_runnable", "replication")  # what a whole table may have in common
+_TABLE = {"id", "name", "caption", "note", "metrics", "columns", *_SHARED}
+_PAPER = {"key", "title", "authors", "venue", "arxiv", "url", "note", "tables", "replication"}
+_TYPES: dict[str, tuple[type, ...]] = (
+    {name: (int, float) for name in ("value", "std", "spread")}
+    | {name: (int,) for name in ("digits", "std_digits", "n")}
+    | {"alpha": (int, float, str), "replication": (bool,)}
+)
 
 
 def load_papers(folder: Path = PUBLISHED) -> list[Paper]:
@@ -121,26 +137,42 @@ def load_papers(folder: Path = PUBLISHED) -> list[Paper]:
     return papers
 
 
+def load_sound_papers(folder: Path = PUBLISHED) -> tuple[list[Paper], list[str]]:
+    """The papers whose files are sound, and one line for each file that is not."""
+    found: dict[str, Paper] = {}
+    complaints = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            paper = read_paper(path)
+        except UserError as error:
+            complaints.append(one_line(error))
+            continue
+        if found.setdefault(paper.key, paper) is not paper:
+            complaints.append(f"{path}: a second file of paper '{paper.key}'; the first is used")
+    return list(found.values()), complaints
+
+
 def read_paper(path: Path) -> Paper:
     """The paper in one file, checked."""
     raw = read_yaml(path)
-    _check_keys(raw, _PAPER, _PAPER - {"note"}, f"{path}:1")
+    _check_keys(raw, _PAPER, _PAPER - {"note", "replication"}, f"{path}:1")
     _check_types(raw, f"{path}:1", skipped={"tables"})
+    shared = {"replication": raw.get("replication", False)}
     tables = tuple(
-        _table(path, raw["key"], table) for table in _mappings(raw["tables"], f"{path}:1: 'tables'")
+        _table(path, raw["key"], table, shared) for table in _mappings(raw["tables"], f"{path}:1: 'tables'")
     )
     ids = [table.id for table in tables]
     if len(set(ids)) < len(ids):
         raise UserError(f"{path}:1: two tables with one id among {', '.join(ids)}")
-    words: dict[str, Any] = {key: raw.get(key) for key in _PAPER - {"tables"}}
+    words: dict[str, Any] = {key: raw.get(key) for key in _PAPER - {"tables", "replication"}}
     return Paper(tables=tables, **words)
 
 
-def _table(path: Path, paper: str, raw: Mapping[str, Any]) -> Table:
+def _table(path: Path, paper: str, raw: Mapping[str, Any], shared: Mapping[str, Any]) -> Table:
     where = f"{path}:{raw[LINE]}"
     _check_keys(raw, _TABLE, {"id", "name", "caption", "columns"}, where)
     _check_types(raw, where, skipped={"columns", "metrics"})
-    shared = {key: raw[key] for key in ("n", "source", "setting") if key in raw}
+    shared = dict(shared) | {key: raw[key] for key in _SHARED if key in raw}
     by_metric = without_lines(raw.get("metrics", {}))
     if not isinstance(by_metric, dict) or not all(isinstance(item, dict) for item in by_metric.values()):
         raise UserError(f"{where}: 'metrics' is not a block of `metric: {{unit: ..., protocol: ...}}` lines")
@@ -167,10 +199,13 @@ def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
         isinstance(word, str) and "=" in word for word in overrides
     ):
         raise UserError(f"{where}: 'set' is {overrides!r}, a list like [method.alpha=1.0] is expected")
-    cell = Cell(**(values | words | {"set": tuple(overrides)}))
+    cell = Cell(**(values | words | {"set": tuple(overrides), "setting": values.get("setting") or ""}))
     _check_number(where, "value", cell.value, cell.digits)
-    if cell.std is not None:
-        _check_number(where, "std", cell.std, cell.digits if cell.std_digits is None else cell.std_digits)
+    for name, spread in (("std", cell.std), ("spread", cell.spread)):
+        if spread is not None:
+            _check_number(where, name, spread, cell.digits if cell.std_digits is None else cell.std_digits)
+    if (cell.spread is None) != (cell.spread_kind is None) or cell.spread_kind not in (None, *SPREADS):
+        raise UserError(f"{where}: 'spread' needs a 'spread_kind'; choose from: {', '.join(SPREADS)}")
     _check_protocol(where, cell)
     _check_runnable(where, cell)
     return cell
@@ -190,7 +225,7 @@ def _check_types(raw: Mapping[str, Any], where: str, skipped: set[str]) -> None:
         kinds = _TYPES.get(name, (str,))
         if name in skipped or name == LINE or value is None:
             continue
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise UserError(f"{where}: '{name}' is {value!r}, a {kinds[-1].__name__} is expected")
 
 
@@ -203,13 +238,13 @@ def _mappings(raw: Any, where: str) -> list[dict[str, Any]]:
 def _check_number(where: str, name: str, value: float, digits: int) -> None:
     if not math.isfinite(value) or round(value, digits) != value:
         raise UserError(f"{where}: '{name}' is {value}, which does not have {digits} decimals")
-    if name == "std" and value < 0:
-        raise UserError(f"{where}: 'std' is {value}")
+    if name != "value" and value < 0:
+        raise UserError(f"{where}: '{name}' is {value}")
 
 
 def _check_protocol(where: str, cell: Cell) -> None:
     for name, word in (("protocol", cell.protocol), ("nearest", cell.nearest)):
-        known = (*PROTOCOLS, UNKNOWN) if name == "protocol" else PROTOCOLS
+        known = (*PROTOCOLS, UNKNOWN, OTHER) if name == "protocol" else PROTOCOLS
         if word is not None and word not in known:
             raise UserError(f"{where}: '{name}' is '{word}'; {nearest(word, known)}")
     metric, unit = ANSWERED.get(cell.metric, (None, cell.unit))
@@ -222,8 +257,10 @@ def _check_protocol(where: str, cell: Cell) -> None:
 def _check_runnable(where: str, cell: Cell) -> None:
     if cell.not_runnable is not None:
         return
-    if not cell.compared_with:
+    if cell.protocol == UNKNOWN and not cell.nearest:
         raise UserError(f"{where}: the protocol is unknown; say with `nearest:` what to compare")
+    if cell.protocol == OTHER and not cell.note:
+        raise UserError(f"{where}: the protocol is another one; say with `note:` which")
     for group, name in (("experiment", cell.experiment), ("method", cell.method)):
         known = [path.stem for path in (CONFIGS / group).glob("*.yaml")]
         if name is None:

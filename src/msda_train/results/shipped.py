@@ -24,18 +24,19 @@ def column_words(row: Row, experiment: str | None) -> str:
         if node != "method":
             name = row.names[node]
             words += [] if name == chosen.get(node) else [f"{node}={_typed(name)}"]
-            words += _differences(row, node, overlay.get(node, {}))
+            words += differences(row, node, overlay.get(node, {}))
     return one_line(" ".join(words))
 
 
 def method_words(row: Row) -> str:
     """The method and those of its parameters that are not the shipped ones: `mixup alpha=0.2`."""
     name = row.names["method"] or canonical(row.config["method"]).get("_target_", "unnamed")
-    changes = [word.replace("method.", "", 1) for word in _differences(row, "method", {})]
+    changes = [word.replace("method.", "", 1) for word in differences(row, "method", {})]
     return one_line(" ".join([name, *changes]))
 
 
-def _differences(row: Row, node: str, overlay: Mapping[str, Any]) -> list[str]:
+def differences(row: Row, node: str, overlay: Mapping[str, Any]) -> list[str]:
+    """The words by which `row` departs from the shipped file of its name with `overlay` on top."""
     skipped = UNCOUNTED.get(node, frozenset())
     files = {**_shipped(node, row.names[node]), **overlay}
     shipped = {key: _resolved(item, row.config) for key, item in files.items()}

@@ -100,7 +100,7 @@ def _block(rows: list[Row], cells: Mapping[str, Sequence[Cell]]) -> Block:
     else:
         facts += f"; on {next(iter(machines))}"
     lines = [_line(group, cells) for group in _grouped(rows, by="fingerprint")]
-    lines.sort(key=lambda line: (_rank(line.rows[0].names["method"]), line.method, line.fingerprint))
+    lines.sort(key=lambda line: (method_rank(line.rows[0].names["method"]), line.method, line.fingerprint))
     return Block(words, facts, tuple(notes), tuple(lines))
 
 
@@ -129,6 +129,6 @@ def _machine(row: Row) -> str:
     return one_line(f"{device}, {row.environment.get('precision') or 'unknown precision'}")
 
 
-def _rank(method: str | None) -> tuple[int, str]:
+def method_rank(method: str | None) -> tuple[int, str]:
     known = method in METHOD_ORDER
     return (METHOD_ORDER.index(method), "") if known and method else (len(METHOD_ORDER), method or "")

@@ -1,0 +1,258 @@
+"""Published cells and our rows side by side: who stands beside whom, and who does not."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from msda_train.errors import UserError
+from msda_train.results.compare import compare, find_paper, find_table, kendall_tau
+from msda_train.results.grid import Grid, draw
+from msda_train.results.published import load_papers, read_paper
+from msda_train.results.rows import load_rows
+from msda_train.results.shown import NONE, record, table_grids
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return load_rows([HERE / "rows"])[0]
+
+
+@pytest.fixture(scope="module")
+def papers():
+    return load_papers(HERE / "published")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_papers()
+
+
+def one(papers, rows, word):
+    paper, table = find_table(papers, word)
+    (view,) = compare(papers, rows, (paper.key, table.id))
+    return view
+
+
+def test_only_the_cells_own_runs_stand_beside_it(papers, rows):
+    view = one(papers, rows, "some/table1")
+    counted = {cell.cell.label + cell.cell.metric: [row.seed for row in cell.rows] for cell in view.cells}
+    assert counted == {
+        "Noneerror": [0, 1, 2],
+        "Nonenll": [0, 1, 2],
+        "Inputerror": [0, 1, 2],
+        "Quotederror": [],
+    }
+    first = view.cells[0]
+    errors = [100 * row.metrics["error/best"] for row in first.rows]
+    assert (first.ours.mean, first.ours.n) == (pytest.approx(sum(errors) / 3), 3)
+    assert [cell.verdict.word for cell in view.cells][3] == "not runnable"
+    assert [cell.id for cell in view.cells] == [f"some/table1/{number}" for number in (1, 2, 3, 4)]
+
+
+def test_the_whole_and_its_part_agree(papers, rows):
+    views = compare(papers, rows)
+    assert [f"{view.paper.key}/{view.table.id}" for view in views] == [
+        "other/table9",
+        "some/table1",
+        "some/table2",
+        "some/figure3",
+    ]
+    part = one(papers, rows, "some/table2")
+    whole = next(view for view in views if view.table.id == "table2")
+    assert (part.cells, part.shorter) == (whole.cells, whole.shorter)
+
+
+def test_incomplete_data_never_stand_under_a_published_number(papers, rows):
+    partly = [replace(row, data={**row.data, "complete": False}) for row in rows]
+    assert not any(cell.rows for view in compare(papers, partly) for cell in view.cells)
+
+
+def test_one_row_per_seed_and_one_decoding(papers, rows):
+    mine = [row for row in rows if row.fingerprint.startswith("bb2c62b3")]
+    other = replace(mine[0], data={**mine[0].data, "content": "b" * 32})
+    view = one(papers, [other, *mine, *mine], "some/table1")
+    (input_mixup,) = [cell for cell in view.cells if cell.cell.label == "Input"]
+    assert [row.seed for row in input_mixup.rows] == [0, 1, 2]
+    assert len({row.data["content"] for row in input_mixup.rows}) == 1
+
+
+def test_another_configuration_has_a_block_of_its_own(papers, rows):
+    view = one(papers, rows, "some/table1")
+    words = [block.words for block in view.shorter]
+    assert "dataset=cifar10 dataset.subset=1000 model=preactresnet18 model.width=16 recipe=short" in words
+    assert "experiment=mixup_cifar10_preactresnet18" in words
+    shown = {row.path for block in view.shorter for line in block.lines for row in line.rows}
+    assert not shown & {row.path for cell in view.cells for row in cell.rows}
+    assert not any("digits" in word for word in words)
+
+
+METHODS = {
+    "erm": {"_target_": "msda_train.methods.erm.Erm"},
+    "mixup": {
+        "_target_": "msda_train.methods.mixup.Mixup",
+        "alpha": 1.0,
+        "prob": 1.0,
+        "lam_per": "batch",
+        "pairing": "permutation",
+    },
+}
+METHODS["manifold_mixup"] = METHODS["mixup"] | {
+    "_target_": "msda_train.methods.manifold_mixup.ManifoldMixup",
+    "alpha": 2.0,
+    "depths": [0, 1, 2],
+}
+
+
+def short(rows, papers, errors, **changes):
+    """The block of made-up short runs with these best errors, beside Manifold Mixup's Table 1(a)."""
+    row = next(row for row in rows if row.names["recipe"] == "short" and row.names["method"] == "erm")
+    made = [
+        replace(
+            row,
+            fingerprint=method,
+            names={**row.names, "method": method},
+            config={**row.config, "method": METHODS[method] | changes.get(method, {})},
+            metrics={**row.metrics, "error/best": error},
+        )
+        for method, error in errors.items()
+    ]
+    return one(papers, made, "manifold_mixup/table1a").shorter[0]
+
+
+def test_rank_agreement_with_the_paper(rows, shipped):
+    """The paper: No Mixup 4.83, Input Mixup 3.82, Manifold Mixup 2.95."""
+    same = short(rows, shipped, {"erm": 0.5, "mixup": 0.4, "manifold_mixup": 0.3})
+    assert (same.tau, same.common) == (1, 3)
+    assert [line.cell.value for line in same.lines] == [4.83, 3.82, 2.95]
+    assert short(rows, shipped, {"erm": 0.3, "mixup": 0.4, "manifold_mixup": 0.5}).tau == -1
+    assert short(rows, shipped, {"erm": 0.5, "mixup": 0.4}).tau is None
+
+
+def test_a_method_with_another_parameter_is_another_method(rows, shipped):
+    errors = {"erm": 0.5, "mixup": 0.4, "manifold_mixup": 0.3}
+    block = short(rows, shipped, errors, mixup={"alpha": 0.2})
+    assert [line.cell is not None for line in block.lines] == [True, False, True]
+    assert block.tau is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_kendall_is_scipys(seed):
+    rng = random.Random(seed)
+    one, other = ([rng.randint(0, 4) for _ in range(rng.randint(3, 9))] for _ in range(2))
+    one, other = one[: len(other)], other[: len(one)]
+    if len(set(one)) > 1 and len(set(other)) > 1:
+        assert kendall_tau(one, other) == pytest.approx(stats.kendalltau(one, other).statistic)
+
+
+def test_kendall_where_there_is_no_order():
+    assert kendall_tau([1, 1, 1], [1, 2, 3]) is None
+    assert kendall_tau([1, 2], [1, 2]) is None
+
+
+def test_a_block_shows_orders_and_no_published_number(rows, shipped):
+    view = one(shipped, [row for row in rows if row.names["recipe"] == "short"], "manifold_mixup/table1a")
+    text = draw([table_grids(view)[-1]], "text")
+    assert "another configuration than manifold_mixup/table1a" in text
+    assert "not the complete data set" in text
+    assert "4.83" not in text
+    assert "order not compared with the paper's: methods in common 1" in text
+
+
+def test_equal_ranks_and_accuracies(shipped, rows):
+    """Where more is better, the highest comes first."""
+    tiny = next(row for row in rows if row.names["dataset"] == "tinyimagenet")
+    made = []
+    for alpha, error in ((0.2, 0.5), (0.5, 0.5), (1.0, 0.4)):
+        method = {**tiny.config["method"], "alpha": alpha}
+        recipe = {**tiny.config["recipe"], "epochs": 20}
+        made.append(
+            replace(
+                tiny,
+                fingerprint=str(alpha),
+                config={**tiny.config, "method": method, "recipe": recipe},
+                metrics={**tiny.metrics, "error/best": error},
+            )
+        )
+    view = one(shipped, made, "manifold_mixup/table3")
+    (block,) = view.shorter
+    assert block.common == 3
+    paper, ours = [58.70, 57.24, 56.83], [50, 50, 60]
+    found = sorted((line.cell.value, line.ours.mean) for line in block.lines)
+    assert found == [(theirs, pytest.approx(mine)) for theirs, mine in sorted(zip(paper, ours, strict=True))]
+    assert block.tau == pytest.approx(stats.kendalltau(paper, ours).statistic)
+    rows_shown = table_grids(view)[-1].rows[1:]
+    assert [tuple(row[2:]) for row in rows_shown] == [("2", "1"), ("2", "2"), ("1", "3")]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("manifold/table1a", "there is no paper 'manifold'; did you mean 'manifold_mixup'?"),
+        ("manifold_mixup/table1c", "has no table 'table1c'; did you mean"),
+        ("manifold_mixup", "'manifold_mixup' has several tables; choose from: manifold_mixup/table1a"),
+        ("zzz", "there is no paper 'zzz'; choose from: comixup, cutmix"),
+        ("", "there is no paper ''"),
+    ],
+)
+def test_names_that_do_not_exist(shipped, word, message):
+    with pytest.raises(UserError) as caught:
+        find_table(shipped, word)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_that_do(shipped):
+    assert find_table(shipped, "cutmix/table5")[1].name == "Table 5"
+    assert find_table(shipped, "cutout")[1].id == "readme"
+    assert find_paper(shipped, "mixup").key == "mixup"
+
+
+def test_what_is_shown_of_a_cell(papers, rows):
+    grid = table_grids(one(papers, rows, "some/table1"))[0]
+    assert grid.rows[1][-1] == "reproduced"
+    quoted = grid.rows[4]
+    assert quoted[3:7] == ["9.99", NONE, NONE, NONE]
+    assert any("margins: ±0.5 points, at most 10 % of the number" in fact for fact in grid.facts)
+    assert any(line == "4 not runnable: not theirs" for line in grid.foot)
+    assert grid.foot[0].startswith("1: Ours - published +0.01, 90 % interval")
+
+
+def test_a_record_holds_everything_at_full_precision(papers, rows):
+    view = one(papers, rows, "some/table1").cells[0]
+    made = record(view)
+    assert made["ours_mean"] == view.ours.mean
+    assert (made["cell"], made["published"], made["verdict"]) == ("some/table1/1", "4.80", "reproduced")
+    assert made["overrides"] == "experiment=manifold_cifar10_preactresnet18 method=erm"
+
+
+def test_another_protocol_is_shown_and_not_compared(tmp_path, papers, rows):
+    text = (HERE / "published" / "other.yaml").read_text()
+    path = tmp_path / "other.yaml"
+    path.write_text(text.replace("protocol: error/median_last10", "protocol: other, note: mean of ten crops"))
+    (cell,) = one([read_paper(path)], rows, "other/table9").cells
+    assert (cell.verdict.word, cell.ours, len(cell.rows)) == ("other protocol", None, 3)
+    assert "mean of ten crops" in cell.verdict.sentence
+
+
+def test_colour_only_if_asked_and_alignment_kept():
+    grid = Grid(
+        "title", [("a", "verdict"), ("b", "worse, 3 seeds")], left=frozenset({0, 1}), tints={"worse": "31"}
+    )
+    plain, coloured = draw([grid], "text"), draw([grid], "text", colour=True)
+    assert "\x1b" not in plain
+    assert coloured.replace("\x1b[31m", "").replace("\x1b[0m", "") == plain
+    assert "\x1b[31m" in coloured
+
+
+def test_html_escapes_every_word():
+    evil = "<script>alert(1)</script>"
+    grid = Grid(evil, [(evil,), (evil,)], [evil], [evil], [evil], tints={})
+    page = draw([grid], "html")
+    assert "<script>" not in page
+    assert page.count("&lt;script&gt;") == 6
+    assert page.startswith("<!doctype html>")
