@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 METHODS := erm,cutout,mixup,manifold_mixup,cutmix,hmix,gmix
 
-.PHONY: help setup demo test test-gpu lint format smoke tables clean
+.PHONY: help setup demo test test-slow test-gpu lint format smoke tables figures clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ demo: setup  ## train every core method on real handwritten digits, two seeds ea
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
 
+test-slow: setup  ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
 test-gpu: setup  ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
@@ -41,6 +44,9 @@ smoke: setup  ## every method for two epochs on 200 digits
 
 tables: setup  ## write results/tables/ and the README's table from the rows in results/rows/
 	$(BIN)/python scripts/write_tables.py
+
+figures: setup  ## draw results/figures/ from the rows in results/rows/
+	$(BIN)/python scripts/figures.py
 
 clean:  ## remove the environment and caches; runs/ stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build dist

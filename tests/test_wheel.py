@@ -14,10 +14,7 @@ import msda_train
 
 REPO = Path(msda_train.__file__).resolve().parents[2]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (REPO / "pyproject.toml").exists(), reason="not a checkout"),
-]
+pytestmark = pytest.mark.skipif(not (REPO / "pyproject.toml").exists(), reason="not a checkout")
 
 
 def _run(*command, cwd):

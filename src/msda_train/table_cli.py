@@ -33,6 +33,9 @@ def run(words: list[str]) -> int:
     except UserError as error:
         print(f"msda-table: {one_line(error)}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("msda-table: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `msda-table | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

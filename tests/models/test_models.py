@@ -112,7 +112,6 @@ def test_bad_options_are_named(words, option):
         make(words)
 
 
-@pytest.mark.slow
 def test_one_graph_per_mixing_depth(batch):
     from torch._dynamo.testing import CompileCounter
 

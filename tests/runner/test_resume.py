@@ -60,7 +60,6 @@ def test_dropout_is_resumed_too(go, tmp_path, monkeypatch):
     assert _measured(go(*words)) == _measured(straight)
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment(small, tmp_path):
     """SIGKILL at several moments; the same command goes on and ends with the same numbers."""
     program = "import sys; from msda_train.cli import main; sys.exit(main())"

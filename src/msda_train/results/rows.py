@@ -153,6 +153,8 @@ def _row_files(places: Iterable[Path]) -> Iterator[Path]:
 def _row(path: Path, raw: Any) -> Row:
     if not isinstance(raw, dict) or "schema" not in raw:
         raise UserError("not a row of msda-train (no 'schema')")
+    if str(raw["schema"]).startswith("foreign-"):
+        raise UserError("a foreign row, never mixed with ours; type: msda-table import --list")
     if raw["schema"] != SCHEMA:
         raise UserError(f"schema {raw['schema']!r} is unknown here, {SCHEMA} is expected; update msda-train")
     _check_types(raw, _KEYS, "")

@@ -2,18 +2,18 @@
 configuration."""
 
 import platform
-import subprocess
 from typing import Any
 
 import torch
 
 from msda_train import __version__
-from msda_train.paths import HERE
+from msda_train.commit import commit
 from msda_train.runner.device import Compute
 
 
 def environment(compute: Compute) -> dict[str, Any]:
     """A flat, JSON-ready description of software, hardware and settings."""
+    code, dirty = commit() or (None, None)
     return {
         "msda_train": __version__,
         "python": platform.python_version(),
@@ -25,19 +25,6 @@ def environment(compute: Compute) -> dict[str, Any]:
         "precision": compute.precision,
         "compile": compute.compile,
         "threads": torch.get_num_threads(),
-        **_commit(),
+        "commit": code,
+        "dirty": dirty,
     }
-
-
-def _commit() -> dict[str, Any]:
-    """The checkout's commit and whether it was edited; both None in an installed wheel."""
-    root = HERE.parents[1]
-    if not (root / ".git").exists():
-        return {"commit": None, "dirty": None}
-    try:
-        git = ["git", "-C", str(root)]
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}

@@ -1,0 +1,205 @@
+"""Running what is missing: several trainers at a time, each run claimed, each device given its share.
+
+Everything that must survive a SIGKILL is on the disk before it matters: a claim is a lock, a result is a row,
+a checkpoint is the trainer's. So starting again is all there is to going on.
+"""
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import IO, Any
+
+from msda_train.planner.child import module_command, start
+from msda_train.planner.disk import START, Disk, Failure, last_lines
+from msda_train.planner.plan import Job, typed
+
+POLL_SECONDS = 0.1
+WAIT_SECONDS = 2.0  # between two looks at a run that another process is doing
+GRACE_SECONDS = 10.0  # for trainers to end after Ctrl-C, before they are killed
+# Somebody stopped the trainer; the run itself is not to blame, so nothing is recorded against it.
+STOPPED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, 130}
+TAKEN = "another process is training this very run"  # says a trainer that finds its run folder locked
+_STEPS = re.compile(r"\b(\d+)/(\d+) \[")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """`jobs` trainers spread over `names` (words for device=, None: whatever the trainer chooses), at most
+    ceil(jobs / devices) on one."""
+
+    names: tuple[str | None, ...]
+    jobs: int
+
+    def free(self, running: Sequence[str | None]) -> tuple[bool, str | None]:
+        """Whether one more may start beside those on the devices `running`, and on which: the emptiest."""
+        if len(running) >= self.jobs:
+            return False, None
+        share = ceil(self.jobs / len(self.names))
+        name = min(self.names, key=lambda each: running.count(each))
+        return running.count(name) < share, name
+
+
+@dataclass
+class Running:
+    job: Job
+    device: str | None
+    claim: IO[str]
+    process: "subprocess.Popen[bytes]"
+
+
+@dataclass
+class Outcome:
+    """What became of the jobs: all are in one of these when the planner ends by itself."""
+
+    done: list[Job] = field(default_factory=list)
+    failed: list[tuple[Job, Failure]] = field(default_factory=list)
+    taken: list[Job] = field(default_factory=list)  # left to other processes (only without waiting)
+
+
+Words = Callable[[Job, str | None], list[str]]
+Watch = Callable[["Executor"], None]
+
+
+class Executor:
+    """One planner's work: `jobs` wait, run, or are in the outcome.
+
+    words: a job's words on a device; wait: whether to stay until other processes have done what they took;
+    watch is called after every look around, for a progress bar.
+    """
+
+    def __init__(
+        self, disk: Disk, jobs: Sequence[Job], devices: Devices, words: Words, *, wait: bool, retry: bool
+    ) -> None:
+        self.disk, self.devices, self.words, self.wait = disk, devices, words, wait
+        self.pending, self.waiting = list(jobs), list[Job]()
+        self.running: list[Running] = []
+        self.outcome = Outcome()
+        # Each failure from before is forgiven once, when its turn comes; one of meanwhile is not.
+        self.forgiven = {job.key: disk.failure(job) if retry else None for job in jobs}
+        self._looked = time.monotonic()
+
+    def run(self, watch: Watch = lambda executor: None) -> Outcome:
+        """Until nothing is left. On KeyboardInterrupt the trainers are stopped, then it is raised again."""
+        try:
+            while self.pending or self.running or (self.waiting and self.wait):
+                self._reap()
+                self._fill()
+                self._look_again()
+                watch(self)
+                time.sleep(POLL_SECONDS)
+        finally:  # also after a mistake of ours: no trainer is left behind unseen
+            self._stop()
+        self.outcome.taken += self.waiting
+        return self.outcome
+
+    def fraction(self, running: Running) -> float:
+        """How much of its steps a running job has done, from the bar in its log; 0 to 1."""
+        steps = _STEPS.findall(self.disk.tail(running.job))
+        if not steps or int(steps[-1][1]) == 0:
+            return 0.0
+        return min(1.0, int(steps[-1][0]) / int(steps[-1][1]))
+
+    def _fill(self) -> None:
+        while self.pending:
+            free, device = self.devices.free([each.device for each in self.running])
+            if not free:
+                return
+            self._take(self.pending.pop(0), device)
+
+    def _take(self, job: Job, device: str | None) -> None:
+        """Starts `job`, unless it is done, has failed, or is somebody else's."""
+        if self.disk.row(job):
+            self.outcome.done.append(job)
+            return
+        claim = self.disk.claim(job)
+        if claim is None:
+            self.waiting.append(job)
+            return
+        # Only now is it ours alone: it may have ended, either way, while we looked.
+        failure = self.disk.failure(job)
+        if self.disk.row(job):
+            self.outcome.done.append(job)
+        elif failure and failure != self.forgiven[job.key]:
+            self.outcome.failed.append((job, failure))
+        elif self.disk.in_training(job):  # an orphan of a killed planner, or somebody's own msda-train
+            self.waiting.append(job)
+        else:
+            self.forgiven[job.key] = None
+            self.disk.forget(job)
+            self.running.append(Running(job, device, claim, self._start(job, device)))
+            return
+        claim.close()
+
+    def _start(self, job: Job, device: str | None) -> "subprocess.Popen[bytes]":
+        words = self.words(job, device)
+        log = self.disk.log(job)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as output:
+            output.write(f"{START}{typed(words)}\n".encode())
+            output.flush()
+            return start(module_command("cli", words), output)
+
+    def _reap(self) -> None:
+        for each in [each for each in self.running if each.process.poll() is not None]:
+            self.running.remove(each)
+            code = each.process.returncode
+            text = self.disk.tail(each.job)
+            if self.disk.row(each.job):
+                self.outcome.done.append(each.job)
+            elif code == 2 and TAKEN in text:
+                self.waiting.append(each.job)
+            else:
+                self._failed(each, code, last_lines(text))
+            each.claim.close()
+
+    def _failed(self, each: Running, code: int, last: tuple[str, ...]) -> None:
+        command = typed(self.words(each.job, each.device))
+        if code in STOPPED:
+            last = (*last, f"stopped by signal {-code if code < 0 else 2}")
+        elif not last:
+            last = (f"exit code {code} and not a word",)
+        failure = Failure(command, code, last)
+        if code not in STOPPED:
+            self.disk.record(each.job, failure)
+        self.outcome.failed.append((each.job, failure))
+
+    def _look_again(self) -> None:
+        """Now and then jobs of other processes get another turn: they are done, failed, or free again."""
+        if self.waiting and self.wait and time.monotonic() - self._looked > WAIT_SECONDS:
+            self._looked = time.monotonic()
+            self.pending, self.waiting = self.pending + self.waiting, []
+
+    def _stop(self) -> None:
+        for each in self.running:
+            each.process.send_signal(signal.SIGINT)
+        end = time.monotonic() + GRACE_SECONDS
+        for each in self.running:
+            try:
+                each.process.wait(max(0.0, end - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                each.process.kill()
+                each.process.wait()
+            each.claim.close()
+
+
+def progress(total_epochs: float, bar: Any) -> Watch:
+    """A watch that shows epochs and runs on a tqdm `bar` of `total_epochs`."""
+
+    def watch(executor: Executor) -> None:
+        ended = [*executor.outcome.done, *(job for job, _ in executor.outcome.failed)]
+        epochs = float(sum(job.configuration.epochs for job in ended))
+        epochs += sum(executor.fraction(each) * each.job.configuration.epochs for each in executor.running)
+        bar.update(min(total_epochs, int(epochs)) - bar.n)
+        bar.set_postfix(
+            runs=len(executor.outcome.done),
+            failed=len(executor.outcome.failed),
+            running=len(executor.running),
+            waiting=len(executor.waiting),
+            refresh=False,
+        )
+
+    return watch

@@ -1,0 +1,25 @@
+"""A program that becomes another one which dies with its parent: `python leash.py PARENT_PID COMMAND...`.
+
+Linux only; elsewhere a trainer may outlive a killed planner, and the next planner waits for its run folder.
+A file of its own, run without the package, because Python must not run between fork and exec.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(words: list[str]) -> None:
+    parent, *command = words
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != int(parent):  # it died before the leash was on
+            sys.exit(1)
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

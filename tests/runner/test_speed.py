@@ -1,0 +1,64 @@
+"""The speed program: one line of JSON per group of words."""
+
+import json
+
+import pytest
+
+from msda_train.runner import speed
+
+
+@pytest.fixture
+def ask(small, capsys, monkeypatch):
+    monkeypatch.setattr(speed, "ENOUGH_SECONDS", 0.0)
+
+    def run(*groups, facts=False):
+        words = ["--facts"] if facts else []
+        for number, group in enumerate(groups):
+            words += [*(["--"] if number else []), *small(*group)]
+        assert speed.main(words) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+def test_facts(ask):
+    (facts,) = ask(["device=cpu"], facts=True)
+    assert (facts["device"], facts["threads"], facts["train_images"], facts["test_images"]) == (
+        "cpu",
+        1,
+        60,
+        30,
+    )
+    assert "step_seconds" not in facts
+
+
+def test_steps_are_measured(ask):
+    one, two = ask(["method=erm"], ["method=cutmix", "recipe.batch_size=10"])
+    assert one["steps"] == two["steps"] == speed.LEAST_STEPS
+    assert 0 < one["step_seconds"] < 60
+
+
+def test_nothing_is_downloaded_to_know_the_size(ask):
+    (facts,) = ask(["dataset=cifar10", "dataset.subset=null", "dataset.test_subset=null"], facts=True)
+    assert (facts["train_images"], facts["test_images"]) == (50_000, 10_000)
+    (fewer,) = ask(
+        ["dataset=cifar10", "dataset.cap_per_class=30", "dataset.subset=null", "dataset.test_subset=null"],
+        facts=True,
+    )
+    assert fewer["train_images"] == 300
+
+
+def test_mistakes_are_answers_too(ask):
+    missing, wrong, fine = ask(
+        ["dataset=own", "dataset.root=nowhere"], ["model.depht=3"], ["recipe.batch_size=8"]
+    )
+    assert missing["error"].startswith("dataset own is not prepared; type: msda-data prepare own")
+    assert "model.depht" in wrong["error"]
+    assert fine["steps"] > 0
+
+
+def test_a_slow_step_is_not_measured_for_ever(ask, monkeypatch):
+    clock = iter(range(0, 10_000, 30))
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: float(next(clock)))
+    (answer,) = ask(["recipe.batch_size=10"])
+    assert (answer["step_seconds"], answer["steps"]) == (30.0, 3)
