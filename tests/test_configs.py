@@ -12,7 +12,6 @@ def _words(group):
     return sorted(p.stem for p in (CONFIGS / group).glob("*.yaml"))
 
 
-
 @pytest.mark.parametrize("experiment", _words("experiment"))
 def test_every_experiment_builds(experiment):
     cfg = compose(f"experiment={experiment}")

@@ -23,7 +23,7 @@ from msda_train.randomness import generator
 from msda_train.results.fingerprint import fingerprint
 from msda_train.results.rows import Row, read_row, write_row
 from msda_train.results.summary import summarise
-from msda_train.runner import checkpoint
+from msda_train.runner import checkpoint, gallery
 from msda_train.runner.build import build
 from msda_train.runner.device import Compute, choose
 from msda_train.runner.environment import environment
@@ -70,6 +70,7 @@ def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path:
         run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder)
         step = run.prepare(cfg.model, method)
         progress = run.train(step, say)
+        gallery.keep(run, step, say)
         write_row(row_path, run.row(progress, names, config, source=cfg.dataset.source))
         say(f"{_complete(read_row(row_path))}\n{row_path}")
     return row_path

@@ -1,0 +1,99 @@
+"""Books made of stored rows, and a parser that fails where a browser would mend."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from msda_train.report.book import open_book
+from msda_train.report.page import html
+from msda_train.results import match
+from msda_train.results.published import load_papers
+from msda_train.results.rows import load_rows
+
+ROWS = Path(__file__).parents[1] / "results" / "rows"
+VOID = {"meta", "img", "br"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(match, "CACHE", tmp_path_factory.mktemp("cache") / "fingerprints.json")
+        yield
+
+
+@pytest.fixture(scope="session")
+def papers():
+    return load_papers()
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A copy of the stored rows, to be damaged."""
+    return Path(shutil.copytree(ROWS, tmp_path / "rows"))
+
+
+@pytest.fixture
+def book(papers):
+    """The book of the rows at or under some places."""
+
+    def made(*places):
+        rows, complaints = load_rows(places)
+        return open_book(papers, rows, complaints=complaints, made=datetime(2026, 1, 2, tzinfo=UTC))
+
+    return made
+
+
+@pytest.fixture
+def page(book):
+    """The page of the rows at or under some places, parsed."""
+    return lambda *places: Page(html(book(*places)))
+
+
+@pytest.fixture
+def changed(rows):
+    """Rewrites the first stored digits row with `change(raw)`; returns its path."""
+
+    def write(change):
+        path = next((rows / "digits-preactresnet18-smoke").iterdir())
+        raw = json.loads(path.read_text())
+        change(raw)
+        path.write_text(json.dumps(raw))
+        return path
+
+    return write
+
+
+class Page(HTMLParser):
+    """Tags, ids and links of a page whose tags are balanced."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.source, self.open, self.tags, self.ids, self.words = text, [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for key, value in attrs if key == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]

@@ -1,0 +1,138 @@
+"""The whole page: sound HTML, nothing from outside, nothing untrusted as markup, small, and true."""
+
+import json
+import re
+import shutil
+
+from msda_train.report import page as whole
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;\u202e\x1b[31m\ud800"
+
+
+def test_the_page_is_sound_and_whole(page, rows):
+    made = page(rows)
+    assert made.source.startswith("<!DOCTYPE html>\n<html lang=")
+    assert len(set(made.ids)) == len(made.ids)
+    inside = [each["href"] for each in made.all("a") if each["href"].startswith("#")]
+    assert len(inside) > 20
+    assert {link[1:] for link in inside} <= set(made.ids)
+    assert len(made.source.encode()) < 500_000
+    for each in made.all("th"):
+        assert each["scope"] in ("row", "col", "rowgroup")
+    assert len(made.all("table")) == len(made.all("caption"))
+    plots = [each for each in made.all("svg") if each.get("role") == "img"]
+    assert len(made.all("h1")) == 1
+    assert len(plots) >= 6
+    assert len(made.all("title")) == 1 + len(plots)
+    assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<script>.*?</script>", "", made.source))
+
+
+def test_nothing_comes_from_outside(page, rows):
+    made = page(rows)
+    for tag, attributes in made.tags:
+        for key in ("src", "href", "action", "data", "poster", "srcset", "xlink:href"):
+            value = attributes.get(key) or ""
+            if tag == "a" and key == "href":
+                assert value.startswith(("#", "https://", "http://"))
+            else:
+                assert value == "" or value.startswith("data:image/png;base64,")
+    assert "@import" not in made.source
+    assert "url(" not in made.source
+    (policy,) = [each["content"] for each in made.all("meta") if "http-equiv" in each]
+    assert policy.startswith("default-src 'none'")
+    assert len(made.all("script")) == 1
+
+
+def test_the_numbers_are_those_of_the_rows(page, rows):
+    text = page(rows / "manifold_cifar10_preactresnet18").text
+    assert "manifold_mixup, Table 1(a)" in text
+    assert "No Mixup test error, % 4.83 ± 0.066 (n=5) 4.81 ± 0.07 (n=3) -0.02 best = reproduced" in text
+    assert "inside the margin of ±0.48 points" in text
+    assert "Seed 0" in text
+    assert '"blocks": [2, 2, 2, 2]' in text
+    assert "Environment 1" in text
+
+
+def test_another_schedule_stands_in_a_section_of_its_own(page, rows):
+    made = page(rows / "cifar10-preactresnet18-short")
+    assert "similar" in made.ids
+    assert not [name for name in made.ids if name.startswith("table-")]
+    text = made.text
+    assert "recipe=short" in text
+    assert text.index("Other schedules and settings") < text.index("55.72 ± 0.38 (n=2)")
+
+
+def test_columns_of_no_published_table_and_no_rows_at_all(page, rows, tmp_path):
+    made = page(rows / "digits-preactresnet18-smoke")
+    assert "others" in made.ids
+    empty = page(tmp_path / "nothing")
+    assert "There are no runs yet" in empty.text
+    assert "manifold_mixup/table1a" in empty.text
+    assert "runs" not in empty.ids
+
+
+def test_what_a_row_says_is_never_markup(page, changed, rows):
+    def change(raw):
+        raw["names"] |= {"dataset": EVIL, "model": EVIL, "method": EVIL, "recipe": EVIL}
+        raw["data"]["content"] = EVIL
+        raw["environment"] = {EVIL: EVIL, "msda_train": EVIL, "commit": EVIL, "device_name": EVIL}
+        raw["config"]["method"][EVIL] = EVIL
+        raw["history"][0][EVIL] = EVIL
+        raw["history"][1]["lr"] = EVIL
+
+    changed(change)
+    made = page(rows)
+    assert len(made.all("script")) == 1
+    assert not made.all("img")
+    assert not [tag for tag, attributes in made.tags for key in attributes if key.startswith("on")]
+    assert not re.search("[\u202e\x1b\ud800]", made.source)
+    made.source.encode("utf-8")
+    assert "<script>alert(1)</script>" in made.text
+
+
+def test_bad_rows_are_named_and_the_others_shown(page, rows):
+    (rows / "bad.json").write_text('{"schema": 1')
+    text = page(rows).text
+    assert "1 file not used or in doubt" in text
+    assert "bad.json: not JSON or cut off" in text
+    assert "4.81 ± 0.07 (n=3)" in text
+
+
+def test_histories_that_are_no_numbers_cost_their_plot_only(page, changed, rows):
+    def change(raw):
+        raw["history"] = [{"epoch": 1, "error": True, "train_loss": 10**400}, 7, {"epoch": "x"}, {"epoch": 2}]
+
+    path = changed(change)
+    assert "These rows hold no epochs to draw." in page(path).text
+    changed(lambda raw: raw.update(history=[]))
+    assert "The file holds no history that can be read." in page(path).text
+
+
+def test_a_deep_environment_is_not_shown(page, changed):
+    path = changed(lambda raw: None)
+    text = path.read_text()
+    deep = "[" * 900 + "]" * 900
+    path.write_text(text.replace('"environment": {', f'"environment": {{"a": {deep}, ', 1))
+    assert "Environment 1" in page(path).text
+
+
+def test_many_long_runs_fit(page, rows, tmp_path, monkeypatch):
+    stored = sorted((rows / "manifold_cifar10_preactresnet18").iterdir())
+    for seed in range(40):
+        raw = json.loads(stored[seed % 7].read_text())
+        raw["seed"] = seed
+        raw["history"] = [raw["history"][0] | {"epoch": k, "error": 0.1 + k / 1e4} for k in range(1, 301)]
+        (tmp_path / "many").mkdir(exist_ok=True)
+        (tmp_path / "many" / f"{seed}.json").write_text(json.dumps(raw))
+    made = page(tmp_path / "many")
+    assert len(made.source.encode()) < 12_000 * 40  # so 400 runs of 300 epochs still fit in full
+    assert "40 of its 300 epochs are listed" in made.text
+    monkeypatch.setattr(whole, "LARGEST_PAGE", 120_000)
+    assert len(page(tmp_path / "many").source.encode()) < 120_000
+
+
+def test_the_same_rows_make_the_same_page(page, rows, tmp_path):
+    one = page(rows).source
+    assert one == page(rows).source
+    shutil.copytree(rows, tmp_path / "again")
+    assert one.count("<svg") == page(tmp_path / "again").source.count("<svg")
