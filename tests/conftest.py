@@ -7,6 +7,19 @@ import torch
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """One decoded-array cache for all tests, not the user's."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def small_run(cache):
+    """Words of a real run that takes a second: sixty handwritten digits, a few thousand weights."""
+    words = ["model.width=4", "model.blocks=[1,1]", "recipe=smoke", "recipe.batch_size=25", "threads=1"]
+    return [*words, "dataset.subset=60", "dataset.test_subset=30", f"dataset.cache={cache}"]
+
+
 @pytest.fixture
 def batch():
     """Eight 3 x 32 x 32 images of white noise and their labels out of ten."""

@@ -9,31 +9,16 @@ import pytest
 
 from msda_train.cli import main
 
-SMALL = [
-    "model.width=4",
-    "model.blocks=[1,1]",
-    "dataset.subset=60",
-    "dataset.test_subset=30",
-    "recipe=smoke",
-    "recipe.batch_size=25",
-    "threads=1",
-]
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cli_cache")
-
 
 @pytest.fixture
-def msda_train(tmp_path, cache, monkeypatch, capsys):
+def msda_train(tmp_path, small_run, monkeypatch, capsys):
     """Runs the command in an empty folder; returns (exit code, stdout, stderr without the progress bar)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["msda-train"])
     monkeypatch.setattr(sys, "path", [*sys.path])
 
     def run(*words):
-        code = main([*SMALL, f"dataset.cache={cache}", *words])
+        code = main([*small_run, *words])
         out, err = capsys.readouterr()
         lines = [
             line for line in err.replace("\r", "\n").splitlines() if line.strip() and "step/s" not in line
