@@ -2,6 +2,7 @@
 
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def _table(words: list[str]) -> int:
     )
     add_styles(parser)
     args = parser.parse_args(words)
+    if args.folders and not args.folders[0].exists() and (meant := get_close_matches(words[0], COMMANDS, 1)):
+        raise UserError(f"there is no folder '{words[0]}'; did you mean msda-table {meant[0]}?")
     folders = existing_folders(args.folders)
     if not folders:
         raise UserError(
