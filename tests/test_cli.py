@@ -131,8 +131,9 @@ def test_bad_input_is_one_line_and_exit_code_2(msda_train, words):
 
 
 def test_somebody_elses_method(msda_train, tmp_path):
-    """A class in the user's own file, without touching ours: by its name, and by a yaml of the user's own."""
-    (tmp_path / "my_methods.py").write_text(MY_METHODS)
+    """A class in the user's own file, without touching ours: as the README shows it."""
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (tmp_path / "my_methods.py").write_text(readme.partition("```python\n")[2].partition("```")[0])
     code, _, err = msda_train("method._target_=my_methods.HalfMix", "+method.weight=0.75")
     assert code == 0, err
     (row,) = tmp_path.rglob("row.json")
@@ -142,22 +143,6 @@ def test_somebody_elses_method(msda_train, tmp_path):
     code, out, err = msda_train("--config-dir", "mine", "-m", "method=halfmix,erm")
     assert code == 0, err
     assert "HalfMix" in out
-
-
-MY_METHODS = '''
-from dataclasses import dataclass
-import torch
-from msda_train.mix import Mix
-
-@dataclass(frozen=True)
-class HalfMix:
-    """Every image with its neighbour, always with the same weight."""
-    weight: float = 0.5
-
-    def plan(self, x, y, model, rng):
-        lam = torch.full((1,), self.weight, device=x.device)
-        return Mix(torch.arange(len(x), device=x.device).roll(1), lam, lam.view(1, 1, 1, 1))
-'''
 
 
 def test_an_interrupt_is_one_line(msda_train, monkeypatch):
