@@ -134,6 +134,14 @@ def test_two_processes_cannot_train_the_same_run(go, tmp_path):
         go()
 
 
+def test_what_a_killed_run_left_behind_is_swept(go):
+    path = go()
+    left = path.parent / "checkpoint.ptabc.tmp"
+    left.write_bytes(b"half a checkpoint")
+    go()
+    assert not left.exists()
+
+
 def test_unwritable_runs_folder(go, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

@@ -18,6 +18,8 @@ def main(words: list[str]) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != int(parent):  # it died before the leash was on
             sys.exit(1)
+    # A planner in the background ignores Ctrl-C, and so would its children: they must heed the planner's own.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(command[0], command)
 
 

@@ -32,6 +32,8 @@ def owned(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"{folder}: another process is training this very run; wait for it") from None
+        for left in folder.glob("*.tmp"):  # of a killed run: nobody else writes here
+            left.unlink()
         yield
 
 
