@@ -15,7 +15,7 @@ from msda_train.results.rows import write_row
 GOLDEN = Path(__file__).parent / "golden_plan.txt"
 FACTS = {
     "device": "cpu",
-    "device_name": "AMD EPYC",
+    "device_name": "Made-up CPU",
     "precision": "fp32",
     "compile": False,
     "threads": 2,
@@ -55,7 +55,7 @@ WORDS = ["dataset=digits", "recipe=smoke", "dataset.subset=60", "recipe.batch_si
 def test_the_text(go, asked, plan, make_row, tmp_path):
     first, second = plan(0, extra=WORDS).jobs
     row = make_row(first)  # 31.5 s for 2 epochs of 1437 images
-    row["environment"] |= {"device_name": "AMD EPYC"}
+    row["environment"] |= {"device_name": "Made-up CPU"}
     write_row(tmp_path / "runs" / f"{first.fingerprint}-abcdef00" / "s0" / "row.json", row)
     failed = tmp_path / "runs" / "failed" / second.fingerprint / "s0" / "failure.json"
     failed.parent.mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_one_probe_for_each_model_and_batch_size(go, asked):
     assert "not the published configuration" not in out
     # 1200 epochs of 60 + 30/3 images, 100 a step of 2.5 s, and 5 s to start
     assert out.count("about 35 min each, from 3 measured steps of 2.5 s") == 2
-    assert "10 runs: about 5 h 51 min one after another on AMD EPYC (fp32, threads=2)" in out
+    assert "10 runs: about 5 h 51 min one after another on Made-up CPU (fp32, threads=2)" in out
     assert "measuring" in err
 
 

@@ -115,7 +115,7 @@ def test_same_words_over_other_images_are_told_apart(rows, papers):
 def test_mixed_machines_are_noted(rows, papers):
     table = render(of(rows, experiment="mixup_cifar10_preactresnet18"), papers=papers)
     assert (
-        "note: rows of different machines or precisions: 1 on AMD EPYC, fp32; 1 on NVIDIA H200, bf16" in table
+        "note: rows of different machines or precisions: 1 on Made-up CPU, fp32; 1 on Made-up GPU, bf16" in table
     )
 
 
