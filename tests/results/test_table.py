@@ -114,9 +114,8 @@ def test_same_words_over_other_images_are_told_apart(rows, papers):
 
 def test_mixed_machines_are_noted(rows, papers):
     table = render(of(rows, experiment="mixup_cifar10_preactresnet18"), papers=papers)
-    assert (
-        "note: rows of different machines or precisions: 1 on Made-up CPU, fp32; 1 on Made-up GPU, bf16" in table
-    )
+    machines = "1 on Made-up CPU, fp32; 1 on Made-up GPU, bf16"
+    assert f"note: rows of different machines or precisions: {machines}" in table
 
 
 def test_rows_of_several_experiments_in_one_column_are_typed_in_full(rows):
