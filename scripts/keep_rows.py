@@ -6,8 +6,9 @@ A row that is already kept is left alone; one that says something else is never 
 import sys
 from pathlib import Path
 
+from msda_train.atomic import replace_file
 from msda_train.errors import UserError
-from msda_train.results.rows import kept_name, load_rows, one_line, read_row, replace_file
+from msda_train.results.rows import kept_name, load_rows, one_line, read_row
 
 KEPT = Path("results/rows")
 

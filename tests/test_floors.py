@@ -12,7 +12,7 @@ FLOORS = {
     3: {"results"},
     2: {"methods", "models", "data"},
     1: {"losses", "schedules", "metrics", "masks", "compose"},
-    0: {"mix", "randomness", "checks", "paths", "commit", "errors", "__init__"},
+    0: {"mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "__init__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 

@@ -4,13 +4,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msda_train.atomic import replace_file
 from msda_train.commands.parser import Parser, add_published, existing_folders, sound_papers
 from msda_train.errors import UserError
 from msda_train.report.book import open_book
 from msda_train.report.origin import origin
 from msda_train.report.page import html
 from msda_train.results.foreign import DEFAULT_FOLDER, load_foreign
-from msda_train.results.rows import load_rows, replace_file
+from msda_train.results.rows import load_rows
 
 
 def main(words: list[str]) -> int:

@@ -7,18 +7,16 @@ processes that write the same content at once write the same bytes.
 
 import hashlib
 import json
-import os
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkstemp
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from msda_train.atomic import whole_file
 from msda_train.data.images import KEYS, Arrays
 from msda_train.errors import UserError
 
@@ -77,12 +75,12 @@ class Store:
             self._sweep()
             for key in KEYS:
                 path = self._path(content, key)
-                with _whole_file(path) as file:
+                with whole_file(path) as file:
                     np.save(file, getattr(arrays, key), allow_pickle=False)
                 files[key] = {"bytes": path.stat().st_size, "crc32": _crc32(path)}
             entry = {"content": content, "classes": list(arrays.classes), "files": files}
             text = json.dumps({"entry": entry, "crc32": _entry_crc(entry)}, indent=1)
-            with _whole_file(self._index(signature)) as file:
+            with whole_file(self._index(signature)) as file:
                 file.write(text.encode())
         except OSError as error:
             raise UserError(
@@ -125,20 +123,6 @@ class Store:
             with suppress(FileNotFoundError):  # its writer has just renamed it
                 if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                     path.unlink()
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A new file that appears as `path` when the block ends well, and not at all when it does not."""
-    handle, name = mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(name, 0o644)  # mkstemp's 0600 would lock colleagues out of a shared cache
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _crc32(path: Path) -> int:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from msda_train.atomic import replace_file
 from msda_train.errors import UserError
 from msda_train.planner.plan import Configuration, Job
-from msda_train.results.rows import Row, one_line, read_row, replace_file
+from msda_train.results.rows import Row, one_line, read_row
 
 TAIL_BYTES = 4096
 START = "\n$ "  # before the command, at the start of each trainer's part of a log

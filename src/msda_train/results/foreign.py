@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msda_train.atomic import replace_file
 from msda_train.errors import UserError
 from msda_train.results.foreign_formats import FORMATS, Record, read_records
-from msda_train.results.rows import one_line, replace_file
+from msda_train.results.rows import one_line
 
 SCHEMA = "foreign-1"
 DEFAULT_FOLDER = Path("results/foreign")

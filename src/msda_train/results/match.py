@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from msda_train.atomic import replace_file
 from msda_train.errors import UserError
 from msda_train.paths import CONFIGS, DATA
 from msda_train.results import fingerprint as fingerprint_module
 from msda_train.results.fingerprint import NODES, canonical, fingerprint
 from msda_train.results.published import Cell, Paper
-from msda_train.results.rows import Row, replace_file
+from msda_train.results.rows import Row
 from msda_train.results.shipped import experiment_choices
 from msda_train.results.yamlfile import read_scalar
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msda_train.atomic import replace_file
 from msda_train.errors import UserError
 from msda_train.results.fingerprint import column_fingerprint, fingerprint
 from msda_train.results.summary import PROTOCOLS
@@ -66,19 +67,6 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, _text(row).encode())
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step: temporary file, flushed to disk, renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_row(path: Path) -> Row:

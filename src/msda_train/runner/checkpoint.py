@@ -5,8 +5,6 @@ No scheduler and no generator state is kept: both are functions of progress and 
 
 import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from msda_train.atomic import whole_file
 from msda_train.errors import UserError
 
 
@@ -46,16 +45,8 @@ def save(
         "optimizer": optimizer.state_dict(),
         "progress": json.dumps(progress),
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        torch.save(state, file)
 
 
 def load(

@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from msda_train.atomic import replace_file
 from msda_train.mix import NOWHERE, Mix
 from msda_train.randomness import generator
-from msda_train.results.rows import replace_file
 from msda_train.runner.step import Step
 
 if TYPE_CHECKING:
@@ -73,10 +73,8 @@ def _examples(run: "Run", step: Step) -> dict[str, Any]:
 
 def _batches(run: "Run") -> Iterator[tuple[int, int, Tensor, Tensor]]:
     """Epoch, step and the very batch that was trained on there."""
-    images = run.images
-    loader = run.loader(images.x_train, images.y_train, batch_size=run.recipe.batch_size, seed=run.seed)
     for epoch in range(run.recipe.epochs):
-        for i, (x, y) in enumerate(loader.train_batches(epoch)):
+        for i, (x, y) in enumerate(run.train_loader.train_batches(epoch)):
             yield epoch, i, x, y
 
 

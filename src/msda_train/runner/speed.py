@@ -81,12 +81,11 @@ def step_seconds(cfg: DictConfig, compute: Compute, shape: Sequence[int], classe
     run = Run(0, "", recipe, images, compute, 0.0, CONFIGS)  # trains in memory; its folder is never used
     step = run.prepare(cfg.model, build("method", cfg.method))
     step.network.train()
-    loader = run.loader(x, y, batch_size=batch, seed=0)
     timed: list[float] = []
     # Two that do not count: the first allocates (and compiles), on a GPU the second may still choose kernels.
     for number in range(-2, MOST_STEPS):
         started = time.perf_counter()
-        for xb, yb in loader.train_batches(number + 2):
+        for xb, yb in run.train_loader.train_batches(number + 2):
             _one(step, xb, yb, number)
         seconds = time.perf_counter() - started
         timed += [seconds] if number >= 0 or (seconds > ENOUGH_SECONDS and number == -1) else []

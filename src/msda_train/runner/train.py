@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -125,8 +126,18 @@ class Run:
             self.compute,
         )
 
-    def loader(self, x: Any, y: Any, *, batch_size: int, seed: int | None) -> Loader:
-        """Normalised batches; with a seed they are training batches: shuffled, cropped and flipped."""
+    @cached_property
+    def train_loader(self) -> Loader:
+        """Training batches: shuffled, cropped and flipped by the seed. Made once: it holds a padded copy."""
+        images = self.images
+        return self._loader(images.x_train, images.y_train, self.recipe.batch_size, self.seed)
+
+    @cached_property
+    def test_loader(self) -> Loader:
+        """The test images as they are, normalised."""
+        return self._loader(self.images.x_test, self.images.y_test, TEST_BATCH, None)
+
+    def _loader(self, x: Any, y: Any, batch_size: int, seed: int | None) -> Loader:
         r = self.recipe
         return Loader(
             x,
@@ -144,11 +155,7 @@ class Run:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
         path = self.folder / "checkpoint.pt"
         progress = Progress()
-        images = self.images
-        train_loader = self.loader(
-            images.x_train, images.y_train, batch_size=self.recipe.batch_size, seed=self.seed
-        )
-        test_loader = self.loader(images.x_test, images.y_test, batch_size=TEST_BATCH, seed=None)
+        steps = len(self.train_loader)
         if path.exists():
             saved = checkpoint.load(path, step.network, step.optimizer, self.fingerprint)
             progress = Progress(saved["history"], saved["sessions"])
@@ -158,9 +165,9 @@ class Run:
         if first < self.recipe.epochs:
             progress.sessions.append(session)
         saved_at = time.monotonic()
-        with self.bar(first * len(train_loader), self.recipe.epochs * len(train_loader)) as bar:
+        with self.bar(first * steps, self.recipe.epochs * steps) as bar:
             for epoch in range(first, self.recipe.epochs):
-                measured = self.epoch(epoch, step, train_loader, test_loader, bar)
+                measured = self.epoch(epoch, step, bar)
                 progress.history.append(measured)
                 session["to_epoch"] = epoch + 1
                 last = epoch + 1 == self.recipe.epochs
@@ -181,16 +188,14 @@ class Run:
         """What a checkpoint holds besides tensors."""
         return {"fingerprint": self.fingerprint, "history": progress.history, "sessions": progress.sessions}
 
-    def epoch(
-        self, epoch: int, step: Step, train_loader: Loader, test_loader: Loader, bar: Any
-    ) -> dict[str, float]:
+    def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, float]:
         """Trains one 0-based epoch and tests; nothing returns to the host before its end."""
         # Dropout and its like draw from torch's own generator: it, too, is a function of seed and epoch.
         torch.manual_seed(int(generator(self.seed, "layers", epoch).integers(2**62)))
         step.network.train()
         started = time.perf_counter()
-        loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(train_loader)
-        for i, (x, y) in enumerate(train_loader.train_batches(epoch)):
+        loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(self.train_loader)
+        for i, (x, y) in enumerate(self.train_loader.train_batches(epoch)):
             for group in step.optimizer.param_groups:
                 group["lr"] = self.recipe.lr_at(epoch, i / steps)
             loss_sum += step(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
@@ -204,7 +209,7 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        measured = evaluate(step.forward, test_loader.test_batches(), self.compute)
+        measured = evaluate(step.forward, self.test_loader.test_batches(), self.compute)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)

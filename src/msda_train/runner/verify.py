@@ -26,7 +26,7 @@ from msda_train.runner.build import build
 from msda_train.runner.device import Compute, choose
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
-from msda_train.runner.train import TEST_BATCH, Run
+from msda_train.runner.train import Run
 
 # Another device, torch or number of threads adds up in another order: images at a decision boundary may
 # change sides. Shares of the test set for errors (at least one image) and of 1 + NLL for the NLL (nats).
@@ -90,9 +90,8 @@ def verify(place: Path, *, device: str | None = None, trust: bool = False) -> Ve
     run = Run(row.seed, row.fingerprint, recipe, images, compute, 0.0, folder)
     step, progress = _load(run, nodes["model"], weights)
     history = _history(progress, weights, recipe.epochs)
-    loader = run.loader(images.x_test, images.y_test, batch_size=TEST_BATCH, seed=None)
     step.network.eval()
-    measured = evaluate(step.forward, loader.test_batches(), compute)
+    measured = evaluate(step.forward, run.test_loader.test_batches(), compute)
     exact = _is_exact(row, compute)
     checks = _evaluated(row, measured, compute.precision, images.n_test, exact=exact)
     checks += _remembered(row, path, history)
