@@ -1,5 +1,8 @@
 """One thread: two busy threads on a shared machine fight, and one gives the same bits every time."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +21,20 @@ def small_run(cache):
     """Words of a real run that takes a second: sixty handwritten digits, a few thousand weights."""
     words = ["model.width=4", "model.blocks=[1,1]", "recipe=smoke", "recipe.batch_size=25", "threads=1"]
     return [*words, "dataset.subset=60", "dataset.test_subset=30", f"dataset.cache={cache}"]
+
+
+@pytest.fixture(scope="session")
+def load_script():
+    """Imports one of scripts/ by its name: they are no package, nothing imports them."""
+
+    def load(name):
+        path = Path(__file__).resolve().parents[1] / "scripts" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Numbers in the repository's documents are what its rows say."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,11 +8,8 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("write_tables", REPO / "scripts" / "write_tables.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("write_tables")
 
 
 def test_the_tables_are_what_the_rows_say(script):

@@ -1,6 +1,5 @@
 """The README's figures are what the kept rows say."""
 
-import importlib.util
 from pathlib import Path
 from xml.dom.minidom import parseString
 
@@ -12,11 +11,8 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("figures", REPO / "scripts" / "figures.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script("figures")
 
 
 def test_the_figures_are_what_the_rows_say(script):

@@ -11,20 +11,9 @@ from msda_train.errors import UserError
 from msda_train.results.compare import compare, find_paper, find_table, kendall_tau
 from msda_train.results.grid import Grid, draw
 from msda_train.results.published import load_papers, read_paper
-from msda_train.results.rows import load_rows
 from msda_train.results.shown import NONE, record, table_grids
 
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return load_rows([HERE / "rows"])[0]
-
-
-@pytest.fixture(scope="module")
-def papers():
-    return load_papers(HERE / "published")
 
 
 @pytest.fixture(scope="module")

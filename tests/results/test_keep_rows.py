@@ -1,6 +1,5 @@
 """Keeping rows: copies under their names, and never over another row."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -12,11 +11,8 @@ STORED = HERE / "rows" / "mixup_cifar10_preactresnet18"
 
 
 @pytest.fixture
-def keep():
-    spec = importlib.util.spec_from_file_location("keep_rows", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.keep
+def keep(load_script):
+    return load_script("keep_rows").keep
 
 
 def test_rows_are_copied_as_they_are_and_once(keep, tmp_path):

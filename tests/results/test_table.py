@@ -21,16 +21,6 @@ from msda_train.results.table import build_table, summary_stat
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def rows():
-    return load_rows([HERE / "rows"])[0]
-
-
-@pytest.fixture(scope="module")
-def papers():
-    return load_papers(HERE / "published")
-
-
 def of(rows, **names):
     return [row for row in rows if all(row.names[key] == name for key, name in names.items())]
 
