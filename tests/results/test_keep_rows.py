@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SCRIPT = HERE.parents[1] / "scripts" / "keep_rows.py"
 STORED = HERE / "rows" / "mixup_cifar10_preactresnet18"
 
 
