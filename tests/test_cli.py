@@ -91,6 +91,21 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
             ["method=mixup", "method.alpha=0"],
             "method.alpha=0: must be greater than 0 and finite; type method.alpha=1.0",
         ),
+        (
+            ["method=[mixup,cutmix]"],
+            "method=[mixup,cutmix]: one method at a time; -m method=A,B runs one after the other; "
+            "cutout goes with any method as recipe.cutout=16",
+        ),
+        (
+            ["method=cutmix", "method=cutout"],
+            "method=cutmix method=cutout: one method at a time; -m method=A,B runs one after the other; "
+            "cutout goes with any method as recipe.cutout=16",
+        ),
+        (
+            ["model=[wrn28_2,wrn28_10]"],
+            "model=[wrn28_2,wrn28_10]: one model at a time; -m model=A,B runs one after the other",
+        ),
+        (["recipe.cutout=-1"], "recipe.cutout=-1: must be a whole number, at least 0"),
         (["method=cutmix", "method.prob=1.1"], "method.prob=1.1: must lie in [0, 1]; type method.prob=0.5"),
         (
             ["method=manifold_mixup", "method.depths=[0,7]"],

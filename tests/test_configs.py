@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from msda_train.build import build
 from msda_train.compose import compose
 from msda_train.paths import CONFIGS
-from msda_train.runner.build import build
 
 
 def _words(group):

@@ -11,7 +11,7 @@ FLOORS = {
     4: {"runner", "planner", "report"},
     3: {"results"},
     2: {"methods", "models", "data"},
-    1: {"losses", "schedules", "metrics", "masks", "compose"},
+    1: {"losses", "schedules", "metrics", "masks", "compose", "build"},
     0: {"mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "__init__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -22,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 from msda_train.compose import DEFAULTS
 from msda_train.errors import RunFailed, UserError
 from msda_train.paths import CONFIGS
-from msda_train.words import GROUPS, explain, quoted
+from msda_train.results.rows import NAMES
+from msda_train.words import explain, one_of_each, quoted
 
 
 def say(line: str) -> None:
@@ -60,8 +61,8 @@ class Jobs:
         from msda_train.runner.train import train  # torch: only once a run really starts
 
         choices = HydraConfig.get().runtime.choices
-        names = {group: choices.get(group) for group in GROUPS}
-        for group in GROUPS:
+        names = {group: choices.get(group) for group in NAMES}
+        for group in NAMES:
             target = OmegaConf.select(cfg, f"{group}._target_")
             if isinstance(target, str) and not target.startswith("msda_train."):
                 names[group] = target  # somebody's own class goes by its own name
@@ -117,6 +118,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
 
     parser.error = refuse  # type: ignore[method-assign]
     words = parser.parse_intermixed_args(arguments).overrides
+    one_of_each(words)
     return [a for a in arguments if a not in words] + [quoted(word) for word in words]
 
 

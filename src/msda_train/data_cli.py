@@ -132,8 +132,8 @@ def _dataset(name: str, words: Sequence[str]) -> "Dataset":
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from msda_train.build import build
     from msda_train.compose import compose
-    from msda_train.runner.build import build
     from msda_train.words import explain, quoted
 
     if name not in _names():

@@ -23,4 +23,10 @@ def smooth(target: Tensor, epsilon: float) -> Tensor:
     return target if epsilon == 0 else (1 - epsilon) * target + epsilon / target.shape[1]
 
 
+def entropy(logits: Tensor) -> Tensor:
+    """Mean over the batch of the entropy of softmax(logits), nats; logits (B, K)."""
+    log_p = F.log_softmax(logits, dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1).mean()
+
+
 CRITERIA = {"ce": cross_entropy, "bce_softmax": bce_softmax}

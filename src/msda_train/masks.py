@@ -36,6 +36,15 @@ def draw_centre(rng: np.random.Generator, n: int, height: int, width: int) -> np
     return np.stack([rng.integers(0, height, n), rng.integers(0, width, n)], axis=1)
 
 
+def hole_mask(length: int, centre: np.ndarray, height: int, width: int, device: torch.device) -> Tensor:
+    """(n, 1, height, width) float32, 0 in a square hole of `length` pixels a side around each centre (n, 2),
+    clipped by the border: Cutout (arXiv:1708.04552), whose half side is truncated."""
+    low = np.clip(centre - length // 2, 0, (height, width))
+    high = np.clip(centre + length // 2, 0, (height, width))
+    edges = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1)
+    return box_mask(edges, height, width, device)
+
+
 def kept_share(edges: np.ndarray, height: int, width: int) -> np.ndarray:
     """(n,) share of the image that lies outside each box: CutMix's re-adjusted lam."""
     top, bottom, left, right = edges.T
@@ -70,3 +79,84 @@ def blob_mask(share: np.ndarray, centre: np.ndarray, height: int, width: int, de
     area = (share_ * (height * width))[:, None, None].clamp(min=torch.finfo(torch.float32).tiny)
     blob = torch.exp(-torch.pi * (row**2 + column**2) / area)
     return (blob * (share_ > 0)[:, None, None])[:, None]
+
+
+def shrunk_box(scale: np.ndarray, centre: np.ndarray, height: int, width: int, border: str) -> np.ndarray:
+    """Edges (n, 4) int64, as `centred_box`, of boxes with `scale` (n,) of each side, truncated, at least a pixel.
+
+    border=shift moves a box that sticks out back inside, whole (JayQine/ResizeMix tools/utils.py
+    `getbox_new`); border=clip cuts it off, after halving as CutMix does (openmixup resizemix.py).
+    """
+    edges = []
+    for side, c in ((height, centre[:, 0]), (width, centre[:, 1])):
+        extent = np.maximum((side * scale).astype(np.int64), 1)
+        if border == "shift":
+            first = np.minimum(np.maximum(c - extent // 2, 0), side - extent)
+            edges += [first, first + extent]
+        else:
+            edges += [np.clip(c - extent // 2, 0, side), np.clip(c + extent // 2, 0, side)]
+    return np.stack(edges, axis=1)
+
+
+def nearest_index(first: np.ndarray, step: np.ndarray, side: int) -> np.ndarray:
+    """(n, side) int64: the source pixel of each pixel, for boxes that begin at `first` (n,), `step` (n,) source
+    pixels per pixel. Means nothing outside the box.
+
+    In float32, as torch's nearest interpolation computes it: the same pixels, bit for bit.
+    """
+    away = (np.arange(side) - first[:, None]).astype(np.float32)
+    return np.clip(np.floor(away * step.astype(np.float32)[:, None]), 0, side - 1).astype(np.int64)
+
+
+def hole_line(size: int, start: int, extent: int, pitch: int, hole: int, overhang: str) -> np.ndarray:
+    """(size,) bool: the pixels of a line inside one of the holes, `hole` long, that begin every `pitch` pixels of
+    the stretch [start, start + extent), which may hang over both ends.
+
+    overhang=clip drops what hangs over. overhang=wrap is what slices with negative indices do in openmixup's
+    gridmix.py: a hole wholly before the line lands at its far end, one that straddles its beginning is lost.
+    """
+    line = np.zeros(size, dtype=bool)
+    for corner in range(0, extent, pitch):
+        first, last = start + corner, start + min(corner + hole, extent)
+        if overhang == "clip":
+            first, last = max(first, 0), max(last, 0)
+        line[first:last] = True
+    return line
+
+
+def low_frequency_images(
+    rng: np.random.Generator, n: int, height: int, width: int, decay: float, spectrum: str
+) -> np.ndarray:
+    """(n, height, width) float64 random images whose amplitude at frequency f falls as 1 / f^decay.
+
+    f in cycles per pixel, at least 1 / max(height, width). spectrum=paper: independent complex Gaussians at all
+    frequencies, real part of the inverse transform (arXiv:2002.12047, section 4). spectrum=code: what
+    `make_low_freq_image` of ecs-vlc/FMix fmix.py computes, which takes the first two *rows* of its noise for
+    real and imaginary part and the noise's last axis for a frequency: the scale of horizontal frequencies is
+    laid along the vertical, and sideways there are frequencies 0 and 1 only.
+    """
+    floor = 1 / max(height, width)
+    down, across = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
+    if spectrum == "paper":
+        scale = np.maximum(np.hypot(down, across), floor) ** -decay
+        noise = rng.standard_normal((2, n, height, width)) * scale
+        return np.fft.ifft2(noise[0] + 1j * noise[1]).real
+    across = across[: width // 2 + 1 + width % 2]  # one more than a real transform has where the width is odd
+    scale = np.maximum(np.hypot(down[:2], across), floor) ** -decay
+    noise = rng.standard_normal((n, 2, len(across), 2)) * scale[:, :, None]
+    return np.fft.irfft2(noise[:, 0] + 1j * noise[:, 1], s=(height, width), axes=(-2, -1))
+
+
+def top_share(images: np.ndarray, count: np.ndarray, soft: np.ndarray) -> np.ndarray:
+    """(n, H, W) float64 masks: 1 at the `count` (n,) highest pixels of each image (n, H, W), else 0.
+
+    soft (n,): the weight falls linearly from 1 to 0 over the ranks count - soft to count + soft; its sum stays
+    `count` (ecs-vlc/FMix fmix.py `binarise_mask`).
+    """
+    flat = images.reshape(len(images), -1)
+    rank = np.arange(flat.shape[1])
+    count, soft = count[:, None], soft[:, None]
+    ramp = np.clip((count + soft - 1 - rank) / np.maximum(2 * soft - 1, 1), 0, 1)
+    mask = np.empty_like(flat)
+    np.put_along_axis(mask, np.argsort(-flat, axis=1), np.where(soft > 0, ramp, rank < count), axis=1)
+    return mask.reshape(images.shape)

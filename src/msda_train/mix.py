@@ -21,7 +21,7 @@ class Mix:
     mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself.
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
     sources: (own, other) where they are not (h, h[perm]).
-    aux_loss: extra training loss, already scaled.
+    shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
     """
 
     perm: Tensor
@@ -29,7 +29,7 @@ class Mix:
     mask: Tensor
     depth: int = 0
     sources: tuple[Tensor, Tensor] | None = None
-    aux_loss: Tensor | None = None
+    shares: Tensor | None = None
 
     @classmethod
     def identity(cls, x: Tensor) -> "Mix":
@@ -46,9 +46,15 @@ class Mix:
         own, other = self.sources or (h, h[self.perm])
         return (self.mask * own + (1 - self.mask) * other).to(h.dtype)
 
+    def pixels(self, x: Tensor) -> Tensor:
+        """Mixed pixels (B, C, H, W) where this plan mixes pixels, else x as it is."""
+        return self.apply(x) if self.depth == 0 else x
+
     def target(self, y: Tensor, classes: int) -> Tensor:
-        """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm])."""
+        """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm]), or shares @ onehot(y)."""
         own = F.one_hot(y, classes).float()
+        if self.shares is not None:
+            return (self.shares[:, :, None] * own).sum(dim=1)  # no matmul: autocast would round it
         lam = self.lam[:, None]
         return lam * own + (1 - lam) * own[self.perm]
 
@@ -61,5 +67,8 @@ class Method(Protocol):
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module | Any, rng: Rng) -> Mix:
         """The plan for one batch: x (B, C, H, W) normalised images, y (B,) labels, the model in training
-        mode, and the generator of this step. Never writes into x."""
+        mode, and the generator of this step. Never writes into x.
+
+        Runs under the step's autocast after the gradients were cleared: a method that also learns from the
+        clean batch calls backward() itself, and the step adds its own gradients."""
         ...

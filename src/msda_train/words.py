@@ -1,15 +1,16 @@
 """Words as people type them, for Hydra; and what Hydra says about mistyped ones, in one line."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
 from msda_train.compose import compose
-from msda_train.errors import nearest
+from msda_train.errors import UserError, nearest
 
-GROUPS = ("dataset", "model", "method", "recipe", "experiment")
+GROUPS = ("dataset", "model", "regulariser", "method", "recipe", "experiment")
 TEXT = ("runs", "dataset.root", "dataset.cache", "dataset.name")
 
 
@@ -19,6 +20,18 @@ def quoted(word: str) -> str:
     if key not in TEXT or not re.search(r"[~=()\[\]{}:]", value) or re.search(r"[\"',]|\$\{", value):
         return word
     return f'{key}="{value}"'
+
+
+def one_of_each(words: Sequence[str]) -> None:
+    """UserError for two files of one group, or two methods: Hydra would mix their options, or the last would
+    win without a word."""
+    methods = [word for word in words if word.startswith("method=")]
+    for word in words:
+        key, _, value = word.partition("=")
+        if (key in GROUPS and value.startswith("[")) or word in methods[1:]:
+            both = word if value.startswith("[") else " ".join(methods)
+            also = "; cutout goes with any method as recipe.cutout=16" if key == "method" else ""
+            raise UserError(f"{both}: one {key} at a time; -m {key}=A,B runs one after the other{also}")
 
 
 def explain(problem: BaseException, overrides: list[str]) -> str:

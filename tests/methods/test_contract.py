@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from msda_train.build import build
 from msda_train.compose import compose
 from msda_train.paths import CONFIGS
-from msda_train.runner.build import build
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
 VARIANTS = [
@@ -24,6 +24,14 @@ VARIANTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def model():
+    """A small network for methods that look at one."""
+    torch.manual_seed(0)
+    cfg = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1]")
+    return build("model", cfg.model, classes=10, channels=3)
+
+
 def make(words):
     name, *overrides = words.split()
     return build("method", compose("dataset=cifar10", f"method={name}", *overrides).method)
@@ -31,13 +39,13 @@ def make(words):
 
 @pytest.mark.parametrize("size", [2, 7, 8])
 @pytest.mark.parametrize("words", VARIANTS)
-def test_contract(words, size):
+def test_contract(words, size, model):
     method = make(words)
     draw = torch.Generator().manual_seed(3)
     x, y = torch.randn(size, 3, 32, 32, generator=draw), torch.randint(0, 10, (size,), generator=draw)
     kept = x.clone()
     for seed in range(40):
-        mix = method.plan(x, y, None, np.random.default_rng(seed))
+        mix = method.plan(x, y, model, np.random.default_rng(seed))
         assert torch.equal(mix.perm.sort().values, torch.arange(size))
         assert mix.lam.shape in ((1,), (size,))
         assert mix.mask.shape[0] in (1, size)
@@ -55,7 +63,7 @@ def test_contract(words, size):
         mixed = mix.apply(x)
         assert mixed.shape == x.shape
         assert mixed.dtype == x.dtype
-        again = method.plan(x, y, None, np.random.default_rng(seed))
+        again = method.plan(x, y, model, np.random.default_rng(seed))
         assert torch.equal(mixed, again.apply(x))
         assert torch.equal(target, again.target(y, 10))
     assert torch.equal(x, kept)
@@ -70,11 +78,11 @@ def test_a_method_is_its_options(words):
 
 
 @pytest.mark.parametrize("words", [m for m in METHODS if m != "erm"])
-def test_probability_of_applying(words, batch):
+def test_probability_of_applying(words, batch, model):
     x, y = batch
     for prob in (0.0, 0.3, 1.0):
         method = make(f"{words} method.prob={prob}")
-        applied = [method.plan(x, y, None, np.random.default_rng(s)).depth >= 0 for s in range(600)]
+        applied = [method.plan(x, y, model, np.random.default_rng(s)).depth >= 0 for s in range(600)]
         assert np.mean(applied) == pytest.approx(prob, abs=0.06)  # three standard deviations
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from msda_train.build import build
 from msda_train.compose import compose
-from msda_train.runner.build import build
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -28,7 +28,6 @@ def test_gpu_equals_cpu(go, tmp_path, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_returns_to_the_host_inside_an_epoch(method):
     from msda_train.data.loader import Loader
-    from msda_train.losses import cross_entropy
     from msda_train.models.preactresnet import preactresnet
     from msda_train.randomness import generator
     from msda_train.runner.device import Compute
@@ -39,8 +38,10 @@ def test_nothing_returns_to_the_host_inside_an_epoch(method):
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
     words = ["dataset=cifar10", f"method={method}"]
     words += ["method.depths=[0,1]"] if method == "manifold_mixup" else []
-    planner = build("method", compose(*words).method)
-    step = Step(network, network, planner, cross_entropy, 0.1, 10, optimizer, Compute(device, "bf16", False))
+    cfg = compose(*words, "recipe.cutout=8", "recipe.label_smoothing=0.1")
+    planner, recipe = build("method", cfg.method), build("recipe", cfg.recipe)
+    compute = Compute(device, "bf16", False)
+    step = Step(network, network, planner, recipe.augment, recipe.loss, 10, optimizer, compute)
     images = torch.randint(0, 256, (200, 32, 32, 3), dtype=torch.uint8).numpy()
     labels = torch.randint(0, 10, (200,)).numpy()
     loader = Loader(

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from msda_train.losses import CRITERIA, cross_entropy
+from msda_train.build import build
+from msda_train.compose import compose
 from msda_train.methods.cutmix import CutMix
 from msda_train.methods.erm import Erm
+from msda_train.methods.manifold_mixup import ManifoldMixup
 from msda_train.methods.mixup import Mixup
 from msda_train.models.preactresnet import preactresnet
 from msda_train.runner.device import Compute
@@ -18,11 +20,12 @@ from msda_train.runner.step import Step, evaluate
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 
 
-def _step(method, *, criterion=cross_entropy, smoothing=0.0, compute=FLOAT):
+def _step(method, *words, compute=FLOAT):
     torch.manual_seed(0)
     network = preactresnet([1, 1], 4, "manifold", 1, classes=10, channels=3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    return Step(network, network, method, criterion, smoothing, 10, optimizer, compute)
+    recipe = build("recipe", compose("dataset=cifar10", *words).recipe)
+    return Step(network, network, method, recipe.augment, recipe.loss, 10, optimizer, compute)
 
 
 def _by_hand(step, x, y, mixed, a, b, lam):
@@ -54,28 +57,75 @@ def test_erm_is_plain_training(batch):
 def test_label_smoothing_and_bce(batch):
     x, y = batch
     logits = _step(Erm()).network(x).detach()
-    smoothed = _step(Erm(), smoothing=0.1)(x, y, np.random.default_rng(0))
+    smoothed = _step(Erm(), "recipe.label_smoothing=0.1")(x, y, np.random.default_rng(0))
     torch.testing.assert_close(smoothed, F.cross_entropy(logits, y, label_smoothing=0.1))
-    bce = _step(Erm(), criterion=CRITERIA["bce_softmax"])(x, y, np.random.default_rng(0))
+    bce = _step(Erm(), "recipe.criterion=bce_softmax")(x, y, np.random.default_rng(0))
     torch.testing.assert_close(bce, F.binary_cross_entropy(logits.softmax(1), F.one_hot(y, 10).float()))
 
 
 @dataclass(frozen=True)
-class WithExtraLoss:
-    """Mixup with a clean loss beside it."""
+class AlsoClean:
+    """Learns from the clean batch, too: what it adds to the gradients, the step keeps."""
 
     def plan(self, x, y, model, rng):
-        extra = 0.5 * F.cross_entropy(model(x), y)
-        return replace(Mixup().plan(x, y, model, rng), aux_loss=extra)
+        (0.5 * F.cross_entropy(model(x), y)).backward()
+        return Mixup().plan(x, y, model, rng)
 
 
-def test_an_extra_loss_trains_too(batch):
+def test_a_method_may_learn_from_the_clean_batch(batch):
     x, y = batch
-    ours, plain = _step(WithExtraLoss()), _step(Mixup())
+    ours, theirs = _step(AlsoClean()), _step(Mixup())
     ours(x, y, np.random.default_rng(1))
-    plain(x, y, np.random.default_rng(1))
-    weights = [p.detach().clone() for p in ours.network.parameters()]
-    assert any(not torch.equal(p, q) for p, q in zip(weights, plain.network.parameters(), strict=True))
+    mix = Mixup().plan(x, y, None, np.random.default_rng(1))
+    clean = 0.5 * F.cross_entropy(theirs.network(x), y)
+    (clean + _by_hand(theirs, x, y, mix.apply(x), y, y[mix.perm], mix.lam.item())).backward()
+    theirs.optimizer.step()
+    for p, q in zip(ours.network.parameters(), theirs.network.parameters(), strict=True):
+        torch.testing.assert_close(p, q)
+
+
+def test_the_entropy_of_the_predictions_is_subtracted(batch):
+    x, y = batch
+    logits = _step(Erm()).network(x).detach()
+    entropy = torch.distributions.Categorical(logits=logits).entropy().mean()
+    loss = _step(Erm(), "recipe.entropy_weight=0.3")(x, y, np.random.default_rng(0))
+    torch.testing.assert_close(loss, F.cross_entropy(logits, y) - 0.3 * entropy)
+
+
+class Watching:
+    """Keeps the images a method is shown."""
+
+    def plan(self, x, y, model, rng):
+        self.x = x
+        return Mixup().plan(x, y, model, rng)
+
+
+def test_cutout_goes_with_any_method(batch):
+    """One hole per image, before the mixing; the labels do not know."""
+    x, y = batch
+    watching = Watching()
+    _step(watching, "recipe.cutout=16")(x, y, np.random.default_rng(2))
+    holes = (watching.x == 0).all(1)
+    assert holes.any((1, 2)).all()
+    assert torch.equal(watching.x[~holes[:, None].expand_as(x)], x[~holes[:, None].expand_as(x)])
+    assert len({tuple(torch.nonzero(hole)[0].tolist()) for hole in holes}) > 4  # each its own
+    for hole in holes:
+        rows, columns = torch.nonzero(hole, as_tuple=True)
+        assert len(rows) == len(set(rows.tolist())) * len(set(columns.tolist()))  # a filled rectangle
+        assert 8 <= len(set(rows.tolist())) <= 16
+
+
+def test_pixels_are_mixed_before_the_network(batch):
+    """So that one compiled network serves all input-level methods; deeper mixing goes inside."""
+    x, y = batch
+    seen = []
+    for depths in ([0], [1]):
+        step = _step(ManifoldMixup(depths=depths))
+        forward = step.forward
+        step = replace(step, forward=lambda x, mix=None, inner=forward: seen.append(mix) or inner(x, mix))
+        step(x, y, np.random.default_rng(0))
+    assert seen[0] is None
+    assert seen[1].depth == 1
 
 
 def test_bf16_stays_around_the_model(batch):

@@ -22,7 +22,7 @@ from msda_train.planner.seeds import parse_seeds
 from msda_train.results.compare import find_table
 from msda_train.results.rows import Row
 from msda_train.results.yamlfile import LINE, read_yaml
-from msda_train.words import GROUPS, explain, quoted
+from msda_train.words import GROUPS, explain, one_of_each, quoted
 
 KEPT = Path("results/rows")
 MOST_JOBS = 256
@@ -106,6 +106,7 @@ def _extra(words: Sequence[str], runs: str | None) -> tuple[list[str], str]:
     known = [*read_yaml(CONFIGS / "train.yaml"), *GROUPS]
     known = [name for name in known if name not in ("defaults", "hydra", LINE)]
     extra = []
+    one_of_each(words)
     for word in words:
         key, sign, value = word.lstrip("+~").partition("=")
         if not sign and not word.startswith("~"):

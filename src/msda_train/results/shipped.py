@@ -45,11 +45,28 @@ def differences(row: Row, node: str, overlay: Mapping[str, Any]) -> list[str]:
     for key in [*shipped, *(key for key in made if key not in shipped)]:
         if key in skipped or canonical({key: made.get(key)}) == canonical({key: shipped.get(key)}):
             continue
-        if key not in made:  # made by another version of the suite; ~ is how Hydra takes a key away
+        if _is_node(made.get(key)):
+            words += _nested(node, key, made[key])
+        elif key not in made:  # made by another version of the suite; ~ is how Hydra takes a key away
             words.append(f"~{node}.{key}")
         else:
             words.append(f"{'' if key in shipped else '+'}{node}.{key}={_typed(made[key])}")
     return words
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
+
+
+def _nested(node: str, key: str, made: Mapping[str, Any]) -> list[str]:
+    """`regulariser=shakedrop model.regulariser.rate=0.3`: a node in a node has a group of its own name."""
+    for path in sorted((CONFIGS / key).glob("*.yaml")):
+        shipped = _read(f"{key}/{path.name}")
+        if canonical({"_target_": shipped.get("_target_")}) == canonical({"_target_": made["_target_"]}):
+            changed = [k for k in made if canonical({k: made[k]}) != canonical({k: shipped.get(k)})]
+            options = [f"{'' if k in shipped else '+'}{node}.{key}.{k}={_typed(made[k])}" for k in changed]
+            return [f"{key}={path.stem}", *options]
+    return [f"{node}.{key}={_typed(made)}"]
 
 
 def _shipped(node: str, name: str | None) -> dict[str, Any]:

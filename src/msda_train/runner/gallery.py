@@ -1,10 +1,10 @@
 """Examples of what the method made of this run's own batches, kept beside the row: a report shows them and
 imports no torch.
 
-gallery.json holds `images`, each a `png` in base64 and its `labels`, [[own class, weight], [partner's class,
-weight]]; `epoch` and `step`, both counted from 1; the plan's `depth`, null where nothing is mixed. `mixed` is
-false where no plan that was tried shows in pixels (ERM; mixing at deeper stages only): then the pixels are
-the batch itself. `every` is k where every k-th pixel is kept.
+gallery.json holds `images`, each a `png` in base64 and its `labels`, [[own class, weight], [another class,
+weight], ...]; `epoch` and `step`, both counted from 1; the plan's `depth`, null where nothing is mixed.
+`mixed` is false where no plan that was tried shows in pixels (ERM; mixing at deeper stages only): then the
+pixels are the batch itself. `every` is k where every k-th pixel is kept.
 """
 
 import base64
@@ -47,18 +47,19 @@ def keep(run: "Run", step: Step, say: Callable[[str], None]) -> None:
 def _examples(run: "Run", step: Step) -> dict[str, Any]:
     """The first batch, in the order of training, whose plan shows in pixels; else the first of all."""
     first = None
-    for batch in islice(_batches(run), MOST_PLANS):
-        epoch, i, x, y = batch
-        with torch.enable_grad():  # a saliency may need it
-            mix = step.method.plan(x, y, step.network, generator(run.seed, "mix", epoch, i))
+    for epoch, i, x, y in islice(_batches(run), MOST_PLANS):
+        rng = generator(run.seed, "mix", epoch, i)
+        x = step.augment(x, rng)
+        with torch.enable_grad(), run.compute.autocast():  # a saliency may need gradients
+            mix = step.method.plan(x, y, step.network, rng)
         if mix.depth == 0:
             break
-        first = first or (*batch, mix)
+        first = first or (epoch, i, x, y, mix)
     else:
         assert first is not None  # a run has at least one batch
         epoch, i, x, y, mix = first
     every = -(-max(x.shape[-2:]) // LARGEST_SIDE)
-    pixels = _pixels(run, mix.apply(x) if mix.depth == 0 else x)[:IMAGES, ::every, ::every]
+    pixels = _pixels(run, mix.pixels(x))[:IMAGES, ::every, ::every]
     labels = _labels(run, mix, y)
     return {
         "schema": 1,
@@ -86,15 +87,13 @@ def _pixels(run: "Run", x: Tensor) -> Any:
 
 
 def _labels(run: "Run", mix: Mix, y: Tensor) -> list[list[tuple[str, float]]]:
-    """The words and weights of each sample's label; a weight of 0 is left out."""
-    own, other = y.tolist(), y[mix.perm].tolist()
-    lam = mix.lam.expand(len(y)).tolist()
-    classes = run.images.classes
-    pairs = [
-        [(classes[a], round(share, 4)), (classes[b], round(1 - share, 4))]
-        for a, b, share in zip(own, other, lam, strict=True)
-    ]
-    return [[(name, weight) for name, weight in pair if weight] for pair in pairs]
+    """The words and weights of each sample's label, its own class first; a weight of 0 is left out."""
+    classes, own = run.images.classes, y.tolist()
+    labels = []
+    for a, weights in zip(own, mix.target(y, len(classes)).tolist(), strict=True):
+        order = sorted(range(len(classes)), key=lambda k: (k != a, -weights[k]))
+        labels.append([(classes[k], round(weights[k], 4)) for k in order if weights[k] > 0])
+    return labels
 
 
 def _png(pixels: Any) -> str:

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from msda_train import checks, schedules
 from msda_train.errors import UserError
-from msda_train.losses import CRITERIA
+from msda_train.losses import CRITERIA, entropy, smooth
+from msda_train.masks import draw_centre, hole_mask
+from msda_train.randomness import Rng
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Recipe:
     flip: bool
     mean: Sequence[float]
     std: Sequence[float]
+    cutout: int = 0
+    entropy_weight: float = 0.0
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -54,6 +60,23 @@ class Recipe:
         _numbers("recipe.mean", self.mean)
         for std in _numbers("recipe.std", self.std):
             checks.positive("recipe.std", std)
+        checks.whole("recipe.cutout", self.cutout, least=0)
+        checks.non_negative("recipe.entropy_weight", self.entropy_weight)
+
+    def augment(self, x: Tensor, rng: Rng) -> Tensor:
+        """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
+        (arXiv:1708.04552), so that it goes with any method."""
+        if self.cutout == 0:
+            return x
+        height, width = x.shape[-2:]
+        return x * hole_mask(self.cutout, draw_centre(rng, len(x), height, width), height, width, x.device)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The training loss of logits and soft targets, both (B, K) float32: the criterion on smoothed
+        labels, less the entropy of the predictions (Pereyra et al., arXiv:1701.06548; "ERL" in On Mixup
+        Training, which does not print its weight)."""
+        loss = CRITERIA[self.criterion](logits, smooth(target, self.label_smoothing))
+        return loss - self.entropy_weight * entropy(logits) if self.entropy_weight else loss
 
     def lr_at(self, epoch: int, progress_in_epoch: float) -> float:
         """The learning rate `progress_in_epoch` (0 to 1) into 0-based `epoch`. Step schedules change between

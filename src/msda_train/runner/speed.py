@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from msda_train.build import build
 from msda_train.compose import compose
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Images
 from msda_train.errors import UserError
 from msda_train.paths import CONFIGS
 from msda_train.randomness import generator
-from msda_train.runner.build import build
 from msda_train.runner.device import Compute, choose
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step

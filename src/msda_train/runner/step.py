@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from msda_train import metrics
-from msda_train.losses import smooth
 from msda_train.mix import Method
 from msda_train.randomness import Rng
 from msda_train.runner.device import Compute
@@ -17,14 +16,16 @@ from msda_train.runner.device import Compute
 class Step:
     """Everything a step needs that does not change from step to step.
 
-    network: the model as built, which methods may look at; forward: the same model, perhaps compiled.
+    network: the model as built, which methods may look at; forward: the same model, perhaps compiled;
+    augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
+    criterion: the training loss of float32 logits and soft targets, both (B, K).
     """
 
     network: nn.Module
     forward: Callable[..., Tensor]
     method: Method
+    augment: Callable[[Tensor, Rng], Tensor]
     criterion: Callable[[Tensor, Tensor], Tensor]
-    label_smoothing: float
     classes: int
     optimizer: torch.optim.Optimizer
     compute: Compute
@@ -32,13 +33,13 @@ class Step:
     def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
         """Trains on one batch x (B, C, H, W), y (B,); the loss stays on the device, a 0-d float32 tensor."""
         self.optimizer.zero_grad(set_to_none=True)
-        mix = self.method.plan(x, y, self.network, rng)
+        x = self.augment(x, rng)
         with self.compute.autocast():
-            logits = self.forward(x, mix)
-        target = smooth(mix.target(y, self.classes), self.label_smoothing)
-        loss = self.criterion(logits.float(), target)
-        total = loss if mix.aux_loss is None else loss + mix.aux_loss
-        total.backward()
+            mix = self.method.plan(x, y, self.network, rng)
+            # Pixels are mixed out here, so that one compiled network serves all input-level methods.
+            logits = self.forward(x, mix) if mix.depth > 0 else self.forward(mix.pixels(x))
+        loss = self.criterion(logits.float(), mix.target(y, self.classes))
+        loss.backward()
         self.optimizer.step()
         return loss.detach()
 

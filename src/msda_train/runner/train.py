@@ -16,16 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from msda_train import checks
+from msda_train.build import build
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
-from msda_train.errors import RunFailed
-from msda_train.losses import CRITERIA
+from msda_train.errors import RunFailed, UserError
 from msda_train.randomness import generator
 from msda_train.results.fingerprint import fingerprint
 from msda_train.results.rows import Row, read_row, write_row
 from msda_train.results.summary import summarise
 from msda_train.runner import checkpoint, gallery
-from msda_train.runner.build import build
 from msda_train.runner.device import Compute, choose
 from msda_train.runner.environment import environment
 from msda_train.runner.recipe import Recipe
@@ -99,8 +98,9 @@ class Run:
 
     def prepare(self, model: DictConfig, method: Any) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
-        torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         facts = {"classes": len(self.images.classes), "channels": self.images.channels}
+        self.check_fit(model, facts)
+        torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         network = build("model", model, **facts).to(self.compute.device, memory_format=torch.channels_last)
         if hasattr(method, "check"):
             method.check(network)
@@ -114,17 +114,28 @@ class Run:
             fused=True,
         )
         forward = torch.compile(network, dynamic=False) if self.compute.compile else network
-        criterion = CRITERIA[recipe.criterion]
         return Step(
             network,
             forward,
             method,
-            criterion,
-            recipe.label_smoothing,
+            recipe.augment,
+            recipe.loss,
             facts["classes"],
             optimizer,
             self.compute,
         )
+
+    def check_fit(self, model: DictConfig, facts: Mapping[str, int]) -> None:
+        """UserError where the network cannot take these images: shapes only, nothing is computed."""
+        height, width = self.images.x_train.shape[1:3]
+        with torch.device("meta"):
+            images = torch.empty(2, facts["channels"], height, width)
+            network = build("model", model, **facts)
+            try:
+                network(images)
+            except RuntimeError as e:
+                why = " ".join(str(e).split())[:200]
+                raise UserError(f"model: does not fit images of {height}x{width} pixels ({why})") from None
 
     @cached_property
     def train_loader(self) -> Loader:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from msda_train.build import build
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Images
 from msda_train.errors import UserError
@@ -22,7 +23,6 @@ from msda_train.results.rows import Row, read_row
 from msda_train.results.summary import METRICS, summarise
 from msda_train.results.yamlfile import read_yaml
 from msda_train.runner import checkpoint
-from msda_train.runner.build import build
 from msda_train.runner.device import Compute, choose
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate

@@ -1,7 +1,7 @@
-"""From config leaves to objects: `_target_` names a class, the other keys are its arguments.
+"""From config nodes to objects: `_target_` names a class, the other keys are its arguments.
 
-Hydra's own `instantiate` does the same for trees, wraps what a constructor raises, and from Hydra 1.4 on
-wants a whitelist; leaves need twenty lines.
+Hydra's own `instantiate` does the same, but wraps what a constructor raises, and from Hydra 1.4 on wants a
+whitelist; this needs twenty lines.
 """
 
 import inspect
@@ -15,12 +15,20 @@ from msda_train.errors import UserError
 
 
 def build(name: str, node: DictConfig, **facts: Any) -> Any:
-    """The object that `node` describes, made of the node's values and of `facts` that no config may state
-    (class count, channels). Raises UserError naming `name`.* ."""
+    """The object that `node` describes, made of the node's values, nested nodes first, and of `facts` that no
+    config may state (class count, channels). Raises UserError naming `name`.* ."""
     try:
         options: Any = OmegaConf.to_container(node, resolve=True)
     except OmegaConfBaseException as e:
         raise UserError(f"{name}: {str(e).splitlines()[0]}") from None
+    return _build(name, options, facts)
+
+
+def _build(name: str, options: dict[str, Any], facts: dict[str, Any]) -> Any:
+    options = {
+        key: _build(f"{name}.{key}", value, {}) if isinstance(value, dict) and "_target_" in value else value
+        for key, value in options.items()
+    }
     target = options.pop("_target_", None)
     if not isinstance(target, str):
         raise UserError(f"{name}: needs {name}._target_, the class to build")
