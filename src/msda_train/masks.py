@@ -82,7 +82,7 @@ def blob_mask(share: np.ndarray, centre: np.ndarray, height: int, width: int, de
 
 
 def shrunk_box(scale: np.ndarray, centre: np.ndarray, height: int, width: int, border: str) -> np.ndarray:
-    """Edges (n, 4) int64, as `centred_box`, of boxes with `scale` (n,) of each side, truncated, at least a pixel.
+    """Edges (n, 4) int64, as `centred_box`, of boxes with `scale` (n,) of each side, truncated, at least 1.
 
     border=shift moves a box that sticks out back inside, whole (JayQine/ResizeMix tools/utils.py
     `getbox_new`); border=clip cuts it off, after halving as CutMix does (openmixup resizemix.py).
@@ -99,8 +99,8 @@ def shrunk_box(scale: np.ndarray, centre: np.ndarray, height: int, width: int, b
 
 
 def nearest_index(first: np.ndarray, step: np.ndarray, side: int) -> np.ndarray:
-    """(n, side) int64: the source pixel of each pixel, for boxes that begin at `first` (n,), `step` (n,) source
-    pixels per pixel. Means nothing outside the box.
+    """(n, side) int64: the source pixel of each pixel, for boxes that begin at `first` (n,), with `step` (n,)
+    source pixels per pixel. Means nothing outside the box.
 
     In float32, as torch's nearest interpolation computes it: the same pixels, bit for bit.
     """
@@ -109,8 +109,8 @@ def nearest_index(first: np.ndarray, step: np.ndarray, side: int) -> np.ndarray:
 
 
 def hole_line(size: int, start: int, extent: int, pitch: int, hole: int, overhang: str) -> np.ndarray:
-    """(size,) bool: the pixels of a line inside one of the holes, `hole` long, that begin every `pitch` pixels of
-    the stretch [start, start + extent), which may hang over both ends.
+    """(size,) bool: the pixels of a line that lie in a hole; holes of length `hole` begin every `pitch`
+    pixels of the stretch [start, start + extent), which may hang over both ends.
 
     overhang=clip drops what hangs over. overhang=wrap is what slices with negative indices do in openmixup's
     gridmix.py: a hole wholly before the line lands at its far end, one that straddles its beginning is lost.
@@ -129,8 +129,8 @@ def low_frequency_images(
 ) -> np.ndarray:
     """(n, height, width) float64 random images whose amplitude at frequency f falls as 1 / f^decay.
 
-    f in cycles per pixel, at least 1 / max(height, width). spectrum=paper: independent complex Gaussians at all
-    frequencies, real part of the inverse transform (arXiv:2002.12047, section 4). spectrum=code: what
+    f in cycles per pixel, at least 1 / max(height, width). spectrum=paper: independent complex Gaussians at
+    all frequencies, real part of the inverse transform (arXiv:2002.12047). spectrum=code: what
     `make_low_freq_image` of ecs-vlc/FMix fmix.py computes, which takes the first two *rows* of its noise for
     real and imaginary part and the noise's last axis for a frequency: the scale of horizontal frequencies is
     laid along the vertical, and sideways there are frequencies 0 and 1 only.
@@ -150,8 +150,8 @@ def low_frequency_images(
 def top_share(images: np.ndarray, count: np.ndarray, soft: np.ndarray) -> np.ndarray:
     """(n, H, W) float64 masks: 1 at the `count` (n,) highest pixels of each image (n, H, W), else 0.
 
-    soft (n,): the weight falls linearly from 1 to 0 over the ranks count - soft to count + soft; its sum stays
-    `count` (ecs-vlc/FMix fmix.py `binarise_mask`).
+    soft (n,): the weight falls linearly from 1 to 0 over the ranks count - soft to count + soft; the sum is
+    still `count` (ecs-vlc/FMix fmix.py `binarise_mask`).
     """
     flat = images.reshape(len(images), -1)
     rank = np.arange(flat.shape[1])
