@@ -1,7 +1,7 @@
 """What the pair-mixing methods share: when to mix, how strongly and with whom. What mixing is, each says
 itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,14 @@ class Pairwise:
     prob: float = 1.0
     lam_per: str = "batch"
     pairing: str = "permutation"
+    inputs_only: bool = False  # mix the images, keep the labels: the control of On Mixup Training
 
     def __post_init__(self) -> None:
         checks.positive("method.alpha", self.alpha)
         checks.fraction("method.prob", self.prob)
         checks.one_of("method.lam_per", self.lam_per, ("batch", "sample"))
         checks.one_of("method.pairing", self.pairing, ("permutation", "reversal"))
+        checks.flag("method.inputs_only", self.inputs_only)
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """The plan for x (B, C, H, W), y (B,); see `msda_train.mix.Method`."""
@@ -38,7 +40,8 @@ class Pairwise:
             return Mix.identity(x)
         lam = draw_lam(rng, self.alpha, len(x) if self.lam_per == "sample" else 1)
         perm = torch.from_numpy(pair(rng, self.pairing, len(x))).to(x.device, non_blocking=True)
-        return self.mix(x, lam, perm, model, rng)
+        mix = self.mix(x, lam, perm, model, rng)
+        return replace(mix, lam=torch.ones_like(mix.lam)) if self.inputs_only else mix
 
     def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """The plan, given lam (B,) or (1,) float64 and perm (B,)."""
