@@ -7,17 +7,25 @@ no torch, so that `msda-data list` answers at once.
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from msda_train import paths
+import numpy as np
+
+from msda_train import checks, paths
 from msda_train.data.content import canonical, content_as_stored
 from msda_train.data.download import Remote, fetch
 from msda_train.data.images import Arrays, Images
+from msda_train.data.noise import corrupted
 from msda_train.data.store import Store, signature
 from msda_train.data.subset import balanced, capped
 from msda_train.errors import UserError, nearest
 from msda_train.randomness import generator
+
+
+def _taken(x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return x[chosen], y[chosen]
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class Dataset:
     test_subset: int | None = None
     subset_seed: int = 0
     cap_per_class: int | None = None  # before the subset; training images only
+    label_noise: float = 0.0  # share of the training labels that are replaced by random ones
+    label_noise_seed: int = 0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     crop_padding: int = 0
@@ -75,18 +85,27 @@ class Dataset:
     def select(self, whole: Images) -> Images:
         """`whole` after the cap and the subsets of this config. UserError names the option that is wrong."""
         x, y, x_test, y_test = whole.x_train, whole.y_train, whole.x_test, whole.y_test
+        left_out = None
         if self.cap_per_class is not None:
             kept = capped(y, self.cap_per_class)
             x, y = x[kept], y[kept]
         if self.subset is not None:
             rng = generator(self.subset_seed, "subset")
             chosen = balanced(y, self.subset, rng, option="dataset.subset")
+            others = np.setdiff1d(np.arange(len(y)), chosen)
+            left_out = partial(_taken, x, y, others) if len(others) else None
             x, y = x[chosen], y[chosen]
+        clean = None
+        if self.label_noise:
+            rng = generator(self.label_noise_seed, "label_noise")
+            clean, y = y, corrupted(y, self.label_noise, len(whole.classes), rng)
         if self.test_subset is not None:
             rng = generator(self.subset_seed, "test_subset")
             chosen = balanced(y_test, self.test_subset, rng, option="dataset.test_subset")
             x_test, y_test = x_test[chosen], y_test[chosen]
-        return replace(whole, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+        return replace(
+            whole, x_train=x, y_train=y, x_test=x_test, y_test=y_test, y_clean=clean, left_out=left_out
+        )
 
     def prepare(self, *, rebuild: bool = False) -> Images:
         """The whole set, from the cache or decoded into it; `rebuild` decodes it in any case."""
@@ -172,6 +191,8 @@ class Dataset:
             )
         if not self.name or any(letter in self.name for letter in "/\\\n"):
             raise UserError(f"dataset.name={self.name}: give a plain word, no path")
+        checks.fraction("dataset.label_noise", self.label_noise)
+        checks.whole("dataset.label_noise_seed", self.label_noise_seed, least=0)
         for key, least in (("subset", 1), ("test_subset", 1), ("subset_seed", 0), ("cap_per_class", 1)):
             value = getattr(self, key)
             if value is None and key != "subset_seed":

@@ -1,7 +1,8 @@
 """What a data set is once decoded, and the checks that every source must pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,6 +35,13 @@ class Images(Arrays):
     name: str
     content: str
     complete: bool
+    y_clean: np.ndarray | None = None  # (N,) the true labels, where dataset.label_noise replaced some
+    left_out: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
+
+    @cached_property
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Training images and labels that dataset.subset left out; None where nothing was left out."""
+        return self.left_out() if self.left_out else None
 
     @property
     def channels(self) -> int:

@@ -1,5 +1,6 @@
 """The order of events of one run: build, resume, epochs, row. Running the same command again is resuming."""
 
+import hashlib
 import math
 import sys
 import time
@@ -51,7 +52,7 @@ def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path:
     RunFailed when the loss is no longer finite.
     """
     for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
-        checks.one_of("option", word, (*SETTINGS, *AXES))
+        checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
     checks.whole("seed", cfg.seed, least=0)
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     compute = choose(cfg.device, cfg.precision, cfg.compile, cfg.threads)
@@ -82,6 +83,14 @@ def _complete(row: Row) -> str:
         f"complete: {row.names['method']} seed {row.seed}, {epochs} epochs, test error "
         f"{100 * m['error/last']:.2f} % last, {100 * m['error/best']:.2f} % best, nll {m['nll/last']:.3f}"
     )
+
+
+def _corruption(images: Images) -> dict[str, Any]:
+    """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
+    if images.y_clean is None:
+        return {}
+    digest = hashlib.sha256(images.y_train.astype("<i8").tobytes()).hexdigest()
+    return {"wrong_labels": int((images.y_train != images.y_clean).sum()), "labels_sha256": digest}
 
 
 @dataclass(frozen=True)
@@ -257,6 +266,7 @@ class Run:
                 "classes": len(images.classes),
                 "complete": images.complete,
                 "source": source,
+                **_corruption(images),
             },
             "environment": {k: v for k, v in progress.sessions[-1].items() if not k.endswith("_epoch")},
             "sessions": progress.sessions,
