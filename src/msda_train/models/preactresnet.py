@@ -6,6 +6,7 @@ with strides 1, 2, 2, 2 and widths 64 to 512, no final BatchNorm or ReLU, averag
   convolution; the shortcut adds the raw input where the shape stays.
 - `mixup` (facebookresearch/mixup-cifar10's ResNet18): stem with BatchNorm and ReLU; the shortcut always
   starts from the activated input.
+`dropout` lies between the convolutions of a block, for the memorisation grid of mixup's Table 2.
 Depths for mixing: 0 pixels, 1 to 4 after each group.
 """
 
@@ -14,20 +15,32 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from msda_train import checks
-from msda_train.errors import UserError
-from msda_train.models.staged import GlobalMean, Staged
+from msda_train.models.regulariser import Regulariser, branch_end
+from msda_train.models.staged import GlobalMean, Staged, check_blocks
 
 
 class PreActBlock(nn.Module):
-    """BN-ReLU-conv-BN-ReLU-conv; a projection, where the shape changes, acts on the activated input."""
+    """BN-ReLU-conv-[dropout]-BN-ReLU-conv; a projection, where the shape changes, acts on the activated
+    input."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int, *, activated_shortcut: bool):
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        stride: int,
+        *,
+        activated_shortcut: bool,
+        dropout: float,
+        end: nn.Module,
+    ):
         super().__init__()
         self.bn1 = nn.BatchNorm2d(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.relu = nn.ReLU()
+        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
+        self.end = end
         self.activated_shortcut = activated_shortcut
         self.projection: nn.Module | None = None
         if stride != 1 or channels_in != channels:
@@ -39,21 +52,28 @@ class PreActBlock(nn.Module):
         shortcut = h if self.activated_shortcut else x
         if self.projection is not None:
             shortcut = self.projection(h)
-        return self.conv2(self.relu(self.bn2(self.conv1(h)))) + shortcut
+        h = self.dropout(self.conv1(h))
+        return self.end(self.conv2(self.relu(self.bn2(h)))) + shortcut
 
 
 def preactresnet(
-    blocks: Sequence[int], width: int, variant: str, stem_stride: int, *, classes: int, channels: int
+    blocks: Sequence[int],
+    width: int,
+    variant: str,
+    stem_stride: int,
+    dropout: float = 0.0,
+    *,
+    classes: int,
+    channels: int,
+    regulariser: Regulariser | None = None,
 ) -> Staged:
     """PreActResNet-18 is blocks [2, 2, 2, 2], -34 is [3, 4, 6, 3]; `width` channels in the first group
     (64)."""
     checks.one_of("model.variant", variant, ("manifold", "mixup"))
     checks.whole("model.width", width, least=1)
     checks.whole("model.stem_stride", stem_stride, least=1)
-    if isinstance(blocks, str | int) or not blocks:
-        raise UserError(f"model.blocks={blocks}: must be a list; type model.blocks=[2,2,2,2]")
-    for count in blocks:
-        checks.whole("model.blocks", count, least=1)
+    checks.fraction("model.dropout", dropout)
+    check_blocks(blocks, "[2,2,2,2]")
     as_mixup = variant == "mixup"
     stem: list[nn.Module] = [nn.Conv2d(channels, width, 3, stem_stride, padding=1, bias=False)]
     if as_mixup:
@@ -63,7 +83,16 @@ def preactresnet(
         layers = []
         for i in range(count):
             stride = 2 if group > 0 and i == 0 else 1
-            layers.append(PreActBlock(channels_in, width * 2**group, stride, activated_shortcut=as_mixup))
+            layers.append(
+                PreActBlock(
+                    channels_in,
+                    width * 2**group,
+                    stride,
+                    activated_shortcut=as_mixup,
+                    dropout=dropout,
+                    end=branch_end(regulariser, sum(blocks[:group]) + i + 1, sum(blocks)),
+                )
+            )
             channels_in = width * 2**group
         stages.append(nn.Sequential(*layers))
     stages[0] = nn.Sequential(*stem, *stages[0])

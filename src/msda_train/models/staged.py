@@ -1,21 +1,37 @@
-"""A model is a list of stages. That is all it knows about mixing, and all Manifold Mixup needs."""
+"""A model is a list of stages. That is all it knows about mixing, and all Manifold Mixup needs.
+
+Beside it lie the few things that the builders of networks share.
+"""
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, nn
 
+from msda_train import checks
+from msda_train.errors import UserError
 from msda_train.mix import Mix
 
 
 class Staged(nn.Module):
-    """Stages applied one after another; the input of stage k is where a `Mix` of depth k acts."""
+    """Stages applied one after another; the input of stage k is where a `Mix` of depth k acts.
 
-    def __init__(self, stages: Iterable[nn.Module]):
+    least_side: the smallest images, in pixels a side, that the network was made for.
+    """
+
+    def __init__(self, stages: Iterable[nn.Module], *, least_side: int = 1):
         super().__init__()
         self.stages = nn.ModuleList(stages)
+        self.least_side = least_side
 
     def forward(self, x: Tensor, mix: Mix | None = None) -> Tensor:
-        """Logits (B, K) for images x (B, C, H, W); `mix` is None in evaluation."""
+        """Logits (B, K) for images x (B, C, H, W); `mix` is None in evaluation. Raises UserError for images
+        that are too small."""
+        if min(x.shape[-2:]) < self.least_side:
+            raise UserError(
+                f"model: this network needs images of at least {self.least_side} pixels a side, these have "
+                f"{min(x.shape[-2:])}; type model=preactresnet18"
+            )
         for k, stage in enumerate(self.stages):
             if mix is not None and mix.depth == k:
                 x = mix.apply(x)
@@ -29,3 +45,18 @@ class GlobalMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         return x.mean(dim=(2, 3))
+
+
+def check_blocks(blocks: Any, example: str) -> None:
+    """`model.blocks`, the number of blocks of each group, must be whole numbers of at least 1."""
+    if isinstance(blocks, str | int) or not blocks:
+        raise UserError(f"model.blocks={blocks}: must be a list; type model.blocks={example}")
+    for count in blocks:
+        checks.whole("model.blocks", count, least=1)
+
+
+def he_fan_out(model: nn.Module) -> None:
+    """He et al.'s initialisation of every convolution: normal, variance 2 / (kernel area x channels out)."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

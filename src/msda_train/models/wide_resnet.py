@@ -16,13 +16,23 @@ from torch import Tensor, nn
 
 from msda_train import checks
 from msda_train.errors import UserError
-from msda_train.models.staged import GlobalMean, Staged
+from msda_train.models.regulariser import Regulariser, branch_end
+from msda_train.models.staged import GlobalMean, Staged, he_fan_out
 
 
 class WideBlock(nn.Module):
     """BN-ReLU-conv-[dropout]-BN-ReLU-conv with a shortcut."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int, *, manifold: bool, dropout: float):
+    def __init__(
+        self,
+        channels_in: int,
+        channels: int,
+        stride: int,
+        *,
+        manifold: bool,
+        dropout: float,
+        end: nn.Module,
+    ):
         super().__init__()
         strides = (1, stride) if manifold else (stride, 1)
         self.bn1 = nn.BatchNorm2d(channels_in)
@@ -31,6 +41,7 @@ class WideBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, strides[1], padding=1, bias=manifold)
         self.relu = nn.ReLU()
         self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
+        self.end = end
         self.raw_projection = manifold
         self.projection: nn.Module | None = None
         if stride != 1 or channels_in != channels:
@@ -42,18 +53,16 @@ class WideBlock(nn.Module):
         shortcut = x
         if self.projection is not None:
             shortcut = self.projection(x if self.raw_projection else h)
-        return self.conv2(self.relu(self.bn2(self.dropout(self.conv1(h))))) + shortcut
+        h = self.dropout(self.conv1(h))
+        return self.end(self.conv2(self.relu(self.bn2(h)))) + shortcut
 
 
-def _initialise(model: nn.Module, *, manifold: bool) -> None:
+def _xavier(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            if manifold:
-                nn.init.xavier_uniform_(module.weight, gain=math.sqrt(2))
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
-            else:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.xavier_uniform_(module.weight, gain=math.sqrt(2))
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
 
 
 def wide_resnet(
@@ -66,6 +75,7 @@ def wide_resnet(
     *,
     classes: int,
     channels: int,
+    regulariser: Regulariser | None = None,
 ) -> Staged:
     """WRN-`depth`-`width` for images of `channels` channels; raises UserError unless depth is 6n + 4."""
     checks.one_of("model.variant", variant, ("standard", "manifold"))
@@ -85,7 +95,14 @@ def wide_resnet(
         for i in range(blocks):
             stride = 2 if group > 0 and i == 0 else 1
             layers.append(
-                WideBlock(channels_in, 16 * width * 2**group, stride, manifold=manifold, dropout=dropout)
+                WideBlock(
+                    channels_in,
+                    16 * width * 2**group,
+                    stride,
+                    manifold=manifold,
+                    dropout=dropout,
+                    end=branch_end(regulariser, group * blocks + i + 1, 3 * blocks),
+                )
             )
             channels_in = 16 * width * 2**group
         groups.append(nn.Sequential(*layers))
@@ -96,5 +113,6 @@ def wide_resnet(
         stages = [nn.Sequential(stem, *groups[0]), *groups[1:]]
     final = nn.BatchNorm2d(channels_in, momentum=0.9 if manifold else 0.1)
     model = Staged([*stages, nn.Sequential(final, nn.ReLU(), GlobalMean(), nn.Linear(channels_in, classes))])
-    _initialise(model, manifold=manifold)
+    initialise = _xavier if manifold else he_fan_out
+    initialise(model)
     return model

@@ -1,0 +1,83 @@
+"""Residual networks with ReLU after the sum, for small images.
+
+He et al., CVPR 2016, arXiv:1512.03385. A 3x3 stem with BatchNorm and ReLU, groups of blocks whose width
+doubles and whose map halves, average pooling, linear; a 1x1 convolution with BatchNorm is the shortcut where
+the shape changes. A bottleneck's stride lies on its 3x3 convolution.
+- ResNet-110 (clovaai/CutMix-PyTorch resnet.py): 3 x 12 bottlenecks of widths 16, 32, 64 and four times as
+  many channels at the end; He normal initialisation (fan out), BatchNorms 1 and 0: `init=he`.
+- ResNet-18 (the one of pytorch-cifar, in Cutout's and SaliencyMix's rows): 4 x 2 basic blocks of widths 64 to
+  512; torch's own initialisation: `init=torch`.
+Depths for mixing: 0 pixels, then after each group.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from msda_train import checks
+from msda_train.models.regulariser import Regulariser, branch_end
+from msda_train.models.staged import GlobalMean, Staged, check_blocks, he_fan_out
+
+EXPANSION = {"basic": 1, "bottleneck": 4}
+
+
+def _conv(channels_in: int, channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2, bias=False)
+    return [conv, nn.BatchNorm2d(channels)]
+
+
+class ResBlock(nn.Module):
+    """ReLU(branch + shortcut), a basic or a bottleneck one."""
+
+    def __init__(self, channels_in: int, width: int, stride: int, *, block: str, end: nn.Module):
+        super().__init__()
+        channels = width * EXPANSION[block]
+        if block == "basic":
+            layers = [*_conv(channels_in, width, 3, stride), nn.ReLU(), *_conv(width, width, 3)]
+        else:
+            layers = [*_conv(channels_in, width, 1), nn.ReLU(), *_conv(width, width, 3, stride), nn.ReLU()]
+            layers += _conv(width, channels, 1)
+        self.branch = nn.Sequential(*layers)
+        self.end = end
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels_in != channels:
+            self.shortcut = nn.Sequential(*_conv(channels_in, channels, 1, stride))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C, H / stride, W / stride)."""
+        out: Tensor = self.relu(self.end(self.branch(x)) + self.shortcut(x))
+        return out
+
+
+def resnet(
+    blocks: Sequence[int],
+    width: int,
+    block: str,
+    init: str,
+    stem_stride: int,
+    *,
+    classes: int,
+    channels: int,
+    regulariser: Regulariser | None = None,
+) -> Staged:
+    """A ResNet of len(blocks) groups, the first of `width` channels; see the head for the published ones."""
+    check_blocks(blocks, "[2,2,2,2]")
+    checks.whole("model.width", width, least=1)
+    checks.one_of("model.block", block, tuple(EXPANSION))
+    checks.one_of("model.init", init, ("he", "torch"))
+    checks.whole("model.stem_stride", stem_stride, least=1)
+    stages, channels_in = [], width
+    for group, count in enumerate(blocks):
+        layers: list[nn.Module] = []
+        for i in range(count):
+            stride = 2 if group > 0 and i == 0 else 1
+            end = branch_end(regulariser, sum(blocks[:group]) + i + 1, sum(blocks))
+            layers.append(ResBlock(channels_in, width * 2**group, stride, block=block, end=end))
+            channels_in = width * 2**group * EXPANSION[block]
+        stages.append(nn.Sequential(*layers))
+    stages[0] = nn.Sequential(*_conv(channels, width, 3, stem_stride), nn.ReLU(), *stages[0])
+    model = Staged([*stages, nn.Sequential(GlobalMean(), nn.Linear(channels_in, classes))])
+    if init == "he":
+        he_fan_out(model)
+    return model
