@@ -1,0 +1,64 @@
+"""Attentive CutMix pastes the cells of an image that a trained classifier looks at onto another image.
+
+Walawalkar et al., ICASSP 2020, arXiv:2003.13048; code (not the authors'): xden2331/attentive_cutmix. The
+k = 6 of 7 x 7 cells with the largest attention of the sample itself are pasted on its partner: lam, the
+sample's own weight, is k/49 = 0.12, and the partner's label is the major one.
+
+Where cells do not divide the image, `borders=soft` weighs a pixel by its area in each, as enlarging it to 224
+pixels and reducing it again does, and lam stays k/49 exactly; `hard` moves whole pixels, and lam with them.
+
+Ours differs: partners come from the same batch, cropped and flipped (that code: raw, from all training
+images); the teacher is in evaluation mode (there: training mode, one image at a time); attention is the mean
+over channels (there: `last_channel`, likely a slip; one committed state has 8 x 8 cells of the first stage).
+Attention cannot be kept from epoch to epoch: crop and flip come before it.
+
+`variant=openmixup` is AttentiveMix+ (Westlake-AI/openmixup): int(cells * lam) of them, at least one, with
+lam ~ Beta(alpha, 8); the label is the mask's mean, here each sample's own. Its other choices:
+method.teacher=resnet18 method.teacher_input=normalised method.borders=hard.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msda_train import checks
+from msda_train.errors import UserError
+from msda_train.methods.taught import Taught
+from msda_train.mix import Mix
+from msda_train.randomness import Rng
+from msda_train.saliency.attention import over_pixels, top_cells
+
+BETA = 8.0  # openmixup's second parameter
+
+
+@dataclass(frozen=True)
+class AttentiveCutMix(Taught):
+    """The sample's own most attentive cells on its partner; alpha and lam_per are of variant=openmixup."""
+
+    alpha: float = 2.0
+    k: int = 6
+    variant: str = "paper"
+    borders: str = "soft"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.whole("method.k", self.k, least=1)
+        checks.one_of("method.variant", self.variant, ("paper", "openmixup"))
+        checks.one_of("method.borders", self.borders, ("soft", "hard"))
+
+    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`; its lam is not used. Raises UserError where the grid has fewer than k cells."""
+        seen, (height, width) = self.look(x), x.shape[-2:]
+        cells = seen[0].numel()
+        if self.variant == "openmixup":
+            count = np.clip((cells * rng.beta(self.alpha, BETA, len(lam))).astype(np.int64), 1, cells)
+        elif self.k <= cells:
+            count = np.array([self.k])
+        else:
+            raise UserError(f"method.k={self.k}: the teacher's grid has {cells} cells; type a smaller one")
+        chosen = top_cells(seen, torch.from_numpy(count).to(x.device, non_blocking=True))
+        mask = over_pixels(chosen, height, width, self.borders)
+        return Mix(perm, mask.mean(dim=(1, 2, 3)), mask)
