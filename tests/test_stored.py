@@ -41,6 +41,7 @@ def test_a_real_run_comes_back(small_run, tmp_path):
     names = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"), "x")
     row = train(compose(*words), names, lambda line: None)
     network, config = load_network(row.parent)
+    assert load_network(tmp_path)[1] == config  # the only run in a folder of runs
     saved = torch.load(row.parent / "checkpoint.pt", weights_only=True)["model"]
     assert network.state_dict().keys() == saved.keys()
     assert all(torch.equal(v, saved[k]) for k, v in network.state_dict().items())

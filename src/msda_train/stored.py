@@ -17,7 +17,7 @@ MODELS = "msda_train.models."  # a row is untrusted: nothing else that it names 
 
 def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The trained network in evaluation mode on the CPU, its parameters frozen, and the row's config
-    {"model": ..., "recipe": ..., ...}.
+    {"model": ..., "recipe": ..., ...}. A folder of runs will do where it holds just one.
 
     Leaves torch's generator as it was. Raises UserError of one line where there is no such folder, no row, no
     whole checkpoint, or the two do not belong together.
@@ -27,6 +27,8 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(
             f"{folder}: no such folder; a run's folder is the one with row.json and checkpoint.pt"
         )
+    if not (folder / "row.json").exists() and len(rows := list(folder.glob("*/s*/row.json"))) == 1:
+        folder = rows[0].parent
     config, classes = _row(folder / "row.json")
     weights = _weights(folder / "checkpoint.pt")
     channels = next((w.shape[1] for w in weights.values() if w.dim() == 4), 0)  # the stem's convolution

@@ -9,9 +9,10 @@ from omegaconf import OmegaConf
 
 from msda_train.compose import compose
 from msda_train.errors import UserError, nearest
+from msda_train.paths import CONFIGS
 
 GROUPS = ("dataset", "model", "regulariser", "method", "recipe", "experiment")
-TEXT = ("runs", "dataset.root", "dataset.cache", "dataset.name")
+TEXT = ("runs", "dataset.root", "dataset.cache", "dataset.name", "method.teacher", "method.weights")
 
 
 def quoted(word: str) -> str:
@@ -27,11 +28,17 @@ def one_of_each(words: Sequence[str]) -> None:
     win without a word."""
     methods = [word for word in words if word.startswith("method=")]
     for word in words:
-        key, _, value = word.partition("=")
+        key, sign, value = word.partition("=")
+        if key in GROUPS and sign and value == "null" and key != "experiment":
+            raise UserError(f"{word}: a {key} has to be chosen; {nearest('', _files(key))}")
         if (key in GROUPS and value.startswith("[")) or word in methods[1:]:
             both = word if value.startswith("[") else " ".join(methods)
             also = "; cutout goes with any method as recipe.cutout=16" if key == "method" else ""
             raise UserError(f"{both}: one {key} at a time; -m {key}=A,B runs one after the other{also}")
+
+
+def _files(group: str) -> list[str]:
+    return [path.stem for path in (CONFIGS / group).glob("*.yaml")]
 
 
 def explain(problem: BaseException, overrides: list[str]) -> str:
