@@ -1,11 +1,13 @@
 """One thread: two busy threads on a shared machine fight, and one gives the same bits every time."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from msda_train.compose import compose
 
@@ -37,6 +39,20 @@ def load_script():
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory):
+    """The folder of a finished run of a tiny network with a map of 16 x 16 cells: nothing is trained."""
+    from msda_train.build import build
+
+    cfg = compose("dataset=cifar10", "model.width=4", "model.blocks=[1,1]")
+    network = build("model", cfg.model, classes=10, channels=3)
+    folder = tmp_path_factory.mktemp("teacher")
+    config = {node: OmegaConf.to_container(cfg[node], resolve=True) for node in ("model", "recipe")}
+    (folder / "row.json").write_text(json.dumps({"config": config, "data": {"classes": 10}}))
+    torch.save({"model": network.state_dict()}, folder / "checkpoint.pt")
+    return folder
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class CutMix(Pairwise):
-    """A box of about 1 - lam of the image comes from the partner."""
+    """x~ = M x + (1 - M) x[perm]; M is 0 in a box of about 1 - lam of the image, else 1."""
 
     prob: float = 0.5
     label: str = "area"

@@ -20,7 +20,7 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class Cutout:
-    """A hole of `length` pixels a side, with probability `prob` per batch."""
+    """x~ = M x, y~ = y; M is 0 in a hole of `length` pixels a side, else 1."""
 
     length: int = 16
     prob: float = 1.0

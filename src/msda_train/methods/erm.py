@@ -11,7 +11,7 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class Erm:
-    """Empirical risk minimisation: every sample is left alone."""
+    """x~ = x: every sample is left alone (empirical risk minimisation)."""
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `msda_train.mix.Method`."""

@@ -21,7 +21,7 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class GMix(Pairwise):
-    """Own weight G where lam < 0.5, 1 - G where lam >= 0.5."""
+    """x~ = M x + (1 - M) x[perm]; M = G where lam < 0.5, 1 - G where lam >= 0.5, G a Gaussian bump."""
 
     pairing: str = "reversal"
 

@@ -23,8 +23,8 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class HMix(Pairwise):
-    """A box of about (1 - lam) * ratio from the partner; outside it the weight lam / (share outside the
-    box)."""
+    """x~ = M x + (1 - M) x[perm]; M is 0 in a box of about (1 - lam) * ratio of the image, elsewhere
+    lam / (share outside the box)."""
 
     ratio: float = 0.5
     pairing: str = "reversal"

@@ -24,7 +24,8 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class ManifoldMixup(Mixup):
-    """mixup at a depth drawn from `depths`; k is the input of the model's stage k, 0 the pixels."""
+    """h~ = lam h + (1 - lam) h[perm], the same for the labels, at a depth drawn from `depths`: k is the input
+    of the model's stage k, 0 the pixels."""
 
     alpha: float = 2.0
     depths: Sequence[int] = (0, 1, 2)
