@@ -14,7 +14,7 @@ from msda_train.results.summary import METRICS
 
 # The first word of a command line may name one of these, each a module of `commands` with `main(words)`,
 # which returns the exit code and raises UserError. Any other command line is the table of rows.
-COMMANDS = ("list", "show", "plan", "run", "report", "import", "why", "verify", "bias")
+COMMANDS = ("list", "show", "plan", "run", "report", "import", "why", "verify", "bias", "methods")
 
 
 def main() -> None:
@@ -57,6 +57,9 @@ def _table(words: list[str]) -> int:
     parser.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="only these; repeatable"
     )
+    parser.add_argument(
+        "--columns", action="append", default=[], metavar="PROBE/NAME", help="numbers of probes; repeatable"
+    )
     add_styles(parser)
     args = parser.parse_args(words)
     if args.folders and not args.folders[0].exists() and (meant := get_close_matches(words[0], COMMANDS, 1)):
@@ -67,7 +70,8 @@ def _table(words: list[str]) -> int:
             f"no rows under {' or '.join(map(str, DEFAULT_FOLDERS))}; type: msda-train method=erm"
         )
     methods = [name for names in args.method for name in names.split(",")]
-    return print_table(folders, style=args.style, metric=args.metric, methods=methods)
+    columns = [name for names in args.columns for name in names.split(",")]
+    return print_table(folders, style=args.style, metric=args.metric, methods=methods, columns=columns)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,9 @@ def _of_row(row):
 
 
 def _of_cell(cell):
-    alphas = [word.split("=")[1] for word in cell.set if word.startswith("method.alpha=")]
+    # As printed; where only another table of the paper says it, the cell says so, too.
+    alphas = [cell.alpha, *(word.split("=")[1] for word in cell.set if word.startswith("method.alpha="))]
+    alpha = next((_number(alpha) for alpha in alphas if alpha is not None), None)
     words = (
         cell.paper,
         cell.table_name,
@@ -63,7 +65,6 @@ def _of_cell(cell):
     std = (
         "" if spread is None else f"{spread:.{cell.digits if cell.std_digits is None else cell.std_digits}f}"
     )
-    alpha = _number(alphas[0]) if alphas else _number(cell.alpha)
     return (*words, cell.metric, alpha, f"{cell.value:.{cell.digits}f}", std)
 
 
@@ -93,12 +94,46 @@ def test_layers_and_lengths_are_both_in_the_words_and_in_the_overrides(cells):
         assert f"method.length={cell.setting.partition('length ')[2]}" in cell.set
 
 
+def test_epochs_and_probabilities_are_both_in_the_words_and_in_the_overrides(cells):
+    runnable = [cell for cell in cells if cell.not_runnable is None]
+    epochs = [cell for cell in runnable if cell.paper == "openmixup"]
+    assert epochs
+    for cell in epochs:
+        assert f"recipe.epochs={cell.setting.split()[0]}" in cell.set
+    probs = [cell for cell in runnable if cell.setting.startswith("prob=")]
+    assert probs
+    for cell in probs:
+        assert f"method.{cell.setting.split(';')[0]}" in cell.set
+
+
+def test_what_is_compared_together_is_run_together(cells):
+    """A label of CutMix's comparison is a sum, and so are the words that it stands for."""
+    words = {
+        "Cutout": ("method.length=16", "recipe.cutout=16"),
+        "Label smoothing": ("recipe.label_smoothing=0.1",),
+        "StochDepth": ("regulariser=stochdepth",),
+        "DropBlock": ("regulariser=dropblock",),
+        "ShakeDrop": ("regulariser=shakedrop",),
+    }
+    sums = [cell for cell in cells if cell.paper == "cutmix" and cell.experiment and not cell.not_runnable]
+    assert sum("+" in cell.label for cell in sums) == 17
+    for cell in sums:
+        parts = cell.label.split(" + ")
+        for part, choices in words.items():
+            assert bool(set(choices) & set(cell.set)) == (part in parts), cell.label
+        mixing = [part for part in parts if part in ("Mixup", "Manifold Mixup", "CutMix")]
+        alone = "cutout" if parts[0] == "Cutout" else "erm"
+        assert cell.method == (mixing[0].lower().replace(" ", "_") if mixing else alone)
+
+
 def test_every_column_composes_and_is_an_experiment_of_its_own(cells):
     cells = [cell for cell in cells if cell.not_runnable is None]
     longest = {cell.experiment: cell.overrides for cell in sorted(cells, key=lambda cell: len(cell.set))}
     configs = compose_configs(longest.values())
     assert len({fingerprint(config) for config in configs.values()}) == len(longest)
-    repeated = Counter((cell.overrides, cell.metric, cell.paper, cell.table) for cell in cells)
+    # Words stand for one number of a table, several aggregates of it, or runs that are told singly.
+    means = [cell for cell in cells if cell.n != 1]
+    repeated = Counter((cell.overrides, cell.metric, cell.protocol, cell.paper, cell.table) for cell in means)
     assert max(repeated.values()) == 1
     for cell in cells:  # a run of the cell's own words is never passed over before Hydra is asked
         if cell.overrides in configs:
@@ -109,23 +144,35 @@ def test_every_column_composes_and_is_an_experiment_of_its_own(cells):
 
 def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
     runnable = Counter(cell.paper for cell in cells if cell.not_runnable is None)
-    assert runnable == {"manifold_mixup": 104, "mixup": 12, "saliencymix": 12, "cutout": 4}
+    assert runnable == {
+        "manifold_mixup": 104,
+        "cutmix": 80,
+        "openmixup": 56,
+        "saliencymix": 49,
+        "puzzlemix": 28,
+        "mixup": 16,
+        "cutout": 8,
+        "comixup": 3,
+        "hysts_replication": 2,
+    }
+    run = {cell.experiment for cell in cells if cell.not_runnable is None}
     for cell in cells:
         if cell.not_runnable is None:
             assert cell.compared_with
         else:
-            assert cell.experiment is None or cell.label in ("AdaMix", "Input Mixup")  # quoted in a column
+            assert cell.experiment is None or cell.experiment in run  # quoted or not measured, in a column
             assert len(cell.not_runnable) > 10
 
 
 def test_no_reason_names_what_the_suite_has(cells):
     """When a model or a method arrives, its cells have to be opened."""
     for group in ("model", "method", "dataset"):
-        names = {path.stem for path in (CONFIGS / group).glob("*.yaml")}
+        folders = (group, "regulariser") if group == "method" else (group,)
+        names = {path.stem for folder in folders for path in (CONFIGS / folder).glob("*.yaml")}
         word = "data set" if group == "dataset" else group
         for cell in cells:
             missing = re.findall(rf"\b{word} (\w+)(?= is| are|,| and)", cell.not_runnable or "")
-            if "with" not in (cell.not_runnable or ""):  # `method cutout with mixup` is a third thing
+            if "with" not in (cell.not_runnable or ""):  # `svhn with its extra split` is a third thing
                 assert not names & set(missing), cell.not_runnable
 
 

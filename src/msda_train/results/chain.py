@@ -86,7 +86,7 @@ def _published(paper: Paper, table: Table, cell: Cell) -> tuple[str, ...]:
 
 
 def _run(cell: Cell, row: Row) -> str:
-    value = cell.ours(row.metrics[cell.compared_with]) if cell.compared_with else None
+    value = cell.ours(row.metrics[cell.compared_with]) if cell.compared_with in row.metrics else None
     said = f"{cell.compared_with} {value:.4f} {cell.unit}" if value is not None else "no such number"
     return f"seed {row.seed}: {said}  {one_line(row.path)}"
 

@@ -15,7 +15,13 @@ from msda_train.results.fingerprint import canonical
 from msda_train.results.match import cells_by_fingerprint
 from msda_train.results.published import Cell, Paper, Table
 from msda_train.results.rows import Row
-from msda_train.results.shipped import column_words, differences, experiment_choices, method_words
+from msda_train.results.shipped import (
+    column_words,
+    differences,
+    experiment_choices,
+    method_words,
+    regulariser_words,
+)
 from msda_train.results.table import Stat, method_rank, summary_stat
 from msda_train.results.verdict import Verdict, verdict
 from msda_train.results.yamlfile import read_scalar
@@ -148,8 +154,9 @@ def _view(paper: Paper, table: Table, rows_of: dict[Cell, tuple[Row, ...]], rows
 
 
 def in_cell_unit(cell: Cell, rows: Iterable[Row]) -> list[float]:
-    """What each of `rows` says to `cell`: its protocol's aggregate, in its unit and direction."""
-    return [cell.ours(row.metrics[cell.compared_with]) for row in rows] if cell.compared_with else []
+    """What each of `rows` says to `cell`: its protocol's aggregate, in its unit and direction. A row that has
+    not been through the cell's probe says nothing."""
+    return [cell.ours(row.metrics[cell.compared_with]) for row in rows if cell.compared_with in row.metrics]
 
 
 def _short_blocks(table: Table, rows: Sequence[Row]) -> tuple[ShortBlock, ...]:
@@ -184,7 +191,8 @@ def _short_block(experiment: str, cells: list[Cell], rows: list[Row]) -> ShortBl
     by_method: dict[str, list[Row]] = {}
     for row in rows:
         by_method.setdefault(row.fingerprint, []).append(row)
-    lines = [_short_line(cells, _sorted(group)) for group in by_method.values()]
+    groups = [group for group in by_method.values() if in_cell_unit(first, group)]
+    lines = [_short_line(cells, _sorted(group)) for group in groups]
     lines.sort(key=lambda line: (method_rank(line.rows[0].names["method"]), line.method))
     pairs = [(line.ours.mean, line.cell.value) for line in lines if line.cell]
     experiments = {row.names["experiment"] for row in rows}
@@ -211,7 +219,12 @@ def _same_method(cell: Cell, row: Row) -> bool:
     """Whether the row's method is the cell's, every parameter included."""
     words = [word.removeprefix("method.") for word in cell.set if word.startswith("method.")]
     overlay = {key: read_scalar(value) for key, _, value in (word.partition("=") for word in words)}
-    return cell.method == row.names["method"] and not differences(row, "method", overlay)
+    regularised = [word for word in cell.set if word.startswith("regulariser=")]
+    return (
+        cell.method == row.names["method"]
+        and not differences(row, "method", overlay)
+        and regularised == regulariser_words(row)[:1]
+    )
 
 
 def _settings_held(cell: Cell, row: Row) -> int:

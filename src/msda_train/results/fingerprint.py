@@ -24,7 +24,8 @@ NODES = ("dataset", "model", "method", "recipe")
 UNCOUNTED = {
     "dataset": frozenset(
         {"source", "root", "cache", "mean", "std", "crop_padding", "flip", "cutout_length"},
-    )
+    ),
+    "model": frozenset({"checkpointing"}),  # saves memory, changes no number
 }
 
 

@@ -8,6 +8,7 @@ from msda_train.errors import UserError, nearest
 from msda_train.results.published import load_sound_papers
 from msda_train.results.render import render
 from msda_train.results.rows import Row, load_rows
+from msda_train.results.summary import PROTOCOLS
 
 
 def print_table(
@@ -16,6 +17,7 @@ def print_table(
     style: str = "text",
     metric: str = "error",
     methods: Sequence[str] = (),
+    columns: Sequence[str] = (),
     prog: str = "msda-table",
 ) -> int:
     """Print the table of the rows at or under `places`; bad rows go to stderr. Returns the exit code."""
@@ -27,7 +29,13 @@ def print_table(
         print(f"{prog}: {complaint}", file=sys.stderr)
     if not rows:
         raise UserError(f"no rows under {', '.join(map(str, places))}; type: msda-train method=erm")
-    print(render(_of_methods(rows, methods), style, metric, papers), end="")
+    rows = _of_methods(rows, methods)
+    known = {name for row in rows for name in row.metrics} - set(PROTOCOLS)
+    for name in columns:
+        if name not in known:
+            hint = nearest(name, known) if known else "no row has been through a probe; type msda-probe RUN"
+            raise UserError(f"--columns {name}: no row holds this number; {hint}")
+    print(render(rows, style, metric, papers, columns), end="")
     return 2 if complaints else 0
 
 

@@ -9,6 +9,7 @@ by which method and settings it will be reproduced. A number that somebody else 
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -34,6 +35,15 @@ ANSWERED = {
     "top5_acc": ("top5_error", "percent"),
     "nll": ("nll", "nats"),
 }
+
+# Metrics that a probe answers, and the paper's unit. The cell's protocol (or `nearest`) is the row's own name
+# of the number, PROBE/NAME: adversarial/fgsm_linf_pixel_8_255/error. An `_acc` of an error is 1 - ours.
+PROBED = {
+    **dict.fromkeys(("fgsm_error", "ifgsm_error", "fgsm_acc", "ifgsm_acc", "pgd_acc"), "percent"),
+    **dict.fromkeys(("auroc", "tnr95", "detection_acc", "knn_error"), "percent"),
+    **dict.fromkeys(("train_error_real", "train_error_given"), "percent"),
+}
+_PROBED_NAME = re.compile(r"[a-z_]+/[\w.+/-]+")
 
 
 @dataclass(frozen=True)
@@ -79,11 +89,18 @@ class Cell:
             return ""
         return self.nearest or "" if self.protocol == UNKNOWN else self.protocol
 
+    @property
+    def rule(self) -> str:
+        """The same in a word: last, best, ...; a probe's number goes by its whole name."""
+        compared = self.compared_with
+        return compared.rpartition("/")[2] if compared in PROTOCOLS else compared
+
     def ours(self, fraction_or_nats: float) -> float:
         """One of our values in the unit and direction of this cell."""
         if self.unit != "percent":
             return fraction_or_nats
-        return 100 * (1 - fraction_or_nats if self.metric.endswith("_acc") else fraction_or_nats)
+        opposite = self.metric.endswith("_acc") and "error" in self.compared_with
+        return 100 * (1 - fraction_or_nats if opposite else fraction_or_nats)
 
     def ours_std(self, fraction_or_nats: float) -> float:
         return 100 * fraction_or_nats if self.unit == "percent" else fraction_or_nats
@@ -245,8 +262,13 @@ def _check_number(where: str, name: str, value: float, digits: int) -> None:
 def _check_protocol(where: str, cell: Cell) -> None:
     for name, word in (("protocol", cell.protocol), ("nearest", cell.nearest)):
         known = (*PROTOCOLS, UNKNOWN, OTHER) if name == "protocol" else PROTOCOLS
-        if word is not None and word not in known:
+        probed = cell.metric in PROBED and word is not None and _PROBED_NAME.fullmatch(word)
+        if word is not None and word not in known and not probed:
             raise UserError(f"{where}: '{name}' is '{word}'; {nearest(word, known)}")
+    if cell.metric in PROBED:
+        if cell.unit != PROBED[cell.metric] or cell.compared_with in PROTOCOLS:
+            raise UserError(f"{where}: '{cell.metric}' is a probe's, in {PROBED[cell.metric]}")
+        return
     metric, unit = ANSWERED.get(cell.metric, (None, cell.unit))
     if cell.unit != unit:
         raise UserError(f"{where}: '{cell.metric}' is counted in {unit}, not in {cell.unit}")

@@ -15,29 +15,36 @@ _PUBLISHED = ("published", "protocol", "ours - publ.", "where")
 
 
 def render(
-    rows: Iterable[Row], style: str = "text", metric: str = "error", papers: Sequence[Paper] | None = None
+    rows: Iterable[Row],
+    style: str = "text",
+    metric: str = "error",
+    papers: Sequence[Paper] | None = None,
+    columns: Sequence[str] = (),
 ) -> str:
-    """The table of `rows` as one string; `papers` are the shipped ones unless given."""
+    """The table of `rows` as one string; `papers` are the shipped ones unless given. `columns`: numbers of
+    probes, PROBE/NAME, in a column each."""
     rows = list(rows)
     cells = cells_by_fingerprint(load_papers() if papers is None else papers, rows)
     blocks = build_table(rows, cells)
     if style == "csv":
-        return csv_text([_record(block, line, metric) for block in blocks for line in block.lines])
-    return draw([_grid(block, metric) for block in blocks], style)
+        return csv_text([_record(block, line, metric, columns) for block in blocks for line in block.lines])
+    return draw([_grid(block, metric, columns) for block in blocks], style)
 
 
-def _grid(block: Block, metric: str) -> Grid:
-    rows = _rows(block, metric)
-    left = {0, len(rows[0]) - 1} if len(rows[0]) > 6 else {0}  # the method, and where a number is printed
+def _grid(block: Block, metric: str, columns: Sequence[str]) -> Grid:
+    rows = _rows(block, metric, columns)
+    published = rows[0][-len(_PUBLISHED) :] == list(_PUBLISHED)
+    left = {0, len(rows[0]) - 1} if published else {0}  # the method, and where a number is printed
     return Grid(block.words, rows, [block.facts], block.notes, left=frozenset(left), typed=True)
 
 
-def _rows(block: Block, metric: str) -> list[list[str]]:
+def _rows(block: Block, metric: str, columns: Sequence[str]) -> list[list[str]]:
     """Head and body as words, the same for every style but CSV."""
-    grid = [[_TITLES[metric], "seeds", *RULES.values(), "images/s", *_PUBLISHED]]
+    grid = [[_TITLES[metric], "seeds", *RULES.values(), "images/s", *columns, *_PUBLISHED]]
     for line in block.lines:
         ours = [_stat(line.metrics[f"{metric}/{rule}"], metric) for rule in RULES]
-        left = [line.method, str(len(line.rows)), *ours, f"{line.images_per_second:,.0f}"]
+        probed = [_plain(line.metrics[name]) if name in line.metrics else "-" for name in columns]
+        left = [line.method, str(len(line.rows)), *ours, f"{line.images_per_second:,.0f}", *probed]
         beside = [_beside(item) for item in _of_metric(line, metric)] or [[""] * len(_PUBLISHED)]
         grid += [(left if index == 0 else [""] * len(left)) + right for index, right in enumerate(beside)]
     if not any(cell for row in grid[1:] for cell in row[-len(_PUBLISHED) :]):
@@ -46,13 +53,18 @@ def _rows(block: Block, metric: str) -> list[list[str]]:
 
 
 def _of_metric(line: Line, metric: str) -> list[Beside]:
-    return [item for item in line.beside if ANSWERED[item.cell.metric][0] == metric]
+    return [item for item in line.beside if ANSWERED.get(item.cell.metric, ("",))[0] == metric]
 
 
 def _stat(stat: Stat, metric: str) -> str:
     scale, digits = (1, 4) if metric == "nll" else (100, 2)
     spread = "" if stat.std is None else f" ± {stat.std * scale:.{digits}f}"
     return f"{stat.mean * scale:.{digits}f}{spread}"
+
+
+def _plain(stat: Stat) -> str:
+    """A probe's number as it is stored: fractions, nats, norms."""
+    return f"{stat.mean:.4f}" + ("" if stat.std is None else f" ± {stat.std:.4f}")
 
 
 def _beside(item: Beside) -> list[str]:
@@ -75,14 +87,13 @@ def printed_value(cell: Cell) -> str:
 
 def protocol_words(cell: Cell) -> str:
     """Which epoch the paper reports; where it does not say, which of ours stands beside it."""
-    rule = cell.compared_with.split("/")[-1]
-    rule = RULES.get(rule, rule.replace("_", " "))
+    rule = RULES.get(cell.rule, cell.rule.replace("_", " "))
     if cell.protocol == UNKNOWN:
         return f"unknown (to {rule})" if rule else "unknown"
     return rule or cell.protocol
 
 
-def _record(block: Block, line: Line, metric: str) -> dict[str, object]:
+def _record(block: Block, line: Line, metric: str, columns: Sequence[str]) -> dict[str, object]:
     row = line.rows[0]
     record: dict[str, object] = {name: one_line(row.names[name] or "") for name in NAMES}
     record |= {"column_words": block.words, "method_words": line.method, "fingerprint": line.fingerprint}
@@ -91,6 +102,9 @@ def _record(block: Block, line: Line, metric: str) -> dict[str, object]:
         stat, unit = line.metrics[key], "nats" if key.startswith("nll") else "fraction"
         name = key.replace("/", "_")
         record |= {f"{name}_mean_{unit}": stat.mean, f"{name}_std_{unit}": stat.std}
+    for name in columns:
+        found = line.metrics.get(name)
+        record |= {f"{name}_mean": found and found.mean, f"{name}_std": found and found.std}
     record["images_per_second_median"] = line.images_per_second
     data = ("content", "complete", "train_images", "test_images", "classes")
     record |= {f"data_{key}": one_line(row.data[key]) for key in data}

@@ -50,7 +50,7 @@ class Row:
     seed: int
     names: Mapping[str, str | None]  # the words typed: dataset, model, method, recipe, experiment
     config: Mapping[str, Mapping[str, Any]]
-    metrics: Mapping[str, float]  # fractions and nats, keys as in PROTOCOLS
+    metrics: Mapping[str, float]  # fractions and nats, keys as in PROTOCOLS, and PROBE/NAME of its probes
     images_per_second: float
     seconds: float
     data: Mapping[str, Any]
@@ -67,6 +67,25 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, _text(row).encode())
+
+
+def add_probe(path: Path, name: str, found: Mapping[str, Any]) -> None:
+    """Adds what the probe `name` found to the row at `path`; a number that is there already stays.
+
+    found: numbers (name to float), options (as asked, JSON-ready), remarks, environment.
+    """
+    raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    before = raw.setdefault("probes", {}).get(name, {"numbers": {}, "asked": []})
+    numbers = dict(found["numbers"]) | before["numbers"]
+    asked = {key: found[key] for key in ("options", "remarks", "environment")}
+    raw["probes"][name] = {"numbers": numbers, "asked": [*before["asked"], asked]}
+    write_row(path, raw)
+
+
+def already_asked(path: Path, name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the row at `path` has the answers of the probe `name` with just these options."""
+    probes = json.loads(Path(path).read_text(encoding="utf-8")).get("probes", {})
+    return any(asked["options"] == options for asked in probes.get(name, {}).get("asked", []))
 
 
 def read_row(path: Path) -> Row:
@@ -102,13 +121,20 @@ def load_rows(places: Iterable[Path]) -> tuple[list[Row], list[str]]:
             complaints.append(one_line(error))
             continue
         first = found.setdefault(row.key, row)
-        if first.metrics != row.metrics:
+        if len(row.metrics) > len(first.metrics) and _same(row, first):  # a copy that was probed since
+            found[row.key] = row
+        if not _same(first, row):
             complaints.append(
                 one_line(
                     f"{row.path}: other metrics than {first.path}, which is the same run; the latter is used"
                 )
             )
     return list(found.values()), complaints
+
+
+def _same(one: Row, other: Row) -> bool:
+    """Whether they agree in every number that both hold."""
+    return all(one.metrics[key] == other.metrics[key] for key in one.metrics.keys() & other.metrics.keys())
 
 
 def one_line(text: object) -> str:
@@ -161,12 +187,23 @@ def _row(path: Path, raw: Any) -> Row:
         seed=raw["seed"],
         names={name: raw["names"].get(name) for name in NAMES},
         config=raw["config"],
-        metrics={name: _finite(value, name) for name, value in raw["metrics"].items()},
+        metrics={name: _finite(value, name) for name, value in (raw["metrics"] | _probed(raw)).items()},
         images_per_second=raw["images_per_second"],
         seconds=raw["seconds"],
         data=raw["data"],
         environment=raw["environment"],
     )
+
+
+def _probed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """`calibration/ece_15` and so on: what the probes found."""
+    probes = raw.get("probes", {})
+    if not isinstance(probes, dict) or not all(
+        isinstance(answers, dict) and isinstance(answers.get("numbers"), dict) for answers in probes.values()
+    ):
+        raise UserError("'probes' is not a dict of dicts with 'numbers'")
+    found = {name: answers["numbers"] for name, answers in probes.items()}
+    return {f"{name}/{key}": value for name, numbers in found.items() for key, value in numbers.items()}
 
 
 def _check_types(raw: Mapping[str, Any], keys: Mapping[str, Any], prefix: str) -> None:

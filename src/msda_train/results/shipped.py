@@ -54,6 +54,12 @@ def differences(row: Row, node: str, overlay: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def regulariser_words(row: Row) -> list[str]:
+    """`regulariser=shakedrop` and what differs from its file; empty where the row's network has none."""
+    made = row.config["model"].get("regulariser")
+    return _nested("model", "regulariser", made) if _is_node(made) else []
+
+
 def _is_node(value: Any) -> bool:
     return isinstance(value, dict) and "_target_" in value
 

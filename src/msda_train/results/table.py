@@ -12,7 +12,10 @@ from msda_train.results.published import Cell
 from msda_train.results.rows import Row, one_line
 from msda_train.results.shipped import column_words, method_words
 
-METHOD_ORDER = ("erm", "cutout", "mixup", "manifold_mixup", "cutmix", "hmix", "gmix")
+METHOD_ORDER = (
+    *("erm", "cutout", "mixup", "manifold_mixup", "cutmix", "hmix", "gmix", "saliencymix"),
+    *("attentive_cutmix", "puzzlemix", "comixup", "fmix", "resizemix", "gridmix", "smoothmix"),
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _line(rows: list[Row], cells: Mapping[str, Sequence[Cell]]) -> Line:
         rows=tuple(rows),
         metrics=stats,
         images_per_second=median(row.images_per_second for row in rows),
-        beside=tuple(_beside(cell, stats) for cell in beside),
+        beside=tuple(_beside(cell, stats) for cell in beside if cell.compared_with in stats),
     )
 
 

@@ -173,8 +173,7 @@ def _advice(needed: int | None) -> str:
 
 
 def _protocol(cell: Cell) -> str:
-    rule = cell.compared_with.split("/")[-1]
-    return f" The paper does not state its protocol; ours is {rule}." if cell.protocol == UNKNOWN else ""
+    return f" The paper does not state its protocol; ours is {cell.rule}." if cell.protocol == UNKNOWN else ""
 
 
 def _size(cell: Cell, margin: float) -> str:

@@ -1,0 +1,167 @@
+"""Every published number that can be run: its words compose, its network can be built, and it trains."""
+
+import json
+from copy import deepcopy
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torchvision.models import resnet18
+
+from msda_train.build import build
+from msda_train.compose import composing
+from msda_train.paths import PUBLISHED
+from msda_train.results.fingerprint import NODES
+from msda_train.results.match import compose_configs
+from msda_train.results.published import load_papers
+from msda_train.runner.device import Compute
+from msda_train.runner.step import Step
+
+PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
+CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200}
+SIDES = {"tinyimagenet": 64}  # of an image; the others have 32 pixels
+# What makes a network of each builder small; everything else of it stays as published.
+SMALL = {
+    "preactresnet": {"width": 4},
+    "resnet": {"width": 4},
+    "wide_resnet": {"depth": 10, "width": 1},
+    "pyramidnet": {"depth": 11, "alpha": 6, "width": 4},
+    "densenet": {"depth": 10, "growth": 4},
+}
+FLOAT = Compute(torch.device("cpu"), "fp32", False)
+
+
+@cache
+def _configs():
+    """The resolved config of every runnable cell's words, by paper; words of two papers count once."""
+    papers = reversed(load_papers())
+    cells = {cell.overrides: (paper.key, cell) for paper in papers for cell in _runnable(paper)}
+    configs = {paper: {} for paper in PAPERS}
+    with composing() as composed:
+        composed_once = cache(lambda word: composed([word]))
+        for words, (paper, cell) in cells.items():
+            configs[paper][words] = _of_parts(composed_once, cell)
+    return configs
+
+
+def _of_parts(composed, cell):
+    """What Hydra makes of all words at once, made of what it makes of the experiment, of the method and of
+    each other file: it needs 0.15 s a call, and there are 200 sets of words."""
+    config = deepcopy(composed(f"experiment={cell.experiment}"))
+    OmegaConf.set_struct(config, False)
+    config.method = composed(f"method={cell.method}").method
+    for word in cell.set:
+        if word.startswith("regulariser="):
+            config.model.regulariser = composed(word).model.regulariser
+    OmegaConf.set_struct(config, True)  # so that a slip in an option's name is an error
+    config.merge_with_dotlist([word for word in cell.set if not word.startswith("regulariser=")])
+    made = OmegaConf.to_container(config, resolve=True)
+    return {node: made[node] for node in NODES}
+
+
+def _runnable(paper):
+    return [cell for cell in paper.cells if cell.not_runnable is None]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file that stands in for a teacher's ImageNet weights."""
+    path = tmp_path_factory.mktemp("teacher") / "resnet18.pth"
+    torch.manual_seed(0)
+    torch.save(resnet18(weights=None).state_dict(), path)
+    return str(path)
+
+
+def _small(config):
+    """The same with a small network and without what two steps cannot show: epochs, batches left alone."""
+    model, recipe = dict(config["model"]), dict(config["recipe"])
+    model |= SMALL[model["_target_"].rpartition(".")[2]]
+    if "blocks" in model:
+        model["blocks"] = [1] * len(model["blocks"])
+    for key in ("epochs", "drops"):
+        recipe.pop(key)
+    method = {key: 1.0 if key == "prob" else value for key, value in config["method"].items()}
+    return {"model": model, "method": method, "recipe": recipe, "dataset": config["dataset"]["name"]}
+
+
+def _two_steps(words, config, *, batch, weights):
+    """Trains the network of a config; the test fails with the words it came from."""
+    dataset = config["dataset"]
+    classes, side = CLASSES[dataset], SIDES.get(dataset, 32)
+    method = config["method"] | ({"weights": weights} if "weights" in config["method"] else {})
+    method = build("method", OmegaConf.create(method))
+    recipe = build("recipe", OmegaConf.create({"epochs": 1, "drops": []} | config["recipe"]))
+    torch.manual_seed(0)
+    network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=3)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+    if hasattr(method, "check"):
+        method.check(network)
+    step = Step(network, network, method, recipe.augment, recipe.loss, classes, optimizer, FLOAT)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        x, y = torch.randn(batch, 3, side, side), torch.randint(0, classes, (batch,))
+        loss = step(x, y, rng)
+        assert torch.isfinite(loss), words
+    after = list(network.parameters())
+    assert all(torch.isfinite(parameter).all() for parameter in after), words
+    changed = [not torch.equal(*pair) for pair in zip(before, after, strict=True)]
+    assert changed[-1], words  # the classifier's bias
+    assert sum(changed) > len(changed) / 2, words
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_network_and_what_trains_it_are_built(paper):
+    """At full size, on the meta device: without memory and without time."""
+    built = set()
+    for words, config in _configs()[paper].items():
+        made = json.dumps([config["model"], config["dataset"]["name"]])
+        if made not in built:
+            built.add(made)
+            with torch.device("meta"):
+                classes = CLASSES[config["dataset"]["name"]]
+                network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=3)
+            assert sum(parameter.numel() for parameter in network.parameters()) > 1_000_000, words
+        build("method", OmegaConf.create(config["method"]))
+        assert build("recipe", OmegaConf.create(config["recipe"])).epochs >= 160, words
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_two_steps_of_everything_made_small(paper, weights):
+    """Each distinct method, regulariser, recipe and kind of network, once in all papers."""
+    before = PAPERS[: PAPERS.index(paper)]
+    seen = {_key(config) for each in before for config in _configs()[each].values()}
+    for words, config in _configs()[paper].items():
+        if _key(config) not in seen:
+            seen.add(_key(config))
+            _two_steps(words, _small(config), batch=4, weights=weights)
+
+
+def _key(config):
+    return json.dumps(_small(config), sort_keys=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+def test_the_parts_are_what_hydra_composes(paper):
+    configs = _configs()[paper]
+    assert configs == compose_configs(configs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+def test_two_steps_at_full_size(paper, weights):
+    trained = set()
+    for words, config in _configs()[paper].items():
+        made = json.dumps([config["model"], config["dataset"]["name"]])
+        if made not in trained:
+            trained.add(made)
+            _two_steps(words, config | {"dataset": config["dataset"]["name"]}, batch=2, weights=weights)
