@@ -83,7 +83,7 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
         (["method=cutmux"], "method=cutmux: unknown; did you mean 'cutmix'?"),
         (["dataset=cifar"], "dataset=cifar: unknown; did you mean 'cifar10'?"),
         (["recipe=shrt"], "recipe=shrt: unknown; did you mean 'short'?"),
-        (["model=resnet"], "model=resnet: unknown; did you mean 'preactresnet34'?"),
+        (["model=resnet"], "model=resnet: unknown; did you mean 'resnet50'?"),
         (["method=mixup", "method.alhpa=1"], "method.alhpa: no such option; did you mean 'method.alpha'?"),
         (["metod=mixup"], "metod: no such option; did you mean 'method'?"),
         (["recipe.epoch=2"], "recipe.epoch: no such option; did you mean 'recipe.epochs'?"),
@@ -104,6 +104,11 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
         (
             ["model=[wrn28_2,wrn28_10]"],
             "model=[wrn28_2,wrn28_10]: one model at a time; -m model=A,B runs one after the other",
+        ),
+        (
+            ["regulariser=null"],
+            "regulariser=null: a regulariser has to be chosen; "
+            "choose from: dropblock, none, shakedrop, stochdepth",
         ),
         (["recipe.cutout=-1"], "recipe.cutout=-1: must be a whole number, at least 0"),
         (["method=cutmix", "method.prob=1.1"], "method.prob=1.1: must lie in [0, 1]; type method.prob=0.5"),

@@ -7,12 +7,15 @@ import msda_train
 
 ROOT = Path(msda_train.__file__).parent
 FLOORS = {
-    5: {"cli", "table_cli", "data_cli", "commands", "words"},
+    5: {"cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "commands", "words", "bench"},
     4: {"runner", "planner", "report"},
-    3: {"results"},
+    3: {"results", "probes"},
     2: {"methods", "models", "data"},
-    1: {"losses", "schedules", "metrics", "masks", "compose", "build"},
-    0: {"mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "__init__"},
+    1: {
+        *("losses", "schedules", "metrics", "calibration_measures", "detection", "attacks", "masks", "theory"),
+        *("saliency", "solvers", "stored", "compose"),
+    },
+    0: {"mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "build", "__init__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 

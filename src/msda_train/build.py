@@ -25,10 +25,7 @@ def build(name: str, node: DictConfig, **facts: Any) -> Any:
 
 
 def _build(name: str, options: dict[str, Any], facts: dict[str, Any]) -> Any:
-    options = {
-        key: _build(f"{name}.{key}", value, {}) if isinstance(value, dict) and "_target_" in value else value
-        for key, value in options.items()
-    }
+    options = {key: _inside(f"{name}.{key}", value) for key, value in options.items()}
     target = options.pop("_target_", None)
     if not isinstance(target, str):
         raise UserError(f"{name}: needs {name}._target_, the class to build")
@@ -38,6 +35,15 @@ def _build(name: str, options: dict[str, Any], facts: dict[str, Any]) -> Any:
     except TypeError as e:
         raise UserError(f"{name}._target_={target}: {e}; these are the options of {name}.*") from None
     return made(**options, **facts)
+
+
+def _inside(name: str, value: Any) -> Any:
+    """A node, or a dict of nodes, as what it describes."""
+    if not isinstance(value, dict):
+        return value
+    if "_target_" in value:
+        return _build(name, value, {})
+    return {key: _inside(f"{name}.{key}", item) for key, item in value.items()}
 
 
 def _find(name: str, target: str) -> Any:

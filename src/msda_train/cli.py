@@ -46,7 +46,7 @@ class Jobs:
         if self.multirun:
             say(f"msda-train {words}")
         try:
-            self.rows.append(self.train(cfg))
+            self.train(cfg)
         except (UserError, RunFailed) as e:
             say(f"msda-train: {e}")
             self.failures.append(e.exit_code)
@@ -55,10 +55,10 @@ class Jobs:
             say(f"msda-train: failed: {words}")
             self.failures.append(1)
 
-    @staticmethod
-    def train(cfg: DictConfig) -> Path:
-        """Runs the config; the names in the row are the words typed."""
-        from msda_train.runner.train import train  # torch: only once a run really starts
+    def train(self, cfg: DictConfig) -> None:
+        """Runs the config, then its probes; the names in the row are the words typed."""
+        from msda_train.runner.probing import build_probes, probe_run  # torch: only once a run really starts
+        from msda_train.runner.train import train
 
         choices = HydraConfig.get().runtime.choices
         names = {group: choices.get(group) for group in NAMES}
@@ -66,7 +66,10 @@ class Jobs:
             target = OmegaConf.select(cfg, f"{group}._target_")
             if isinstance(target, str) and not target.startswith("msda_train."):
                 names[group] = target  # somebody's own class goes by its own name
-        return train(cfg, names, say)
+        probes = build_probes(cfg.probes)
+        self.rows.append(train(cfg, names, say))
+        if probes and (failed := probe_run(self.rows[-1], probes, say, trust=True)):
+            raise RunFailed(f"{failed} of {len(probes)} probes failed; the row has the others")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from msda_train.build import build
 from msda_train.data.dataset import Dataset
@@ -29,20 +30,35 @@ from msda_train.runner.train import Run
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A finished run as it was when it ended. `step` holds the network; `history` is the checkpoint's."""
+    """A finished run as it was when it ended. `network` is in evaluation mode; `history` is the
+    checkpoint's."""
 
     row: Row
     path: Path  # of the row
     run: Run
-    step: Step
+    network: nn.Module
     history: list[dict[str, float]]
 
 
-def open_run(place: Path, *, device: str | None = None, trust: bool = False) -> OpenedRun:
+class NoNetwork(nn.Module):
+    """Stands in for the network of a run whose checkpoint is gone: whoever needs it is told."""
+
+    def __init__(self, weights: Path):
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, *_: Any) -> Tensor:
+        """Raises UserError."""
+        raise UserError(f"{self.weights}: there is no checkpoint; a row alone holds no network")
+
+
+def open_run(
+    place: Path, *, device: str | None = None, trust: bool = False, network_needed: bool = True
+) -> OpenedRun:
     """The run at `place`, a run folder or its row.json, on `device` (None: as it was trained, if possible).
     `trust` builds whatever classes the row names.
 
-    Raises UserError: no row, no checkpoint, a damaged one, other data.
+    Raises UserError: no row, no checkpoint (where that is needed), a damaged one, other data.
     """
     path = place / "row.json" if place.is_dir() else place
     folder = path.parent
@@ -55,16 +71,18 @@ def open_run(place: Path, *, device: str | None = None, trust: bool = False) -> 
         raise UserError(
             f"{path}: says seed {row.seed} in a folder named {folder.name}; one of them was changed"
         )
-    if not weights.is_file():
-        raise UserError(f"{weights}: there is no checkpoint; a row alone holds no network")
+    missing = NoNetwork(weights)
+    if network_needed and not weights.is_file():
+        missing()
     nodes = _nodes(row, path, trust=trust)
     compute = _compute(row, device)
     images = _images(row, nodes["dataset"], path)
     recipe = _recipe(nodes["recipe"], path)
     run = Run(row.seed, row.fingerprint, recipe, images, compute, 0.0, folder)
+    if not weights.is_file():
+        return OpenedRun(row, path, run, missing, [])
     step, progress = _load(run, nodes["model"], weights)
-    step.network.eval()
-    return OpenedRun(row, path, run, step, _history(progress, weights, recipe.epochs))
+    return OpenedRun(row, path, run, step.network.eval(), _history(progress, weights, recipe.epochs))
 
 
 def _nodes(row: Row, path: Path, *, trust: bool) -> dict[str, DictConfig]:

@@ -55,9 +55,8 @@ def verify(place: Path, *, device: str | None = None, trust: bool = False) -> Ve
     Raises UserError where there is nothing to compare: no row, no checkpoint, a damaged one, other data.
     """
     opened = open_run(place, device=device, trust=trust)
-    row, run, step = opened.row, opened.run, opened.step
-    compute = run.compute
-    measured = evaluate(step.forward, run.test_loader.test_batches(), compute)
+    row, run, compute = opened.row, opened.run, opened.run.compute
+    measured = evaluate(opened.network, run.test_loader.test_batches(), compute)
     exact = _is_exact(row, compute)
     checks = _evaluated(row, measured, compute.precision, run.images.n_test, exact=exact)
     checks += _remembered(row, opened.path, opened.history)

@@ -1,0 +1,97 @@
+"""`msda-probe RUN...`: finished runs through probes, at any later time."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from msda_train.commands.parser import Parser
+from msda_train.compose import compose
+from msda_train.errors import UserError
+from msda_train.results.rows import one_line
+from msda_train.words import explain
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """The exit code of `msda-probe WORDS`: 0 done, 1 a probe failed, 2 bad input, 130 interrupted."""
+    try:
+        return _run(words)
+    except UserError as error:
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("stopped; the same command goes on with what is missing")
+        return 130
+
+
+def _run(words: Sequence[str]) -> int:
+    made = Parser(
+        prog="msda-probe",
+        description="Put finished runs through probes; what they find is added to their rows.",
+        epilog="probes=NAME chooses a file of configs/probes/, probes.PROBE.OPTION=VALUE changes one of its "
+        "options; default probes=standard. What a row has already is not measured again.",
+    )
+    made.add_argument(
+        "words", nargs="+", metavar="RUN|probes=NAME", help="run folders, folders of them, words"
+    )
+    made.add_argument("--device", metavar="WORD", help="cpu, cuda, cuda:1; default: as the run, if possible")
+    made.add_argument(
+        "--trust", action="store_true", help="build classes that the row names and we do not have"
+    )
+    args = made.parse_args(list(words))
+    overrides = [word for word in args.words if word.lstrip("+~").startswith("probes") and "=" in word]
+    places = [Path(word) for word in args.words if word not in overrides]
+    if not places:
+        raise UserError("which run? type: msda-probe RUN_FOLDER probes=standard")
+    rows = [row for place in places for row in _rows(place)]
+    node = _probes(overrides)
+    from msda_train.runner.probing import build_probes, probe_run  # torch: only once there is work
+
+    probes, failures, code = build_probes(node), 0, 0
+    if not probes:
+        raise UserError("probes=none: nothing to do; type probes=standard or probes=full")
+    for row in rows:
+        _say(str(row))
+        try:
+            failures += probe_run(row, probes, _say, device=args.device, trust=args.trust)
+        except UserError as error:
+            _say(str(error))
+            code = error.exit_code
+    return code or int(failures > 0)
+
+
+def _rows(place: Path) -> list[Path]:
+    """The rows of finished runs at or under `place`."""
+    if not place.exists():
+        raise UserError(f"{place}: there is no such run")
+    if place.is_file():
+        return [place]
+    rows = sorted(place.rglob("row.json"))
+    if not rows:
+        raise UserError(f"{place}: there is no finished run (no row.json)")
+    return rows
+
+
+def _probes(overrides: Sequence[str]) -> DictConfig:
+    chosen = any(word.startswith("probes=") for word in overrides)
+    words = overrides if chosen else ["probes=standard", *overrides]
+    try:
+        node: DictConfig = compose(*words).probes
+        return node
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, list(words))) from None
+
+
+def _say(line: str) -> None:
+    print(f"msda-probe: {one_line(line)}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

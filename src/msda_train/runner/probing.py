@@ -1,0 +1,131 @@
+"""Probes of finished runs: which are missing, one after the other, into the row and beside it.
+
+A probe that fails costs its own numbers only. Test logits are computed once and stored as float16, so a
+measure that needs nothing else can be asked for when the network is long gone.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from msda_train.atomic import replace_file
+from msda_train.build import build
+from msda_train.errors import UserError
+from msda_train.probes.subject import Finding, Probe, Subject
+from msda_train.results.rows import add_probe, already_asked
+from msda_train.runner import checkpoint
+from msda_train.runner.environment import environment
+from msda_train.runner.stored_run import OpenedRun, open_run
+
+LOGITS = "logits.npz"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A probe by its name, with the options it was made of."""
+
+    name: str
+    options: Mapping[str, Any]
+    probe: Probe
+
+
+def build_probes(node: DictConfig) -> list[Asked]:
+    """The probes of a config's node `probes`; UserError names the option that is wrong."""
+    asked = []
+    for name in map(str, node):
+        options = node[name]
+        if options is not None:
+            plain: Any = OmegaConf.to_container(options, resolve=True)
+            asked.append(Asked(name, plain, build(f"probes.{name}", options)))
+    return asked
+
+
+def probe_run(
+    path: Path, probes: Sequence[Asked], say: Say, *, device: str | None = None, trust: bool = False
+) -> int:
+    """Puts the run of the row at `path` through those of `probes` it has not been through; how many failed.
+
+    Raises UserError where the run cannot be opened.
+    """
+    opened = open_run(path, device=device, trust=trust, network_needed=False)
+    with checkpoint.owned(path.parent):
+        missing = [asked for asked in probes if not already_asked(path, asked.name, asked.options)]
+        say(f"{path}: {len(missing)} of {len(probes)} probes are missing")
+        subject = _subject(opened)
+        failures = sum(not _tried(opened, asked, subject, say) for asked in missing)
+        if "test_logits" in vars(subject) and subject.stored_logits is None:
+            logits = subject.test_logits.numpy().astype(np.float16)
+            replace_file(path.with_name(LOGITS), _npz({"test": logits}))
+    return failures
+
+
+def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> bool:
+    """Whether the probe worked; what it found is in the row then."""
+    try:
+        found = asked.probe(subject)
+        _keep(opened, asked, found)
+    except Exception as error:  # out of memory, a data set that is not here: the others go on
+        say(f"probe {asked.name} failed: {' '.join(str(error).split())[:300] or type(error).__name__}")
+        return False
+    say(f"{asked.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.numbers.items()))
+    for remark in found.remarks:
+        say(f"{asked.name}: note: {remark}")
+    return True
+
+
+def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
+    numbers = {key: float(value) for key, value in found.numbers.items()}
+    wrong = [key for key, value in numbers.items() if not np.isfinite(value)]
+    if wrong:
+        raise UserError(f"{', '.join(wrong)}: not finite")
+    if found.arrays:
+        file = opened.path.parent / "probes" / f"{asked.name}.npz"
+        file.parent.mkdir(exist_ok=True)
+        replace_file(file, _npz(found.arrays))
+    made = environment(opened.run.compute)
+    told = {"options": asked.options, "remarks": list(found.remarks), "environment": made}
+    add_probe(opened.path, asked.name, {"numbers": numbers, **told})
+
+
+def _subject(opened: OpenedRun) -> Subject:
+    run = opened.run
+    return Subject(
+        network=opened.network,
+        images=run.images,
+        mean=run.recipe.mean,
+        std=run.recipe.std,
+        device=run.compute.device,
+        autocast=run.compute.autocast,
+        seed=run.seed,
+        config=opened.row.config,
+        stored_logits=_stored_logits(opened.path.with_name(LOGITS), len(run.images.x_test)),
+        progress=_bar,
+    )
+
+
+def _stored_logits(path: Path, n: int) -> np.ndarray | None:
+    """None where there are none, or none of this test set: they are computed again."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            logits: np.ndarray = stored["test"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+    return logits if logits.ndim == 2 and len(logits) == n else None
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # its stub takes them for allow_pickle
+    return out.getvalue()
+
+
+def _bar(items: Iterator[Any], total: int, label: str) -> Iterator[Any]:
+    return iter(tqdm(items, total=total, desc=label, mininterval=0.5, leave=False, dynamic_ncols=True))
