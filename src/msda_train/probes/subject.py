@@ -107,5 +107,5 @@ class Probe(Protocol):
 
 def to_pixels(images: np.ndarray, device: torch.device) -> Tensor:
     """(B, H, W, C) uint8 as (B, C, H, W) float32 in [0, 1], channels_last, on `device`."""
-    raw = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
+    raw = torch.from_numpy(np.array(images)).to(device, non_blocking=True)  # a copy: maps are read-only
     return raw.permute(0, 3, 1, 2).float() / 255
