@@ -36,7 +36,7 @@ BETA = 8.0  # openmixup's second parameter
 
 @dataclass(frozen=True)
 class AttentiveCutMix(Taught):
-    """The sample's own most attentive cells on its partner; alpha and lam_per are of variant=openmixup."""
+    """x~ = M x + (1 - M) x[perm]; M is 1 in the sample's own k most attentive cells, else 0."""
 
     alpha: float = 2.0
     k: int = 6

@@ -25,7 +25,10 @@ from msda_train.solvers.comix_batch import Settings, choose_grids, collage, labe
 
 @dataclass(frozen=True)
 class CoMixup(Settings):
-    """The solver's settings, when to mix, and how much the clean batch trains."""
+    """x_i~ = sum_j M_ij x_j, y_i~ = sum_j mean(M_ij) y_j; the masks M of all outputs are chosen together.
+
+    Fields: the solver's settings, when to mix, and how much the clean batch trains.
+    """
 
     prob: float = 1.0
     clean_lam: float = 1.0

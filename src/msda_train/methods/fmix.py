@@ -25,7 +25,7 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class FMix(Pairwise):
-    """Own are the lam * H * W highest pixels of the random image."""
+    """x~ = M x + (1 - M) x[perm]; M is 1 at the lam * H * W highest pixels of the random image, else 0."""
 
     decay: float = 3.0
     max_soft: float = 0.0

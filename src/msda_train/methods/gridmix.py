@@ -27,7 +27,7 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class GridMix(Pairwise):
-    """Ranges are drawn from with lam; aspects are height over width, the crop's area is a share."""
+    """x~ = M x + (1 - M) x[perm]; M is 0 in the holes, else 1. Aspects are height over width."""
 
     holes: tuple[int, int] = (2, 6)
     hole_aspect: Span = (1.0, 1.0)

@@ -29,7 +29,7 @@ from msda_train.solvers.transport import enlarge, transport
 
 @dataclass(frozen=True)
 class PuzzleMix(PuzzleOptions, Pairwise):
-    """A mask and moved cells for every pair."""
+    """x~ = M T(x) + (1 - M) T'(x[perm]); M minimises the energy, T and T' move cells to what it shows."""
 
     def __post_init__(self) -> None:
         Pairwise.__post_init__(self)

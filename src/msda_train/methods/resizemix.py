@@ -26,7 +26,10 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class ResizeMix(Pairwise):
-    """A box with tau of each side holds the shrunk partner; `lam_per=sample` draws tau for each sample."""
+    """x~ = M x + (1 - M) shrunk(x[perm]); M is 0 in a box with tau of each side, else 1.
+
+    `lam_per=sample` draws tau for each sample.
+    """
 
     scope: Span = (0.1, 0.8)
     draw: str = "uniform"

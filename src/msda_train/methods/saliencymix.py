@@ -29,7 +29,7 @@ from msda_train.saliency.fine_grained import fine_grained
 
 @dataclass(frozen=True)
 class SaliencyMix(Pairwise):
-    """A box of about 1 - lam of the image comes from the partner, from around its saliency peak.
+    """x~ = M x + (1 - M) x[perm]; M is 0 in a box of about 1 - lam around the partner's peak, else 1.
 
     mean, std: of the normalisation, per channel, pixels in [0, 1]; only `input=pixels` needs them.
     """

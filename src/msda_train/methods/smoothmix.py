@@ -24,7 +24,7 @@ from msda_train.randomness import Rng
 
 @dataclass(frozen=True)
 class SmoothMix(Pairwise):
-    """The partner's weight is the bump, the sample's own 1 minus it; `lam_per` counts the bumps."""
+    """x~ = M x + (1 - M) x[perm]; 1 - M = exp(-d^2 / (2 sigma^2)). `lam_per` counts the bumps."""
 
     sigma: Span = (0.25, 0.5)
     label: str = "area"

@@ -28,7 +28,7 @@ class MethodFacts:
     sentence: str  # what it does
     paper: str  # authors, venue, arXiv
     text: str  # all that the module's docstring says after the sentence
-    formula: str  # what the class's docstring says
+    formula: str  # the first paragraph of the class's docstring
     options: tuple[tuple[str, str, str], ...]  # name, default, comment, as in the yaml
     step_cost: float | None  # of a training step, relative to ERM's; None: not measured here
 
@@ -55,8 +55,8 @@ def _facts(name: str, cost: float | None) -> MethodFacts:
     tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
     sentence, _, text = _unwrapped(ast.get_docstring(tree) or "").partition("\n\n")
     (built,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == made]
-    formula = _unwrapped(ast.get_docstring(built) or "")
-    paper = re.split(r"(?:\. (?=Code\b)|\. (?=The )|, equations? |, Algorithm |\n\n)", text)[0]
+    formula = _unwrapped(ast.get_docstring(built) or "").partition("\n\n")[0]
+    paper = re.split(r"\. (?=Code\b|The |That )|; code|, equations? |\n\n", text)[0]
     return MethodFacts(name, sentence, paper.rstrip("."), text, formula, _options(yaml), cost)
 
 

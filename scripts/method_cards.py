@@ -1,0 +1,103 @@
+"""Write docs/methods/: a page and a picture of every method. `make cards`.
+
+The pages come from the methods' own files. The pictures show the methods at work on pairs of crops of two
+photographs (scikit-learn's sample images: china.jpg by Tzuhsun Hsu, flower.jpg by dany13, both CC BY); a
+small network that has learned to tell the two apart is what saliency methods look at, and what teaches
+Attentive CutMix. `method_cards.py FILE.npz FOLDER` shows two classes of other images, pictures only.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from msda_train.build import build
+from msda_train.compose import compose
+from msda_train.mix import Mix
+from msda_train.results.method_card import card
+from msda_train.results.method_facts import all_methods
+from msda_train.results.published import load_papers
+from msda_train.runner.stored_run import OpenedRun, open_run
+from msda_train.runner.train import train
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "methods"
+SIDE, PAIRS, SCALE, GAP = 64, 4, 2, 4
+NETWORK = ["model.width=8", "model.stem_stride=2", "recipe=short", "recipe.epochs=4"]
+WORDS = {"attentive_cutmix": ["method.k=4"], "puzzlemix": ["method.blocks=[8]"]}
+
+
+def photographs(path: Path) -> None:
+    """Square crops of both photographs as an npz: 400 of each to learn, 40 to show."""
+    rng, arrays = np.random.default_rng(0), {}
+    for split, n in (("train", 400), ("test", 40)):
+        crops = []
+        for photo in load_sample_images().images:
+            for side in rng.integers(150, 300, n):
+                top, left = rng.integers(0, photo.shape[0] - side), rng.integers(0, photo.shape[1] - side)
+                square = Image.fromarray(photo[top : top + side, left : left + side])
+                crops.append(np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
+        arrays |= {f"x_{split}": np.stack(crops), f"y_{split}": np.repeat([0, 1], n)}
+    np.savez(path, **arrays)
+
+
+def trained(npz: Path, folder: str) -> OpenedRun:
+    """A small network that has learned the images of `npz`."""
+    words = ["dataset=own", "dataset.source=npz", f"dataset.root={npz}", f"dataset.cache={folder}/cache"]
+    cfg = compose(*words, *NETWORK, f"runs={folder}/runs", "threads=1", "device=cpu")
+    names = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
+    return open_run(train(cfg, names, lambda line: None))
+
+
+def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> Mix:
+    """The first plan that shows and has label weights near a half; partners in reverse order."""
+    node = compose("dataset=own", f"method={name}", *WORDS.get(name, [])).method
+    for key, value in (("pairing", "reversal"), ("teacher", str(opened.path.parent))):
+        if key in node:
+            node[key] = value
+    method = build("method", node)
+    for seed in range(60):
+        mix: Mix = method.plan(x, y, opened.network.train(), np.random.default_rng(seed))
+        if mix.depth == 0 and 0.35 < mix.lam.mean() < 0.65:
+            break
+    return mix
+
+
+def picture(mix: Mix, x: torch.Tensor, recipe: object) -> Image.Image:
+    """Own image, partner, own weight (white is 1), mixed image: a row each, a column for each pair."""
+    mean, std = (torch.tensor(getattr(recipe, v)).view(1, -1, 1, 1) for v in ("mean", "std"))
+    mask = mix.mask.expand(len(x), 1, *x.shape[-2:]).expand_as(x)
+    rows = [x * std + mean, (x * std + mean)[mix.perm], mask, mix.pixels(x) * std + mean]
+    big = [row[:PAIRS].repeat_interleave(SCALE, 2).repeat_interleave(SCALE, 3) for row in rows]
+    framed = torch.nn.functional.pad(torch.stack(big), (GAP, GAP, GAP, GAP), value=1.0).clamp(0, 1)
+    sheet = framed.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)  # (rows x H, columns x W, C)
+    return Image.fromarray((sheet * 255).round().to(torch.uint8).numpy())
+
+
+def main(words: list[str]) -> None:
+    """Trains for half a minute, then writes everything."""
+    out = Path(words[1]) if words else DOCS
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        npz = Path(words[0] if words else f"{folder}/photographs.npz")
+        if not words:
+            photographs(npz)
+        opened = trained(npz, folder)
+        images, recipe = opened.run.images, opened.run.recipe
+        one, two = (np.flatnonzero(images.y_test == k)[:PAIRS] for k in (0, 1))
+        shown = np.concatenate([one, two[::-1]])
+        x = (torch.from_numpy(images.x_test[shown]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5  # own.yaml's
+        for facts in all_methods():
+            mix = planned(facts.name, opened, x, torch.from_numpy(images.y_test[shown]))
+            picture(mix, x, recipe).save(out / f"{facts.name}.png", optimize=True)
+            if not words:
+                page = card(facts, load_papers(), f"{facts.name}.png")
+                (out / f"{facts.name}.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
