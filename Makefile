@@ -1,9 +1,12 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
 PYTHON ?= python3
 BIN := .venv/bin
-METHODS := erm,cutout,mixup,manifold_mixup,cutmix,hmix,gmix
+METHODS := erm,cutout,mixup,manifold_mixup,cutmix,hmix,gmix,saliencymix,fmix,resizemix,gridmix,smoothmix,comixup,pgd_training
 
-.PHONY: help setup demo test test-slow test-gpu lint format smoke tables figures clean
+DEMO := dataset=digits model.width=8 recipe=short recipe.epochs=5 threads=1
+SMOKE := recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50 model.width=4 threads=1
+
+.PHONY: help setup demo test test-slow test-gpu lint format smoke cards tables figures clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,8 +20,13 @@ setup: .venv/done  ## make .venv and install msda-train into it, with the tools 
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: setup  ## train every core method on real handwritten digits, two seeds each, and print the table
-	$(BIN)/msda-train -m method=$(METHODS) seed=0,1 dataset=digits model.width=8 recipe=short runs=runs/demo threads=1
+demo: setup  ## train every method on real handwritten digits, two seeds each, and print the table
+	$(BIN)/msda-train $(DEMO) model.blocks=[2,2] runs=runs/demo-teacher
+	$(BIN)/msda-train -m method=$(METHODS) seed=0,1 $(DEMO) runs=runs/demo >/dev/null
+	$(BIN)/msda-train -m method=puzzlemix method.blocks=[2,4] seed=0,1 $(DEMO) runs=runs/demo >/dev/null
+	$(BIN)/msda-train -m method=attentive_cutmix method.teacher=runs/demo-teacher method.k=2 seed=0,1 $(DEMO) \
+	  runs=runs/demo >/dev/null
+	$(BIN)/msda-table runs/demo
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
@@ -39,8 +47,13 @@ format: setup  ## let ruff format and mend
 	$(BIN)/ruff format .
 
 smoke: setup  ## every method for two epochs on 200 digits
-	$(BIN)/msda-train -m method=$(METHODS) recipe=smoke dataset.subset=200 dataset.test_subset=100 \
-	  recipe.batch_size=50 model.width=4 runs=runs/smoke threads=1
+	$(BIN)/msda-train -m method=$(METHODS) $(SMOKE) runs=runs/smoke
+	$(BIN)/msda-train method=puzzlemix method.blocks=[2,4] $(SMOKE) runs=runs/smoke
+	$(BIN)/msda-train $(SMOKE) model.blocks=[1,1] runs=runs/smoke-teacher
+	$(BIN)/msda-train method=attentive_cutmix method.teacher=runs/smoke-teacher method.k=2 $(SMOKE) runs=runs/smoke
+
+cards: setup  ## write docs/methods/: a page and a picture of every method
+	$(BIN)/python scripts/method_cards.py
 
 tables: setup  ## write results/tables/ and the README's table from the rows in results/rows/
 	$(BIN)/python scripts/write_tables.py

@@ -67,7 +67,10 @@ class Jobs:
             if isinstance(target, str) and not target.startswith("msda_train."):
                 names[group] = target  # somebody's own class goes by its own name
         probes = build_probes(cfg.probes)
-        self.rows.append(train(cfg, names, say))
+        row = train(cfg, names, say)
+        if row is None:
+            return
+        self.rows.append(row)
         if probes and (failed := probe_run(self.rows[-1], probes, say, trust=True)):
             raise RunFailed(f"{failed} of {len(probes)} probes failed; the row has the others")
 

@@ -204,3 +204,24 @@ def test_bad_input_is_one_line_that_names_the_option(go, words, option):
 def test_cuda_where_there_is_none(go, device):
     with pytest.raises(UserError, match=f"device={device}: torch sees no CUDA device here; type device=cpu"):
         go(f"device={device}")
+
+
+def test_a_row_knows_its_memory(go):
+    memory = json.loads(go().read_text())["memory"]
+    assert 50 < memory["host_peak_mib"] < 100_000
+    assert memory["device_peak_mib"] is None
+
+
+def test_a_profile_leaves_a_trace_and_no_row(go, tmp_path, capfd):
+    assert go("profile=true") is None
+    (trace,) = tmp_path.rglob("trace.json")
+    assert any("forward" in str(event.get("name")) for event in json.loads(trace.read_text())["traceEvents"])
+    assert not list(tmp_path.rglob("row.json"))
+    assert not list(tmp_path.rglob("checkpoint.pt"))
+
+
+def test_a_network_and_images_that_do_not_fit(go):
+    with pytest.raises(UserError, match="needs images of at least 32 pixels a side, these have 8"):
+        go("model=vgg16_bn")
+    with pytest.raises(UserError, match=r"model\.regulariser\.block=4: larger than the network's feature maps"):
+        go("regulariser=dropblock", "model.blocks=[1,1,1]")

@@ -1,16 +1,26 @@
 """How much memory a run needed at its peak."""
 
+import contextlib
 import resource
 import sys
 
 import torch
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """From here on peaks are counted anew, so that the runs of a sweep do not see one another's; where the
+    system does not allow that, the host's peak stays that of the whole process."""
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> dict[str, float | None]:
     """Peaks of this process so far, in MiB: `host_peak_mib`, its resident memory, and `device_peak_mib`, what
     torch had allocated on a CUDA `device` (None on a CPU).
 
-    A process has one peak: of several runs in one process the later ones see that of the largest before them.
+    Since `reset_peak_memory`, or since the process began.
     """
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -28,11 +28,13 @@ from msda_train.results.summary import summarise
 from msda_train.runner import checkpoint, gallery
 from msda_train.runner.device import Compute, choose
 from msda_train.runner.environment import environment
+from msda_train.runner.memory import peak_memory, reset_peak_memory
+from msda_train.runner.profile import profile
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
 
 AXES = ("dataset", "model", "method", "recipe")
-SETTINGS = ("seed", "device", "precision", "compile", "threads", "runs", "checkpoint_seconds")
+SETTINGS = ("seed", "device", "precision", "compile", "threads", "runs", "checkpoint_seconds", "profile")
 TEST_BATCH = 500
 Say = Callable[[str], None]
 
@@ -45,8 +47,9 @@ class Progress:
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
 
-def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path:
-    """Trains, or goes on training, the run that `cfg` describes and returns the path of its row.
+def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path | None:
+    """Trains, or goes on training, the run that `cfg` describes and returns the path of its row; None where
+    cfg.profile only asks where the time of a step goes.
 
     names: the words typed for data set, model, method, recipe, experiment. Raises UserError for bad input,
     RunFailed when the loss is no longer finite.
@@ -55,6 +58,7 @@ def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path:
         checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
     checks.whole("seed", cfg.seed, least=0)
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
+    checks.flag("profile", cfg.profile)
     compute = choose(cfg.device, cfg.precision, cfg.compile, cfg.threads)
     config: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     recipe: Recipe = build("recipe", cfg.recipe)
@@ -63,12 +67,16 @@ def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path:
     identity = fingerprint(config)
     folder = Path(cfg.runs).expanduser() / f"{identity}-{images.content[:8]}" / f"s{cfg.seed}"
     with checkpoint.owned(folder):
+        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder)
+        if cfg.profile:
+            profile(run, run.prepare(cfg.model, method), folder, say)
+            return None
         row_path = folder / "row.json"
         if row_path.exists():
             say(_complete(read_row(row_path)))
             return row_path
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder)
+        reset_peak_memory(compute.device)
         step = run.prepare(cfg.model, method)
         progress = run.train(step, say)
         gallery.keep(run, step, say)
@@ -259,6 +267,7 @@ class Run:
             "history": history,
             "seconds": sum(h["seconds"] for h in history),
             "images_per_second": median(speeds),
+            "memory": peak_memory(self.compute.device),
             "data": {
                 "content": images.content,
                 "train_images": len(images.y_train),
