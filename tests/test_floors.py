@@ -12,8 +12,8 @@ FLOORS = {
     3: {"results", "probes"},
     2: {"methods", "models", "data"},
     1: {
-        *("losses", "schedules", "metrics", "calibration_measures", "detection", "attacks", "masks", "theory"),
-        *("saliency", "solvers", "stored", "compose"),
+        *("losses", "schedules", "metrics", "calibration_measures", "detection", "attacks", "masks"),
+        *("theory", "saliency", "solvers", "stored", "compose"),
     },
     0: {"mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "build", "__init__"},
 }

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,9 @@ from msda_train.errors import UserError
 from msda_train.paths import CONFIGS
 from msda_train.results.fingerprint import fingerprint
 from msda_train.results.match import _may_match, compose_configs
-from msda_train.results.published import load_papers, read_paper
+from msda_train.results.published import RISING, load_papers, read_paper
 from msda_train.results.shipped import experiment_choices
+from msda_train.results.summary import PROTOCOLS
 
 # Every row of the reference that was collected by hand, with two wordings made plain ("not stated in seed").
 # All its rows are in scope: a number that cannot be run says why, and none is left out.
@@ -100,10 +102,65 @@ def test_epochs_and_probabilities_are_both_in_the_words_and_in_the_overrides(cel
     assert epochs
     for cell in epochs:
         assert f"recipe.epochs={cell.setting.split()[0]}" in cell.set
+    noises = [cell for cell in runnable if cell.setting.startswith("corrupt=")]
+    assert len(noises) == 18
+    for cell in noises:
+        noise, *rest = cell.setting.split("; ")
+        _, overlay = experiment_choices(cell.experiment)
+        assert f"{overlay['dataset']['label_noise']:.0%}" == noise.partition("=")[2]
+        drops = [f"model.dropout={word[2:]}" for word in rest if word.startswith("p=")]
+        assert [word for word in cell.set if word.startswith("model.")] == drops
+        assert bool(drops) == ("dropout" in cell.label)
+        assert cell.protocol == f"error/{rest[-1].split()[0]}"
     probs = [cell for cell in runnable if cell.setting.startswith("prob=")]
     assert probs
     for cell in probs:
         assert f"method.{cell.setting.split(';')[0]}" in cell.set
+
+
+def test_a_setting_of_a_probe_is_both_in_the_words_and_in_its_number(cells):
+    probed = [cell for cell in cells if cell.not_runnable is None and cell.compared_with not in PROTOCOLS]
+    assert len(probed) == 202
+    sets = {"tinyimagenet_crop", "tinyimagenet_resize", "lsun_crop", "lsun_resize", "isun_resize"}
+    for cell in probed:
+        probe, name, key = cell.compared_with.split("/")
+        if cell.setting.startswith("out="):
+            word = re.sub(r"\W", "_", cell.setting.removeprefix("out=").removesuffix(" noise").lower())
+            assert name.partition("_n10000")[0].startswith(word)
+            assert name in sets | {"uniform_n10000", "gaussian_0.5_1_n10000"}
+        if probe == "ood":
+            assert key == cell.metric.replace("detection_acc", "detection_accuracy")
+        if probe == "deformations":
+            kind, number = re.match(r"(\w+)\D* ([\d.]+)", cell.setting).groups()
+            assert name == f"{kind}_{number}_nearest"
+        if "epsilon=" in cell.setting:
+            kind = cell.metric.removesuffix("_acc")
+            eps, step, steps = (
+                re.findall(rf"{what}=(\d)", cell.setting) for what in ("epsilon", "step", "iterations")
+            )
+            ending = f"_steps{steps[0]}_step{step[0]}_255" if steps else ""
+            assert name == f"{kind}_linf_pixel_{eps[0]}_255{ending}"
+
+
+def test_what_is_typed_for_one_run_is_one_line(cells):
+    """Cells of a table that one run answers name the same probes, so that any of their words measures all."""
+    typed = {}
+    for cell in (cell for cell in cells if cell.not_runnable is None):
+        run = (cell.paper, cell.table, cell.experiment, cell.method, cell.set)
+        typed.setdefault(run, set()).add(cell.overrides)
+        assert (f"probes={cell.probes}" in cell.overrides) == (cell.probes is not None)
+    assert all(len(words) == 1 for words in typed.values())
+
+
+def test_an_accuracy_is_one_minus_our_error_and_other_rates_are_as_ours(cells):
+    cell = next(cell for cell in cells if cell.metric == "top1_acc" and cell.probes)
+    assert cell.ours(0.25) == 75
+    for metric, compared in (("tnr95", "ood/x/tnr95"), ("detection_acc", "ood/x/detection_accuracy")):
+        assert replace(cell, metric=metric, nearest=compared).ours(0.25) == 25
+    for metric in ("error", "fgsm_error", "knn_error"):
+        assert replace(cell, metric=metric).ours(0.25) == 25
+    assert {"top1_acc", "fgsm_acc", "auroc", "tnr95", "detection_acc"} < RISING
+    assert not RISING & {"error", "top5_error", "nll", "fgsm_error", "knn_error"}
 
 
 def test_what_is_compared_together_is_run_together(cells):
@@ -132,9 +189,12 @@ def test_every_column_composes_and_is_an_experiment_of_its_own(cells):
     configs = compose_configs(longest.values())
     assert len({fingerprint(config) for config in configs.values()}) == len(longest)
     # Words stand for one number of a table, several aggregates of it, or runs that are told singly.
-    means = [cell for cell in cells if cell.n != 1]
-    repeated = Counter((cell.overrides, cell.metric, cell.protocol, cell.paper, cell.table) for cell in means)
-    assert max(repeated.values()) == 1
+    means = [
+        (cell.overrides, cell.metric, cell.compared_with, cell.paper, cell.table)
+        for cell in cells
+        if cell.n != 1
+    ]
+    assert max(Counter(means).values()) == 1
     for cell in cells:  # a run of the cell's own words is never passed over before Hydra is asked
         if cell.overrides in configs:
             config = configs[cell.overrides]
@@ -145,12 +205,12 @@ def test_every_column_composes_and_is_an_experiment_of_its_own(cells):
 def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
     runnable = Counter(cell.paper for cell in cells if cell.not_runnable is None)
     assert runnable == {
-        "manifold_mixup": 104,
-        "cutmix": 80,
+        "manifold_mixup": 177,
+        "cutmix": 176,
+        "puzzlemix": 61,
         "openmixup": 56,
         "saliencymix": 49,
-        "puzzlemix": 28,
-        "mixup": 16,
+        "mixup": 34,
         "cutout": 8,
         "comixup": 3,
         "hysts_replication": 2,
@@ -232,6 +292,15 @@ SLIPS = {
     "unknown protocol": ("protocol: error/best", "protocol: unknown", 19, "say with `nearest:`"),
     "other metric": ("protocol: error/best", "protocol: nll/best", 19, "cannot be compared"),
     "unit": ("unit: percent", "unit: nats", 19, "counted in percent"),
+    "a probe's": ("error/best", "ood/uniform/auroc", 19, "or say with `probes:` what measures it"),
+    "another probe's": ("error/best}", "ood/uniform/auroc, probes: manifold_fgsm}", 19, "what measures it"),
+    "probes": ("error/best}", "error/best, probes: manifold_fgm}", 19, "did you mean 'manifold_fgsm'?"),
+    "no answer": (
+        "metric: error,",
+        "metric: map, unit: score, digits: 1, protocol: error/best,",
+        19,
+        "cannot be",
+    ),
     "experiment": ("mixup_cifar10_pre", "mixup_cifar_pre", 19, "no experiment 'mixup_cifar_preactresnet18'"),
     "method": ("method: erm", "method: em", 19, "no method 'em'; did you mean 'erm'?"),
     "no method": (", method: erm", "", 19, "'method' is missing"),
@@ -278,5 +347,5 @@ def test_two_cells_for_one_place(tmp_path):
 def test_two_files_of_one_paper(tmp_path):
     for name in ("a.yaml", "b.yaml"):
         (tmp_path / name).write_text(SOUND)
-    with pytest.raises(UserError, match="two files of paper 'tiny'"):
+    with pytest.raises(UserError, match="a second file of paper 'tiny'"):
         load_papers(tmp_path)

@@ -223,5 +223,5 @@ def test_a_profile_leaves_a_trace_and_no_row(go, tmp_path, capfd):
 def test_a_network_and_images_that_do_not_fit(go):
     with pytest.raises(UserError, match="needs images of at least 32 pixels a side, these have 8"):
         go("model=vgg16_bn")
-    with pytest.raises(UserError, match=r"model\.regulariser\.block=4: larger than the network's feature maps"):
+    with pytest.raises(UserError, match=r"model\.regulariser\.block=4: larger than the network's feature"):
         go("regulariser=dropblock", "model.blocks=[1,1,1]")

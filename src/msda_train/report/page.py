@@ -11,6 +11,7 @@ from msda_train.report.book import Book
 from msda_train.report.evidence import evidence
 from msda_train.report.markup import Markup, join, tag
 from msda_train.report.origin import makers
+from msda_train.report.probe_plots import probe_section
 from msda_train.report.sections import Drawer, Part, galleries
 from msda_train.report.svg import PLOT_STYLE
 from msda_train.report.tables import badge, scrolling
@@ -40,23 +41,30 @@ class Detail:
     epochs: int  # listed
     points: int  # drawn
     images: bool
+    probes: bool
 
 
 # The first that fits into LARGEST_PAGE is taken: a few runs are shown in full, a thousand in less detail.
-DETAILS = (Detail(40, 160, True), Detail(12, 60, True), Detail(4, 24, False), Detail(0, 2, False))
+DETAILS = (
+    Detail(40, 160, images=True, probes=True),
+    Detail(12, 60, images=True, probes=True),
+    Detail(4, 24, images=False, probes=True),
+    Detail(0, 2, images=False, probes=False),
+)
 
 
 def html(book: Book) -> str:
     """The whole page, in the finest detail that fits."""
+    probes = probe_section(list(book.blocks.values()))
     for detail in DETAILS:
-        page = _page(book, detail)
+        page = _page(book, detail, probes)
         if len(page.encode("utf-8")) <= LARGEST_PAGE:
             break
     return page
 
 
-def _page(book: Book, detail: Detail) -> str:
-    sections = _sections(book, detail)
+def _page(book: Book, detail: Detail, probes: Markup | None) -> str:
+    sections = _sections(book, detail, probes)
     links = [tag("li", tag("a", title, href=f"#{name}")) for name, title, _ in sections]
     body = tag(
         "body",
@@ -87,18 +95,20 @@ def _section(name: str, title: str, content: Markup) -> Markup:
     return tag("section", tag("h2", title, id=name), content, aria_labelledby=name)
 
 
-def _sections(book: Book, detail: Detail) -> list[Part]:
+def _sections(book: Book, detail: Detail, probes: Markup | None) -> list[Part]:
     drawer = Drawer(book, detail.points)
     published = list(drawer.published())
     similar, others = (_gathered(parts) for parts in (drawer.similar(), drawer.others()))
     blocks = list(book.blocks.values())
     runs = evidence(blocks, lambda row: book.histories[row.key], detail.epochs)
-    images = galleries(book) if detail.images else tag("p", "Left out to keep this file small.")
+    left_out = tag("p", "Left out to keep this file small.")
+    images = galleries(book) if detail.images else left_out
     foreign = tag("pre", foreign_table(book.foreign), tabindex="0") if book.foreign else None
     rest = _rest([view for view in book.views if not any(each.rows for each in view.cells)])
     candidates = [
         ("similar", "Other schedules and settings", similar),
         ("others", "Columns of no published table", others),
+        ("probes", "Probes", probes if detail.probes or not probes else left_out),
         ("foreign", "Rows of other programs", foreign),
         ("images", "Mixed images", images if book.rows else None),
         ("runs", "Configurations, environments, histories", runs if book.rows else None),

@@ -1,17 +1,17 @@
 """Published numbers: results/published/<paper>.yaml, copied by hand, read as frozen values, never converted.
 
-A file says paper, tables, columns, cells. Whatever a cell has in common with its neighbours is written once,
-on the column, on the table, or under the table's `metrics:` for all cells of one metric; the nearest
-word wins (cell, column, metric, table, paper), and `null` takes a shared word away. A cell either names the
-`experiment`, `method` and `set` that reproduce it, or says `not_runnable: <reason>`; it may then still say
-by which method and settings it will be reproduced. A number that somebody else measured says
-`replication: true`.
+A file says paper, tables, columns, cells. What cells have in common is written once, on the column, on the
+table, or under the table's `metrics:` for all cells of one metric; the nearest word wins (cell, column,
+metric, table, paper), and `null` takes a shared word away. A cell either names the `experiment`, `method` and
+`set` that reproduce it, or says `not_runnable: <reason>`, perhaps with the method and settings that will.
+What a probe measures says `probes: <file of configs/probes/>`, and its `protocol` or `nearest` is the row's
+own name of the number, PROBE/KEY. A number that somebody else measured says `replication: true`.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ OTHER = "other"  # the protocol is known (the cell's note says it), and no row h
 # A printed spread that is no standard deviation over runs; what it is instead.
 SPREADS = ("range", "maximum deviation of the last 10 epochs", "not stated")
 
-# The papers' metrics that a row can answer: our metric, the paper's unit. An `_acc` is 1 - ours.
+# The papers' metrics that ours can answer, and the paper's unit: by our aggregates of a metric, by a probe's
+# number or, as accuracy on deformed images, by either.
 ANSWERED = {
     "error": ("error", "percent"),
     "top1_acc": ("error", "percent"),
@@ -35,15 +36,10 @@ ANSWERED = {
     "top5_acc": ("top5_error", "percent"),
     "nll": ("nll", "nats"),
 }
-
-# Metrics that a probe answers, and the paper's unit. The cell's protocol (or `nearest`) is the row's own name
-# of the number, PROBE/NAME: adversarial/fgsm_linf_pixel_8_255/error. An `_acc` of an error is 1 - ours.
-PROBED = {
-    **dict.fromkeys(("fgsm_error", "ifgsm_error", "fgsm_acc", "ifgsm_acc", "pgd_acc"), "percent"),
-    **dict.fromkeys(("auroc", "tnr95", "detection_acc", "knn_error"), "percent"),
-    **dict.fromkeys(("train_error_real", "train_error_given"), "percent"),
-}
-_PROBED_NAME = re.compile(r"[a-z_]+/[\w.+/-]+")
+_ATTACKED = ("fgsm_error", "ifgsm_error", "fgsm_acc", "ifgsm_acc", "pgd_acc")
+_PROBED = (*_ATTACKED, "knn_error", "auroc", "tnr95", "detection_acc")
+ANSWERED |= dict.fromkeys(_PROBED, ("", "percent"))
+RISING = frozenset(metric for metric in ANSWERED if not metric.endswith(("error", "nll")))  # larger is better
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,7 @@ class Cell:
     experiment: str | None = None
     method: str | None = None
     set: tuple[str, ...] = ()
+    probes: str | None = None  # the file of configs/probes/ that measures the number
     not_runnable: str | None = None
     note: str | None = None
     replication: bool = False  # measured by others than the paper's authors
@@ -80,14 +77,13 @@ class Cell:
     @property
     def overrides(self) -> tuple[str, ...]:
         """What to type after `msda-train` to reproduce the cell."""
-        return f"experiment={self.experiment}", f"method={self.method}", *self.set
+        words = f"experiment={self.experiment}", f"method={self.method}", *self.set
+        return (*words, f"probes={self.probes}") if self.probes else words
 
     @property
     def compared_with(self) -> str:
         """The aggregate of our rows that stands beside this number; empty where none does."""
-        if self.protocol == OTHER:
-            return ""
-        return self.nearest or "" if self.protocol == UNKNOWN else self.protocol
+        return {OTHER: "", UNKNOWN: self.nearest or ""}.get(self.protocol, self.protocol)
 
     @property
     def rule(self) -> str:
@@ -96,11 +92,9 @@ class Cell:
         return compared.rpartition("/")[2] if compared in PROTOCOLS else compared
 
     def ours(self, fraction_or_nats: float) -> float:
-        """One of our values in the unit and direction of this cell."""
-        if self.unit != "percent":
-            return fraction_or_nats
-        opposite = self.metric.endswith("_acc") and "error" in self.compared_with
-        return 100 * (1 - fraction_or_nats if opposite else fraction_or_nats)
+        """One of our values in the unit and direction of this cell: an accuracy is 1 - our error."""
+        opposite = self.metric in RISING and "error" in self.compared_with
+        return self.ours_std(1 - fraction_or_nats if opposite else fraction_or_nats)
 
     def ours_std(self, fraction_or_nats: float) -> float:
         return 100 * fraction_or_nats if self.unit == "percent" else fraction_or_nats
@@ -134,7 +128,7 @@ class Paper:
 _OWN = frozenset({"paper", "table", "table_name"})  # of a Cell: known from where it stands
 _CELL = {field.name: field for field in fields(Cell) if field.name not in _OWN}
 _COLUMN = {"cells"} | set(_CELL) - {"label", "value", "std", "spread", "metric", "method"}
-_SHARED = ("n", "source", "setting", "not_runnable", "replication")  # what a whole table may have in common
+_SHARED = ("n", "source", "setting", "probes", "not_runnable", "replication")  # what a table may share
 _TABLE = {"id", "name", "caption", "note", "metrics", "columns", *_SHARED}
 _PAPER = {"key", "title", "authors", "venue", "arxiv", "url", "note", "tables", "replication"}
 _TYPES: dict[str, tuple[type, ...]] = (
@@ -146,11 +140,9 @@ _TYPES: dict[str, tuple[type, ...]] = (
 
 def load_papers(folder: Path = PUBLISHED) -> list[Paper]:
     """Every paper in `folder`, by file name; UserError names file, line and what is wrong."""
-    papers = [read_paper(path) for path in sorted(folder.glob("*.yaml"))]
-    keys = [paper.key for paper in papers]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise UserError(f"{folder}: two files of paper '{key}'")
+    papers, complaints = load_sound_papers(folder)
+    if complaints:
+        raise UserError(complaints[0])
     return papers
 
 
@@ -175,9 +167,8 @@ def read_paper(path: Path) -> Paper:
     _check_keys(raw, _PAPER, _PAPER - {"note", "replication"}, f"{path}:1")
     _check_types(raw, f"{path}:1", skipped={"tables"})
     shared = {"replication": raw.get("replication", False)}
-    tables = tuple(
-        _table(path, raw["key"], table, shared) for table in _mappings(raw["tables"], f"{path}:1: 'tables'")
-    )
+    found = _mappings(raw["tables"], f"{path}:1: 'tables'")
+    tables = tuple(_table(path, raw["key"], table, shared) for table in found)
     ids = [table.id for table in tables]
     if len(set(ids)) < len(ids):
         raise UserError(f"{path}:1: two tables with one id among {', '.join(ids)}")
@@ -212,9 +203,7 @@ def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
     _check_keys(values, _CELL, required, where)
     _check_types(values, where, skipped={"set"})
     overrides = values.get("set", [])
-    if not isinstance(overrides, list) or not all(
-        isinstance(word, str) and "=" in word for word in overrides
-    ):
+    if not (isinstance(overrides, list) and all(isinstance(word, str) and "=" in word for word in overrides)):
         raise UserError(f"{where}: 'set' is {overrides!r}, a list like [method.alpha=1.0] is expected")
     cell = Cell(**(values | words | {"set": tuple(overrides), "setting": values.get("setting") or ""}))
     _check_number(where, "value", cell.value, cell.digits)
@@ -260,20 +249,24 @@ def _check_number(where: str, name: str, value: float, digits: int) -> None:
 
 
 def _check_protocol(where: str, cell: Cell) -> None:
+    _check_named(where, "probes", cell.probes)
+    probed = _probes_of(cell.probes) if cell.probes else ()
     for name, word in (("protocol", cell.protocol), ("nearest", cell.nearest)):
         known = (*PROTOCOLS, UNKNOWN, OTHER) if name == "protocol" else PROTOCOLS
-        probed = cell.metric in PROBED and word is not None and _PROBED_NAME.fullmatch(word)
-        if word is not None and word not in known and not probed:
-            raise UserError(f"{where}: '{name}' is '{word}'; {nearest(word, known)}")
-    if cell.metric in PROBED:
-        if cell.unit != PROBED[cell.metric] or cell.compared_with in PROTOCOLS:
-            raise UserError(f"{where}: '{cell.metric}' is a probe's, in {PROBED[cell.metric]}")
-        return
+        if word is not None and word not in known and word.split("/")[0] not in probed:
+            hint = f"{nearest(word, known)}, or say with `probes:` what measures it"
+            raise UserError(f"{where}: '{name}' is '{word}'; {hint}")
     metric, unit = ANSWERED.get(cell.metric, (None, cell.unit))
     if cell.unit != unit:
         raise UserError(f"{where}: '{cell.metric}' is counted in {unit}, not in {cell.unit}")
-    if cell.compared_with and cell.compared_with.split("/")[0] != metric:
-        raise UserError(f"{where}: '{cell.metric}' cannot be compared with our {cell.compared_with}")
+    ours = cell.compared_with
+    if ours and (metric is None or (ours in PROTOCOLS and ours.split("/")[0] != metric)):
+        raise UserError(f"{where}: '{cell.metric}' cannot be compared with our {ours}")
+
+
+@cache
+def _probes_of(preset: str) -> frozenset[str]:
+    return frozenset(read_yaml(CONFIGS / "probes" / f"{preset}.yaml")) - {LINE, "defaults"}
 
 
 def _check_runnable(where: str, cell: Cell) -> None:
@@ -284,19 +277,21 @@ def _check_runnable(where: str, cell: Cell) -> None:
     if cell.protocol == OTHER and not cell.note:
         raise UserError(f"{where}: the protocol is another one; say with `note:` which")
     for group, name in (("experiment", cell.experiment), ("method", cell.method)):
-        known = [path.stem for path in (CONFIGS / group).glob("*.yaml")]
         if name is None:
             raise UserError(f"{where}: '{group}' is missing; or say `not_runnable: <why>`")
-        if name not in known:
-            raise UserError(f"{where}: there is no {group} '{name}'; {nearest(name, known)}")
+        _check_named(where, group, name)
+
+
+def _check_named(where: str, group: str, name: str | None) -> None:
+    if name is not None and not (CONFIGS / group / f"{name}.yaml").is_file():
+        known = [path.stem for path in (CONFIGS / group).glob("*.yaml")]
+        raise UserError(f"{where}: there is no {group} '{name}'; {nearest(name, known)}")
 
 
 def _check_distinct(where: str, cells: Iterable[Cell]) -> None:
     seen = set()
     for cell in cells:
-        place = (cell.dataset, cell.model, cell.label, cell.metric, cell.setting, cell.set)
+        place = (cell.label, cell.dataset, cell.model, cell.metric, cell.setting, cell.set)
         if place in seen:
-            raise UserError(
-                f"{where}: two cells for {cell.label}, {cell.dataset}, {cell.model}, {cell.metric}"
-            )
+            raise UserError(f"{where}: two cells for {', '.join(place[:4])}")
         seen.add(place)
