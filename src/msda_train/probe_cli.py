@@ -54,17 +54,17 @@ def _run(words: Sequence[str]) -> int:
     node = _probes(overrides)
     from msda_train.runner.probing import build_probes, probe_run  # torch: only once there is work
 
-    probes, failures, code = build_probes(node), 0, 0
+    probes, codes = build_probes(node), [0]
     if not probes:
         raise UserError("probes=none: nothing to do; type probes=standard or probes=full")
     for row in rows:
         _say(str(row))
         try:
-            failures += probe_run(row, probes, _say, device=args.device, trust=args.trust)
+            codes.append(probe_run(row, probes, _say, device=args.device, trust=args.trust))
         except UserError as error:
             _say(str(error))
-            code = error.exit_code
-    return code or int(failures > 0)
+            codes.append(error.exit_code)
+    return max(codes)
 
 
 def _rows(place: Path) -> list[Path]:

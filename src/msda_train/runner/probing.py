@@ -51,7 +51,8 @@ def build_probes(node: DictConfig) -> list[Asked]:
 def probe_run(
     path: Path, probes: Sequence[Asked], say: Say, *, device: str | None = None, trust: bool = False
 ) -> int:
-    """Puts the run of the row at `path` through those of `probes` it has not been through; how many failed.
+    """Puts the run of the row at `path` through those of `probes` it has not been through. The exit code: 0,
+    1 where a probe failed, 2 where one was asked for what makes no sense.
 
     Raises UserError where the run cannot be opened.
     """
@@ -60,25 +61,25 @@ def probe_run(
         missing = [asked for asked in probes if not already_asked(path, asked.name, asked.options)]
         say(f"{path}: {len(missing)} of {len(probes)} probes are missing")
         subject = _subject(opened)
-        failures = sum(not _tried(opened, asked, subject, say) for asked in missing)
+        codes = [_tried(opened, asked, subject, say) for asked in missing]
         if "test_logits" in vars(subject) and subject.stored_logits is None:
             logits = subject.test_logits.numpy().astype(np.float16)
             replace_file(path.with_name(LOGITS), _npz({"test": logits}))
-    return failures
+    return max(codes, default=0)
 
 
-def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> bool:
-    """Whether the probe worked; what it found is in the row then."""
+def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> int:
+    """The probe's exit code; at 0, what it found is in the row."""
     try:
         found = asked.probe(subject)
         _keep(opened, asked, found)
     except Exception as error:  # out of memory, a data set that is not here: the others go on
         say(f"probe {asked.name} failed: {' '.join(str(error).split())[:300] or type(error).__name__}")
-        return False
+        return error.exit_code if isinstance(error, UserError) else 1
     say(f"{asked.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.numbers.items()))
     for remark in found.remarks:
         say(f"{asked.name}: note: {remark}")
-    return True
+    return 0
 
 
 def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
