@@ -1,6 +1,9 @@
 """Where the time goes: the parts, the trace, and that looking changes nothing."""
 
+import ast
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -100,3 +103,14 @@ def test_peak_memory_grows():
     kept = torch.ones(int(before["host_peak_mib"] + 64), 2**18)  # as many MiB
     assert peak_memory(torch.device("cpu"))["host_peak_mib"] > before["host_peak_mib"] + 32
     del kept
+
+
+def test_peak_memory_is_not_that_of_the_parent():
+    """getrusage's would be: a process starts with the peak of the one that started it."""
+    size = int(peak_memory(torch.device("cpu"))["host_peak_mib"]) + 256
+    kept = torch.ones(size, 2**18)  # as many MiB
+    words = (
+        "import torch; from msda_train.runner.memory import peak_memory as p; print(p(torch.device('cpu')))"
+    )
+    told = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
+    assert ast.literal_eval(told)["host_peak_mib"] < len(kept)

@@ -17,6 +17,7 @@ from typing import IO
 from msda_train.atomic import replace_file
 from msda_train.errors import UserError
 from msda_train.planner.plan import Configuration, Job
+from msda_train.results.published import probes_of
 from msda_train.results.rows import Row, one_line, read_row
 
 TAIL_BYTES = 4096
@@ -122,8 +123,13 @@ class Disk:
 
 def fits(row: Row, configuration: Configuration) -> bool:
     """Whether `row` answers the plan. Fingerprints leave out where images came from: a row of somebody's own
-    few images is not one of the official set, unless the plan, too, reads those."""
+    few images is not one of the official set, unless the plan, too, reads those. And where the plan wants
+    probes, the run has been through all of them."""
     if row.fingerprint != configuration.fingerprint:
+        return False
+    presets = [word.partition("=")[2] for word in configuration.words if word.startswith("probes=")]
+    wanted = {probe for preset in presets for probe in probes_of(preset)}
+    if not wanted <= {name.partition("/")[0] for name in row.metrics}:
         return False
     ours, theirs = configuration.config["dataset"], row.config["dataset"]
     same_place = all(ours.get(key) == theirs.get(key) for key in ("source", "root"))

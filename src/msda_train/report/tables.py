@@ -15,6 +15,7 @@ from msda_train.report.words import (
     told_apart,
 )
 from msda_train.results.compare import CellView, ShortBlock, TableView
+from msda_train.results.published import RISING
 from msda_train.results.shown import NONE
 from msda_train.results.summary import METRICS
 from msda_train.results.table import Block, Line, Stat
@@ -93,7 +94,7 @@ def _order(view: TableView, block: ShortBlock) -> Markup:
     metric = METRIC_TITLES.get(block.metric, block.metric)
     rule = RULES.get(block.protocol.split("/")[-1], block.protocol)
     pairs = [(line.ours.mean, line.cell.value, line.cell.label) for line in block.lines if line.cell]
-    best_is_largest = block.metric.endswith("_acc")
+    best_is_largest = block.metric in RISING
     return tag(
         "tr",
         tag("th", f"{view.paper.key}, {view.table.name}", scope="row"),

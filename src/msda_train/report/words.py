@@ -43,7 +43,7 @@ def protocol_words(cell: Cell) -> str:
     """The epoch the paper reports; where it does not say, the one of ours that stands beside it."""
     if cell.protocol == OTHER:
         return "another"
-    rule = RULES.get(cell.rule, cell.rule.replace("_", " "))
+    rule = RULES.get(cell.rule, cell.rule if "/" in cell.rule else cell.rule.replace("_", " "))
     if cell.protocol != UNKNOWN:
         return rule
     return f"unknown (ours: {rule})" if rule else "unknown"

@@ -250,7 +250,7 @@ def _check_number(where: str, name: str, value: float, digits: int) -> None:
 
 def _check_protocol(where: str, cell: Cell) -> None:
     _check_named(where, "probes", cell.probes)
-    probed = _probes_of(cell.probes) if cell.probes else ()
+    probed = probes_of(cell.probes) if cell.probes else ()
     for name, word in (("protocol", cell.protocol), ("nearest", cell.nearest)):
         known = (*PROTOCOLS, UNKNOWN, OTHER) if name == "protocol" else PROTOCOLS
         if word is not None and word not in known and word.split("/")[0] not in probed:
@@ -265,7 +265,8 @@ def _check_protocol(where: str, cell: Cell) -> None:
 
 
 @cache
-def _probes_of(preset: str) -> frozenset[str]:
+def probes_of(preset: str) -> frozenset[str]:
+    """The names of the probes in configs/probes/`preset`.yaml."""
     return frozenset(read_yaml(CONFIGS / "probes" / f"{preset}.yaml")) - {LINE, "defaults"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from msda_train.results.grid import Grid, csv_text, draw
 from msda_train.results.match import cells_by_fingerprint
-from msda_train.results.published import ANSWERED, UNKNOWN, Cell, Paper, load_papers
+from msda_train.results.published import UNKNOWN, Cell, Paper, load_papers
 from msda_train.results.rows import NAMES, Row, one_line
 from msda_train.results.summary import PROTOCOLS
 from msda_train.results.table import Beside, Block, Line, Stat, build_table
@@ -53,7 +53,7 @@ def _rows(block: Block, metric: str, columns: Sequence[str]) -> list[list[str]]:
 
 
 def _of_metric(line: Line, metric: str) -> list[Beside]:
-    return [item for item in line.beside if ANSWERED.get(item.cell.metric, ("",))[0] == metric]
+    return [item for item in line.beside if item.cell.compared_with.split("/")[0] == metric]
 
 
 def _stat(stat: Stat, metric: str) -> str:
@@ -87,7 +87,7 @@ def printed_value(cell: Cell) -> str:
 
 def protocol_words(cell: Cell) -> str:
     """Which epoch the paper reports; where it does not say, which of ours stands beside it."""
-    rule = RULES.get(cell.rule, cell.rule.replace("_", " "))
+    rule = RULES.get(cell.rule, cell.rule if "/" in cell.rule else cell.rule.replace("_", " "))
     if cell.protocol == UNKNOWN:
         return f"unknown (to {rule})" if rule else "unknown"
     return rule or cell.protocol

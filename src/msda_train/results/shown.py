@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from msda_train.results.compare import CellView, ShortBlock, TableView
 from msda_train.results.grid import GREEN, GREY, RED, YELLOW, Grid
-from msda_train.results.published import Cell
+from msda_train.results.published import RISING, Cell
 from msda_train.results.render import RULES, printed_value, protocol_words
 from msda_train.results.table import Stat
 from msda_train.results.verdict import CONFIDENCE, MARGINS
@@ -121,7 +121,7 @@ def _short_grid(view: TableView, block: ShortBlock) -> Grid:
     digits = 4 if block.metric == "nll" else 2
     rule = block.protocol.split("/")[-1]
     theirs = [line.cell.value if line.cell else None for line in block.lines]
-    falling = block.metric.endswith("_acc")
+    falling = block.metric in RISING
     orders = zip(
         _order([line.ours.mean for line in block.lines], falling), _order(theirs, falling), strict=True
     )

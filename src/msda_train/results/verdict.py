@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from msda_train.results.published import UNKNOWN, Cell
+from msda_train.results.published import RISING, UNKNOWN, Cell
 
 WORDS = (
     "reproduced",
@@ -71,7 +71,9 @@ def verdict(cell: Cell, ours: Sequence[float]) -> Verdict:
         )
     margin = equivalence_margin(cell)
     if len(ours) == 0:
-        return Verdict("not run", f"No run of this configuration yet; margin {_size(cell, margin)}.", margin)
+        probed = f" has been through probes={cell.probes}" if cell.probes else ""
+        said = f"No run of this configuration{probed} yet; margin {_size(cell, margin)}."
+        return Verdict("not run", said, margin)
     difference = fmean(ours) - cell.value
     if len(ours) == 1:
         place = "within" if abs(difference) <= margin else "beyond"
@@ -90,7 +92,7 @@ def verdict(cell: Cell, ours: Sequence[float]) -> Verdict:
 def equivalence_margin(cell: Cell) -> float:
     """In the cell's unit; never finer than the paper's own rounding."""
     most, share = MARGINS[cell.unit]
-    size = 100 - cell.value if cell.metric.endswith("_acc") else cell.value
+    size = 100 - cell.value if cell.metric in RISING else cell.value
     return max(min(most, share * size), rounding(cell))
 
 
@@ -126,9 +128,9 @@ def _word(cell: Cell, low: float, high: float, margin: float) -> str:
     if -margin <= low and high <= margin:
         return "reproduced"
     if low > margin:
-        return "better" if cell.metric.endswith("_acc") else "worse"
+        return "better" if cell.metric in RISING else "worse"
     if high < -margin:
-        return "worse" if cell.metric.endswith("_acc") else "better"
+        return "worse" if cell.metric in RISING else "better"
     return "inconclusive"
 
 

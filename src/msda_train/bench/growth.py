@@ -1,0 +1,104 @@
+"""Row 13: what happens to time and memory where there is more of something."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from msda_train.bench.pipeline import our_epochs
+from msda_train.bench.settings import Settings
+from msda_train.bench.table import Row, at_least, at_most
+from msda_train.bench.timing import Spread, interleaved, spread, timer_of
+from msda_train.bench.workload import float_batch, method_of, mixing, noise, our_mixing
+from msda_train.errors import RunFailed
+
+LINEAR = at_most(2.2, 2.05)  # 2 is linear
+
+
+def rows(settings: Settings) -> Iterator[Row]:
+    """The pipeline over images, mixing over the batch, memory over images, batch and width."""
+    yield _pipeline(settings)
+    yield _mixing(settings)
+    axes = {
+        "images": settings.memory_images,
+        "batch": settings.memory_batches,
+        "width": settings.memory_widths,
+    }
+    for place, (name, values) in enumerate(axes.items()):
+        yield _memory(settings, name, values, settings.memory_base, place)
+
+
+def _pipeline(settings: Settings) -> Row:
+    few, many = settings.images, settings.many
+    cases = {str(n): our_epochs(settings, noise(n, settings)) for n in (few, many)}
+    rounds = settings.slow_rounds
+    seconds = interleaved(
+        cases,
+        rounds=rounds,
+        timer=timer_of(settings.device),
+        least_seconds=10 * settings.least_seconds,
+    )
+    rates = {n: n / seconds[str(n)] for n in (few, many)}
+    return Row(
+        13,
+        f"input pipeline, {many:,} images over {few:,}",
+        spread(rates[many]),
+        "images/s",
+        f"{few:,} images",
+        spread(rates[few]),
+        spread(rates[many] / rates[few]),
+        goal=at_least(0.9, 1.0),
+        rounds=rounds,
+    )
+
+
+def _mixing(settings: Settings) -> Row:
+    method, cases = method_of(settings, mixing("mixup")), {}
+    for batch in (settings.batch, settings.large_batch):
+        cases[str(batch)] = our_mixing(method, *float_batch(settings, batch), settings.classes)
+    seconds = interleaved(
+        cases,
+        rounds=settings.rounds,
+        timer=timer_of(settings.device),
+        least_seconds=settings.least_seconds,
+    )
+    small, large = seconds[str(settings.batch)], seconds[str(settings.large_batch)]
+    return Row(
+        13,
+        f"mixup, batch {settings.large_batch} over {settings.batch}",
+        spread(large * 1e6),
+        "us",
+        f"batch {settings.batch}",
+        spread(small * 1e6),
+        spread(large / small),
+        goal=at_most(9, 8.3),
+        rounds=settings.rounds,
+    )
+
+
+def _memory(
+    settings: Settings, name: str, values: tuple[int, int, int], base: tuple[int, int, int], place: int
+) -> Row:
+    """Each value is twice the one before; a linear need grows by twice as much in the second doubling."""
+    peaks = []
+    for value in values:
+        sizes = list(base)
+        sizes[place] = value
+        peaks.append(_peak(settings, sizes))
+    first, second = peaks[1] - peaks[0], peaks[2] - peaks[1]
+    growth = second / max(first, 1e-9)
+    told = ", ".join(f"{v:,}: {peak:,.0f} MiB" for v, peak in zip(values, peaks, strict=True))
+    peak, ratio = (Spread(v, v, v) for v in (peaks[2], growth))
+    what = f"memory: second doubling of {name} over the first"
+    return Row(13, what, peak, "MiB", judged=ratio, goal=LINEAR, rounds=1, note=told)
+
+
+def _peak(settings: Settings, sizes: list[int]) -> float:
+    """MiB on the device where it is a GPU, else of the process."""
+    words = [*map(str, sizes), str(settings.device)]
+    command = [sys.executable, "-m", "msda_train.bench.memory_child", *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RunFailed(f"{' '.join(command[2:])}: {done.stderr[-500:]}")
+    found = json.loads(done.stdout)
+    return float(found["device_peak_mib"] or found["host_peak_mib"])

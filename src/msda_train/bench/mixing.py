@@ -1,0 +1,146 @@
+"""Rows 2 to 6: what mixing a batch costs, labels and random draws included, against copying the same bytes
+and against other libraries."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from msda_train.bench.peers import NAMES, Peer, peer
+from msda_train.bench.roofline import memory_rate
+from msda_train.bench.settings import CIFAR_MEAN, CIFAR_STD, Settings
+from msda_train.bench.table import Goal, Reach, Row, at_least, at_most
+from msda_train.bench.timing import Work, interleaved, spread, timer_of
+from msda_train.bench.workload import float_batch, method_of, mixing, noise, our_mixing
+from msda_train.data.loader import Loader
+
+COPY = "copying as many bytes"
+MICRO = 1e6
+PEER_GOALS = {
+    "mixup": {"torchvision": (2.2, 4.0), "timm": (1.4, 2.5), "kornia": (8.0, 14.0)},
+    "cutmix": {"torchvision": (2.5, 5.0), "timm": (1.4, 2.8)},
+}
+COPY_GOALS = {
+    "mixup": at_most(2.6, 2.2),
+    "cutmix": at_most(2.2, 1.1),
+    "hmix": at_most(3.5, 2.6),
+    "gmix": at_most(3.5, 2.6),
+}
+
+
+def against_copy_and_peers(settings: Settings, kind: str, numbers: tuple[int, int]) -> Iterator[Row]:
+    """`kind` mixup or cutmix: the first of `numbers` against memory, the second against the libraries."""
+    x, y = float_batch(settings, settings.batch)
+    others = {name: peer(name, kind, settings.classes) for name in NAMES}
+    ours = our_mixing(method_of(settings, mixing(kind)), x, y, settings.classes)
+    cases = {"ours": ours, "copy": _copying(x)}
+    cases |= {name: _of_peer(other, x, y) for name, other in others.items() if other}
+    seconds = _measured(settings, cases)
+    yield _row(settings, numbers[0], kind, seconds, "copy", COPY_GOALS[kind])
+    for name, other in others.items():
+        limits = PEER_GOALS[kind].get(name)
+        goal = at_least(*limits) if limits else None
+        if other:
+            yield _row(settings, numbers[1], kind, seconds, name, goal)
+        else:
+            note = f"{name} is not installed; type pip install 'msda-train[bench]'"
+            yield Row(numbers[1], f"{kind}, times faster", None, "us", name, goal=goal, note=note)
+
+
+def mixup(settings: Settings) -> Iterator[Row]:
+    return against_copy_and_peers(settings, "mixup", (2, 3))
+
+
+def cutmix(settings: Settings) -> Iterator[Row]:
+    return against_copy_and_peers(settings, "cutmix", (4, 4))
+
+
+def park_mixing(settings: Settings) -> Iterator[Row]:
+    """Row 5: HMix and GMix."""
+    x, y = float_batch(settings, settings.batch)
+    cases = {"copy": _copying(x)}
+    for kind in ("hmix", "gmix"):
+        cases[kind] = our_mixing(method_of(settings, mixing(kind)), x, y, settings.classes)
+    seconds = _measured(settings, cases)
+    for kind in ("hmix", "gmix"):
+        of_kind = {"ours": seconds[kind], "copy": seconds["copy"]}
+        yield _row(settings, 5, kind, of_kind, "copy", COPY_GOALS[kind])
+
+
+def from_bytes(settings: Settings) -> Iterator[Row]:
+    """Row 6: bytes in, normalised and mixed floats out, as loader and training step do it together."""
+    images = noise(settings.batch, settings)
+    loader = Loader(
+        images.x_train,
+        images.y_train,
+        batch_size=settings.batch,
+        mean=CIFAR_MEAN,
+        std=CIFAR_STD,
+        device=settings.device,
+    )
+    method = method_of(settings, mixing("mixup"))
+    raw = torch.from_numpy(images.x_train).to(settings.device)
+    floats = torch.empty(raw.shape, device=settings.device)
+
+    def ours() -> object:
+        x, y = next(loader.test_batches())
+        return our_mixing(method, x, y, settings.classes)()
+
+    cases = {
+        "ours": ours,
+        "bare": lambda: floats.copy_(raw),
+        "normalised": lambda: next(loader.test_batches()),
+    }
+    seconds = _measured(settings, cases)
+    alone = spread(seconds["normalised"] / seconds["bare"])
+    note = f"of which without mixing: {alone.median:.2f}x; the bare conversion writes into kept memory"
+    yield Row(
+        6,
+        "bytes to mixed, normalised floats",
+        spread(seconds["ours"] * MICRO),
+        "us",
+        "the bare conversion",
+        spread(seconds["bare"] * MICRO),
+        spread(seconds["ours"] / seconds["bare"]),
+        goal=at_most(3.8, 2.8),
+        rounds=settings.rounds,
+        note=note,
+    )
+
+
+def _copying(x: Tensor) -> Work:
+    kept = torch.empty_like(x)
+    return lambda: kept.copy_(x)
+
+
+def _of_peer(other: Peer, x: Tensor, y: Tensor) -> Work:
+    own = x.contiguous()  # the order of pixels that these libraries document; timm mixes in place
+    return lambda: other.mix(own, y)
+
+
+def _measured(settings: Settings, cases: dict[str, Work]) -> dict:
+    return interleaved(
+        cases,
+        rounds=settings.rounds,
+        timer=timer_of(settings.device),
+        least_seconds=settings.least_seconds,
+    )
+
+
+def _row(settings: Settings, number: int, kind: str, seconds: dict, other: str, goal: Goal | None) -> Row:
+    ours, theirs = seconds["ours"], seconds[other]
+    copying = other == "copy"
+    moved = 2 * 4 * settings.batch * 3 * settings.side**2  # bytes that must be read and written
+    rate = moved / float(spread(ours).median)
+    return Row(
+        number,
+        f"{kind}" if copying else f"{kind}, times faster",
+        spread(ours * MICRO),
+        "us",
+        COPY if copying else other,
+        spread(theirs * MICRO),
+        spread(ours / theirs if copying else theirs / ours),
+        goal=goal,
+        rounds=settings.rounds,
+        reach=Reach(rate / 1e9, "GB/s", rate / memory_rate(settings.device)) if copying else None,
+    )

@@ -1,0 +1,50 @@
+"""How large and how long: one value that every subject reads, so that tests run all of them in seconds."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes are of the table in docs/performance.md; images are colour, `side` pixels square."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    rounds: int = 31  # of what takes micro- or milliseconds
+    step_rounds: int = 21  # of training steps
+    slow_rounds: int = 5  # of what takes seconds
+    least_seconds: float = 0.01  # of one turn
+    batch: int = 128
+    large_batch: int = 1024
+    side: int = 32
+    classes: int = 10
+    images: int = 4096
+    many: int = 50_000
+    width: int = 16  # of the networks whose steps are compared
+    cost_width: int = 16  # of the network in the table of every method's cost
+    cost_rounds: int = 11
+    epoch_width: int = 64
+    epoch_rounds: int = 3
+    epoch_images: int = 256  # an epoch of the network of full width
+    tiny_images: int = 1024  # an epoch of the tiny network
+    memory_base: tuple[int, int, int] = (2_000, 64, 16)  # images, batch and width where they do not grow
+    memory_images: tuple[int, int, int] = (12_500, 25_000, 50_000)
+    memory_batches: tuple[int, int, int] = (128, 256, 512)
+    memory_widths: tuple[int, int, int] = (16, 32, 64)
+    blocks: tuple[int, ...] = (2, 4, 8, 16)  # Puzzle Mix's cells a side
+
+
+QUICK = Settings()
+FULL = replace(
+    QUICK,
+    rounds=61,
+    step_rounds=41,
+    slow_rounds=9,
+    epoch_rounds=7,
+    cost_width=64,
+    cost_rounds=7,
+    epoch_images=512,
+    tiny_images=4096,
+)

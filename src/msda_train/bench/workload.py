@@ -1,0 +1,96 @@
+"""What is trained and mixed here: noise of the right shape, through the very objects that real runs use."""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msda_train.bench.settings import Settings
+from msda_train.bench.timing import Work
+from msda_train.build import build
+from msda_train.compose import compose
+from msda_train.data.images import Images
+from msda_train.mix import Method
+from msda_train.paths import CONFIGS
+from msda_train.randomness import generator
+from msda_train.runner.device import Compute
+from msda_train.runner.step import Step
+from msda_train.runner.train import Run
+
+
+def noise(n: int, settings: Settings, *, test: int = 1) -> Images:
+    """`n` training and `test` test images of noise, with labels."""
+    rng = np.random.default_rng(0)
+    side, classes = settings.side, settings.classes
+    x, x_test = (rng.integers(0, 256, (k, side, side, 3), dtype=np.uint8) for k in (n, test))
+    y, y_test = (rng.integers(0, classes, k) for k in (n, test))
+    names = tuple(map(str, range(classes)))
+    return Images(x, y, x_test, y_test, names, name="noise", content="", complete=False)
+
+
+def words(settings: Settings, *more: str) -> list[str]:
+    """What msda-train would be given: CIFAR-10's facts, this batch size, and `more`."""
+    return ["dataset=cifar10", "recipe=short", f"recipe.batch_size={settings.batch}", *more]
+
+
+def network_words(width: int, *more: str) -> list[str]:
+    return ["model=preactresnet18", f"model.width={width}", *more]
+
+
+def mixing(name: str, *more: str) -> list[str]:
+    """The words for a method that mixes in every step, whatever its own probability is."""
+    has_coin = any(line.startswith("prob:") for line in _config(name).splitlines())
+    return [f"method={name}", *(["method.prob=1.0"] if has_coin else []), *more]
+
+
+def _config(name: str) -> str:
+    return (CONFIGS / "method" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def method_of(settings: Settings, chosen: Sequence[str]) -> Method:
+    made: Method = build("method", compose(*words(settings), *chosen).method)
+    return made
+
+
+def a_run(settings: Settings, chosen: Sequence[str], images: Images, compute: Compute) -> tuple[Run, Any]:
+    """A run that trains in memory (its folder is never used), and its config."""
+    cfg = compose(*words(settings), *chosen)
+    return Run(0, "", build("recipe", cfg.recipe), images, compute, 0.0, CONFIGS), cfg
+
+
+class Stepping:
+    """Training steps of one method on one batch; every call is the next step."""
+
+    def __init__(
+        self, settings: Settings, chosen: Sequence[str], compute: Compute, method: Method | None = None
+    ):
+        run, cfg = a_run(settings, chosen, noise(settings.batch, settings), compute)
+        self.step: Step = run.prepare(cfg.model, method or build("method", cfg.method))
+        self.step.network.train()
+        self.x, self.y = next(run.train_loader.train_batches(0))
+        self.numbers = count()
+
+    def __call__(self) -> Tensor:
+        return self.step(self.x, self.y, generator(0, "mix", 0, next(self.numbers)))
+
+
+def float_batch(settings: Settings, batch: int) -> tuple[Tensor, Tensor]:
+    """Normalised images (B, C, H, W) in channels_last memory, as the loader makes them, and labels (B,)."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, settings.side, settings.side, 3, generator=draw).permute(0, 3, 1, 2)
+    y = torch.randint(0, settings.classes, (batch,), generator=draw)
+    return x.to(settings.device), y.to(settings.device)
+
+
+def our_mixing(method: Method, x: Tensor, y: Tensor, classes: int) -> Work:
+    """What the training step does to a batch before the network sees it; every call is the next step."""
+    numbers = count()
+
+    def mix() -> tuple[Tensor, Tensor]:
+        plan = method.plan(x, y, None, generator(0, "mix", 0, next(numbers)))
+        return plan.pixels(x), plan.target(y, classes)
+
+    return mix

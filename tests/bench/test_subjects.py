@@ -1,0 +1,130 @@
+"""Every row of the benchmark runs, on sizes that mean nothing; no time is asserted."""
+
+import csv
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from msda_train.bench import (
+    epoch,
+    first_step,
+    growth,
+    memory_child,
+    mixing,
+    pipeline,
+    solver,
+    startup,
+    steps,
+)
+from msda_train.bench.__main__ import SUBJECTS, main
+from msda_train.bench.peers import peer
+from msda_train.errors import RunFailed
+from msda_train.runner.step import Step
+
+QUICK = [
+    pipeline.rows,
+    mixing.mixup,
+    mixing.cutmix,
+    mixing.park_mixing,
+    mixing.from_bytes,
+    epoch.rows,
+    solver.rows,
+]
+
+
+@pytest.mark.parametrize("rows", QUICK, ids=lambda f: f"{f.__module__}.{f.__name__}")
+def test_subject(rows, tiny):
+    found = list(rows(tiny))
+    assert found
+    numbers = next(own for own, subject in SUBJECTS if subject is rows)
+    assert {row.number for row in found} == numbers
+    for row in found:
+        assert (row.judged is not None and row.judged.median >= 0) or row.note
+        if row.theirs is not None and row.judged is not None:
+            assert row.judged.low <= row.judged.median <= row.judged.high
+
+
+def test_steps(tiny):
+    found = list(steps.step_rows(tiny))
+    assert [row.number for row in found] == [7, 7, 7, 7, 8, 9]
+    assert all(row.judged.median > 0 for row in found)
+
+
+def test_cost_of_methods(tiny):
+    records = list(steps.step_costs(tiny, ["erm", "attentive_cutmix"]))
+    assert [record["method"] for record in records] == ["erm", "attentive_cutmix"]
+    assert records[0]["ratio"] == 1.0
+    assert "random weights" in records[1]["note"]
+    assert all(record["low"] <= record["ratio"] <= record["high"] for record in records)
+
+
+def test_a_method_that_cannot_be_built_costs_its_own_line_only(tiny, monkeypatch):
+    monkeypatch.setattr(steps, "mixing", lambda name, *_: [f"method={name}", "method.alpha=-1"])
+    records = list(steps.step_costs(tiny, ["mixup"]))
+    assert records[0]["ratio"] == ""
+    assert "method.alpha" in records[0]["note"]
+
+
+def test_a_missing_library_is_a_dash(tiny, monkeypatch):
+    monkeypatch.setattr(mixing, "peer", lambda name, *_: None if name == "timm" else peer(name, *_))
+    (row,) = [row for row in mixing.mixup(tiny) if row.other == "timm"]
+    assert row.judged is None
+    assert row.met == "-"
+    assert "pip install" in row.note
+
+
+def test_growth(tiny, monkeypatch):
+    needs = {4: 100.0, 8: 110.0, 16: 130.0}  # MiB by batch
+    monkeypatch.setattr(growth, "_peak", lambda settings, sizes: needs[sizes[1]])
+    settings = replace(tiny, memory_batches=(4, 8, 16))
+    time, mixed = growth._pipeline(tiny), growth._mixing(tiny)
+    assert time.judged.median > 0
+    assert mixed.judged.median > 0
+    row = growth._memory(settings, "batch", settings.memory_batches, (8, 4, 2), 1)
+    assert row.judged.median == 2.0
+    assert row.met == "strive"
+    assert row.note == "4: 100 MiB, 8: 110 MiB, 16: 130 MiB"
+
+
+def test_the_child_says_its_peak(capsys):
+    assert memory_child.main(["8", "4", "2", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out)["host_peak_mib"] > 10
+
+
+def test_the_first_step_is_reached(small, monkeypatch):
+    monkeypatch.setattr(Step, "__call__", Step.__call__)  # put back afterwards
+    monkeypatch.setattr(first_step.os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        first_step.main(small("method=mixup"))
+    assert ended.value.code == first_step.REACHED
+
+
+def test_a_process_that_fails_is_no_measurement():
+    with pytest.raises(RunFailed, match="exit code 0"):
+        startup._Process(["platform"], 3)()
+
+
+@pytest.mark.slow
+def test_what_starts_processes(tiny):
+    found = list(startup.rows(tiny))
+    assert [row.number for row in found] == [12, 12, 12]
+    assert all("CPU time" in row.note for row in found)
+    assert [row.number for row in growth.rows(tiny)] == [13] * 5
+
+
+def test_command(tiny, tmp_path, capsys):
+    assert main(["--only", "2,3", "--out", str(tmp_path)], tiny) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[0].startswith("#")
+    with (tmp_path / "cpu.csv").open() as file:
+        records = list(csv.DictReader(file))
+    assert {r["number"] for r in records} == {"2", "3"}
+    assert all(r["device_name"] and r["torch"] and r["measured"] for r in records)
+
+
+@pytest.mark.parametrize("words", [["--only", "0"], ["--only", "x"], ["--device", "tpu"]])
+def test_bad_words(words, tiny, tmp_path, capsys):
+    assert main([*words, "--out", str(tmp_path)], tiny) == 2
+    assert capsys.readouterr().err.count("\n") == 1
