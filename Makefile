@@ -6,7 +6,7 @@ METHODS := erm,cutout,mixup,manifold_mixup,cutmix,hmix,gmix,saliencymix,fmix,res
 DEMO := dataset=digits model.width=8 recipe=short recipe.epochs=5 threads=1
 SMOKE := recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50 model.width=4 threads=1
 
-.PHONY: help setup demo test test-slow test-gpu lint format smoke cards tables figures clean
+.PHONY: help setup demo test test-slow test-gpu lint format smoke bench cards tables figures clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,11 @@ smoke: setup  ## every method for two epochs on 200 digits
 	$(BIN)/msda-train method=puzzlemix method.blocks=[2,4] $(SMOKE) runs=runs/smoke
 	$(BIN)/msda-train $(SMOKE) model.blocks=[1,1] runs=runs/smoke-teacher
 	$(BIN)/msda-train method=attentive_cutmix method.teacher=runs/smoke-teacher method.k=2 $(SMOKE) runs=runs/smoke
+
+bench: setup  ## measure speed as ratios, docs/performance.md; ARGS='--only 2,3', ARGS=--full
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(BIN)/python -m msda_train.bench $(ARGS)
+	$(BIN)/python scripts/write_bench.py
 
 cards: setup  ## write docs/methods/: a page and a picture of every method
 	$(BIN)/python scripts/method_cards.py

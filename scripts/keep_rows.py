@@ -1,6 +1,7 @@
 """Copy finished rows from runs/ to results/rows/: `python scripts/keep_rows.py [FOLDER ...]`.
 
-A row that is already kept is left alone; one that says something else is never overwritten.
+A row that is already kept is left alone, unless the run has been through probes since; one that says
+something else is never overwritten.
 """
 
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from msda_train.atomic import replace_file
 from msda_train.errors import UserError
-from msda_train.results.rows import kept_name, load_rows, one_line, read_row
+from msda_train.results.rows import kept_name, load_rows, one_line, read_row, same_run
 
 KEPT = Path("results/rows")
 
@@ -21,9 +22,11 @@ def keep(places: list[Path], kept: Path) -> tuple[list[Path], list[str]]:
         try:
             target = kept / kept_name(row)
             if target.exists():
-                if read_row(target).metrics != row.metrics or read_row(target).key != row.key:
+                there = read_row(target)
+                if there.key != row.key or not same_run(there, row):
                     raise UserError(f"{row.path}: {target} is kept and differs; move one of them away")
-                continue
+                if there.metrics.keys() >= row.metrics.keys():
+                    continue
         except UserError as error:
             complaints.append(one_line(error))
             continue

@@ -32,7 +32,8 @@ WORDS = {"attentive_cutmix": ["method.k=4"], "puzzlemix": ["method.blocks=[8]"]}
 
 def photographs(path: Path) -> None:
     """Square crops of both photographs as an npz: 400 of each to learn, 40 to show."""
-    rng, arrays = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray] = {}
     for split, n in (("train", 400), ("test", 40)):
         crops = []
         for photo in load_sample_images().images:
@@ -41,7 +42,7 @@ def photographs(path: Path) -> None:
                 square = Image.fromarray(photo[top : top + side, left : left + side])
                 crops.append(np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
         arrays |= {f"x_{split}": np.stack(crops), f"y_{split}": np.repeat([0, 1], n)}
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
 def trained(npz: Path, folder: str) -> OpenedRun:
@@ -49,7 +50,9 @@ def trained(npz: Path, folder: str) -> OpenedRun:
     words = ["dataset=own", "dataset.source=npz", f"dataset.root={npz}", f"dataset.cache={folder}/cache"]
     cfg = compose(*words, *NETWORK, f"runs={folder}/runs", "threads=1", "device=cpu")
     names = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
-    return open_run(train(cfg, names, lambda line: None))
+    row = train(cfg, names, lambda line: None)
+    assert row is not None  # only profile=true leaves none
+    return open_run(row)
 
 
 def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> Mix:

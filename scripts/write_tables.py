@@ -1,4 +1,4 @@
-"""Write results/tables/measured.md and the README's table from the rows in results/rows: `make tables`.
+"""Write results/tables/ and the README's table from the rows in results/rows: `make tables`.
 
 No number in either is typed by hand; tests/test_tables.py fails when they are not what the rows say.
 """
@@ -8,21 +8,39 @@ from pathlib import Path
 
 from msda_train.errors import UserError
 from msda_train.results.render import render
-from msda_train.results.rows import load_rows
+from msda_train.results.rows import Row, load_rows
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = REPO / "results" / "rows"
 TABLE = REPO / "results" / "tables" / "measured.md"
+PROBED = REPO / "results" / "tables" / "probes.md"
 README = REPO / "README.md"
+COLUMNS = (  # of probes.md: one or two numbers of each probe
+    *("calibration/ece_15", "calibration/oe_15", "calibration/temperature", "ood/mean_of_2/auroc"),
+    *("adversarial/fgsm_linf_pixel_8_255_n500/error", "adversarial/fgsm_linf_normalised_0.03_n500/error"),
+    *("in_between/train_mixup/error_half", "in_between/train_mixup/gradient_half"),
+    *("deformations/rotation_40/error", "gradients/test_each_near_over_far"),
+    *("representation/knn_5_cosine/error", "memorisation/train_error_given"),
+)
 BEGIN, END = "<!-- measured: begin, written by `make tables` -->\n", "<!-- measured: end -->"
 
 
 def tables() -> str:
     """Every kept row as markdown tables."""
+    return render(_rows(), "markdown", "error")
+
+
+def probed_tables() -> str:
+    """The kept rows that have been through probes, with COLUMNS."""
+    probed = [row for row in _rows() if any(name in row.metrics for name in COLUMNS)]
+    return render(probed, "markdown", "error", columns=COLUMNS)
+
+
+def _rows() -> list[Row]:
     rows, complaints = load_rows([ROWS])
     if complaints:
         raise UserError(complaints[0])
-    return render(rows, "markdown", "error")
+    return rows
 
 
 def with_table(readme: str, table: str) -> str:
@@ -37,15 +55,16 @@ def with_table(readme: str, table: str) -> str:
 def main() -> int:
     """Exit code 0, or 2 where a kept row is damaged."""
     try:
-        table = tables()
+        table, probed = tables(), probed_tables()
         readme = with_table(README.read_text(), table)
     except UserError as error:
         print(f"write_tables: {error}", file=sys.stderr)
         return 2
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     TABLE.write_text(table)
+    PROBED.write_text(probed)
     README.write_text(readme)
-    print(f"{TABLE.relative_to(REPO)} and README.md")
+    print(f"{TABLE.relative_to(REPO)}, {PROBED.relative_to(REPO)} and README.md")
     return 0
 
 

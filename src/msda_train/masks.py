@@ -54,10 +54,15 @@ def kept_share(edges: np.ndarray, height: int, width: int) -> np.ndarray:
 def box_mask(edges: np.ndarray | Tensor, height: int, width: int, device: torch.device) -> Tensor:
     """(n, 1, height, width) float32, 0 inside each box of `edges` (n, 4), 1 outside.
 
-    By comparing coordinate grids with the edges, never by slicing: one box per sample costs no more, and
-    edges that are found on the device stay there.
+    By comparing coordinate grids with the edges, never by slicing: one box per sample costs no more. Edges
+    from the host become a mask there, one upload instead of a dozen kernels; edges that were found on the
+    device stay there.
     """
-    edges = torch.as_tensor(edges).to(device, non_blocking=True)
+    if isinstance(edges, np.ndarray):
+        first, last, near, far = edges.T[:, :, None, None]
+        rows, columns = np.arange(height)[:, None], np.arange(width)
+        outside = (rows < first) | (rows >= last) | (columns < near) | (columns >= far)
+        return torch.from_numpy(outside.astype(np.float32)[:, None]).to(device, non_blocking=True)
     top, bottom, left, right = (e[:, None, None, None] for e in edges.unbind(1))
     row = torch.arange(height, device=device)[None, None, :, None]
     column = torch.arange(width, device=device)[None, None, None, :]
@@ -74,11 +79,12 @@ def blob_mask(share: np.ndarray, centre: np.ndarray, height: int, width: int, de
     share_, centre_ = (
         torch.as_tensor(a, dtype=torch.float32).to(device, non_blocking=True) for a in (share, centre)
     )
-    row = torch.arange(height, device=device)[None, :, None] - centre_[:, 0, None, None]
-    column = torch.arange(width, device=device)[None, None, :] - centre_[:, 1, None, None]
-    area = (share_ * (height * width))[:, None, None].clamp(min=torch.finfo(torch.float32).tiny)
-    blob = torch.exp(-torch.pi * (row**2 + column**2) / area)
-    return (blob * (share_ > 0)[:, None, None])[:, None]
+    row = torch.arange(height, device=device) - centre_[:, :1]
+    column = torch.arange(width, device=device) - centre_[:, 1:]
+    area = (share_ * (height * width))[:, None].clamp(min=torch.finfo(torch.float32).tiny)
+    down = torch.exp(-torch.pi * row**2 / area) * (share_ > 0)[:, None]
+    across = torch.exp(-torch.pi * column**2 / area)
+    return (down[:, :, None] * across[:, None, :])[:, None]
 
 
 def shrunk_box(scale: np.ndarray, centre: np.ndarray, height: int, width: int, border: str) -> np.ndarray:

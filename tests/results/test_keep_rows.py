@@ -42,3 +42,17 @@ def test_a_kept_row_is_never_overwritten(keep, tmp_path):
     assert written == []
     assert "is kept and differs" in complaint
     assert (kept / STORED.name / path.name).read_bytes() == before
+
+
+def test_a_run_that_was_probed_since_takes_its_numbers_along(keep, tmp_path):
+    path = sorted(STORED.iterdir())[0]
+    kept = tmp_path / "kept"
+    keep([STORED], kept)
+    raw = json.loads(path.read_text())
+    raw["probes"] = {"calibration": {"numbers": {"ece_15": 0.03}, "asked": []}}
+    (tmp_path / "row.json").write_text(json.dumps(raw))
+    written, complaints = keep([tmp_path / "row.json"], kept)
+    assert (len(written), complaints) == (1, [])
+    assert json.loads(written[0].read_text()) == raw
+    assert keep([STORED], kept) == ([], [])
+    assert json.loads(written[0].read_text()) == raw

@@ -121,9 +121,9 @@ def load_rows(places: Iterable[Path]) -> tuple[list[Row], list[str]]:
             complaints.append(one_line(error))
             continue
         first = found.setdefault(row.key, row)
-        if len(row.metrics) > len(first.metrics) and _same(row, first):  # a copy that was probed since
+        if len(row.metrics) > len(first.metrics) and same_run(row, first):  # a copy that was probed since
             found[row.key] = row
-        if not _same(first, row):
+        if not same_run(first, row):
             complaints.append(
                 one_line(
                     f"{row.path}: other metrics than {first.path}, which is the same run; the latter is used"
@@ -132,7 +132,7 @@ def load_rows(places: Iterable[Path]) -> tuple[list[Row], list[str]]:
     return list(found.values()), complaints
 
 
-def _same(one: Row, other: Row) -> bool:
+def same_run(one: Row, other: Row) -> bool:
     """Whether they agree in every number that both hold."""
     return all(one.metrics[key] == other.metrics[key] for key in one.metrics.keys() & other.metrics.keys())
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from msda_train.errors import UserError
 from msda_train.paths import CONFIGS
@@ -60,7 +60,7 @@ def regulariser_words(row: Row) -> list[str]:
     return _nested("model", "regulariser", made) if _is_node(made) else []
 
 
-def _is_node(value: Any) -> bool:
+def _is_node(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and "_target_" in value
 
 
