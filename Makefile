@@ -32,10 +32,10 @@ test: setup  ## run the tests
 	$(BIN)/python -m pytest
 
 test-slow: setup  ## run the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 0 -m slow
 
 test-gpu: setup  ## run the tests that need a CUDA device
-	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m pytest -n 0 -m gpu
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
