@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msda_train.atomic import replace_file
-from msda_train.commands.parser import Parser
+from msda_train.commands.parser import Parser, answered, tell
 from msda_train.errors import UserError, nearest
 from msda_train.paths import CONFIGS
 from msda_train.report.looks import looks
@@ -14,7 +14,7 @@ from msda_train.report.pictures.boundary import boundary_picture
 from msda_train.report.pictures.data import Probed, arrays_path, numbers_of, read_arrays
 from msda_train.report.png import can_paint, png
 from msda_train.report.probe_plots import KINDS, Kind, kind_file, picture_file
-from msda_train.results.rows import Row, load_rows, one_line
+from msda_train.results.rows import Row, load_rows
 from msda_train.results.shipped import differences
 from msda_train.results.table import build_table
 from msda_train.results.yamlfile import read_yaml
@@ -33,14 +33,7 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> int:
     """The exit code of `msda-plot WORDS`: 0 done, 2 bad input or a run without the data, 130 interrupted."""
-    try:
-        return _run(words)
-    except UserError as error:
-        _say(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("stopped")
-        return 130
+    return answered("msda-plot", _run, words, "stopped")
 
 
 def _run(words: Sequence[str]) -> int:
@@ -168,7 +161,7 @@ def _write(folder: Path, files: dict[str, str]) -> None:
 
 
 def _say(line: str) -> None:
-    print(f"msda-plot: {one_line(line)}", file=sys.stderr, flush=True)
+    tell("msda-plot", line)
 
 
 if __name__ == "__main__":

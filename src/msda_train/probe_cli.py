@@ -8,10 +8,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from msda_train.commands.parser import Parser
+from msda_train.commands.parser import Parser, answered, tell
 from msda_train.compose import compose
 from msda_train.errors import UserError
-from msda_train.results.rows import one_line
 from msda_train.words import explain
 
 
@@ -21,14 +20,7 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> int:
     """The exit code of `msda-probe WORDS`: 0 done, 1 a probe failed, 2 bad input, 130 interrupted."""
-    try:
-        return _run(words)
-    except UserError as error:
-        _say(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("stopped; the same command goes on with what is missing")
-        return 130
+    return answered("msda-probe", _run, words, "stopped; the same command goes on with what is missing")
 
 
 def _run(words: Sequence[str]) -> int:
@@ -90,7 +82,7 @@ def _probes(overrides: Sequence[str]) -> DictConfig:
 
 
 def _say(line: str) -> None:
-    print(f"msda-probe: {one_line(line)}", file=sys.stderr, flush=True)
+    tell("msda-probe", line)
 
 
 if __name__ == "__main__":

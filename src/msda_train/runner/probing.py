@@ -19,7 +19,7 @@ from msda_train.atomic import replace_file
 from msda_train.build import build
 from msda_train.errors import UserError
 from msda_train.probes.subject import Finding, Probe, Subject
-from msda_train.results.rows import add_probe, already_asked
+from msda_train.results.rows import add_probe, already_asked, read_row
 from msda_train.runner import checkpoint
 from msda_train.runner.environment import environment
 from msda_train.runner.stored_run import OpenedRun, open_run
@@ -56,10 +56,13 @@ def probe_run(
 
     Raises UserError where the run cannot be opened.
     """
-    opened = open_run(path, device=device, trust=trust, network_needed=False)
+    read_row(path)  # a damaged one is told before anything else is done
     with checkpoint.owned(path.parent):
         missing = [asked for asked in probes if not already_asked(path, asked.name, asked.options)]
         say(f"{path}: {len(missing)} of {len(probes)} probes are missing")
+        if not missing:  # the images and the network are not needed
+            return 0
+        opened = open_run(path, device=device, trust=trust, network_needed=False)
         subject = _subject(opened)
         codes = [_tried(opened, asked, subject, say) for asked in missing]
         if "test_logits" in vars(subject) and subject.stored_logits is None:
