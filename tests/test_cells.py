@@ -18,6 +18,7 @@ from msda_train.results.match import compose_configs
 from msda_train.results.published import load_papers
 from msda_train.runner.device import Compute
 from msda_train.runner.step import Step
+from msda_train.runner.update import Update
 
 PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200}
@@ -104,7 +105,7 @@ def _two_steps(words, config, *, batch, weights):
     )
     if hasattr(method, "check"):
         method.check(network)
-    step = Step(network, network, method, recipe.augment, recipe.loss, classes, optimizer, FLOAT)
+    step = Step(method, recipe.augment, classes, Update(network, network, recipe.loss, optimizer, FLOAT))
     before = [parameter.detach().clone() for parameter in network.parameters()]
     rng = np.random.default_rng(0)
     for _ in range(2):

@@ -32,6 +32,7 @@ def test_nothing_returns_to_the_host_inside_an_epoch(method):
     from msda_train.randomness import generator
     from msda_train.runner.device import Compute
     from msda_train.runner.step import Step
+    from msda_train.runner.update import Update
 
     device = torch.device("cuda")
     network = preactresnet([1, 1], 8, "manifold", 1, classes=10, channels=3).to(device)
@@ -41,7 +42,7 @@ def test_nothing_returns_to_the_host_inside_an_epoch(method):
     cfg = compose(*words, "recipe.cutout=8", "recipe.label_smoothing=0.1")
     planner, recipe = build("method", cfg.method), build("recipe", cfg.recipe)
     compute = Compute(device, "bf16", False)
-    step = Step(network, network, planner, recipe.augment, recipe.loss, 10, optimizer, compute)
+    step = Step(planner, recipe.augment, 10, Update(network, network, recipe.loss, optimizer, compute))
     images = torch.randint(0, 256, (200, 32, 32, 3), dtype=torch.uint8).numpy()
     labels = torch.randint(0, 10, (200,)).numpy()
     loader = Loader(

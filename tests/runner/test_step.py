@@ -1,6 +1,6 @@
 """The one training step against the same thing written out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from msda_train.methods.mixup import Mixup
 from msda_train.models.preactresnet import preactresnet
 from msda_train.runner.device import Compute
 from msda_train.runner.step import Step, evaluate
+from msda_train.runner.update import Update
 
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 
@@ -25,7 +26,7 @@ def _step(method, *words, compute=FLOAT):
     network = preactresnet([1, 1], 4, "manifold", 1, classes=10, channels=3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     recipe = build("recipe", compose("dataset=cifar10", *words).recipe)
-    return Step(network, network, method, recipe.augment, recipe.loss, 10, optimizer, compute)
+    return Step(method, recipe.augment, 10, Update(network, network, recipe.loss, optimizer, compute))
 
 
 def _by_hand(step, x, y, mixed, a, b, lam):
@@ -42,7 +43,7 @@ def test_equals_the_published_two_loss_form(batch, method):
     mix = method.plan(x, y, None, np.random.default_rng(4))
     by_hand = _by_hand(theirs, x, y, mix.apply(x), y, y[mix.perm], mix.lam.item())
     by_hand.backward()
-    theirs.optimizer.step()
+    theirs.update.optimizer.step()
     torch.testing.assert_close(loss, by_hand.detach())
     for p, q in zip(ours.network.parameters(), theirs.network.parameters(), strict=True):
         torch.testing.assert_close(p, q)
@@ -79,7 +80,7 @@ def test_a_method_may_learn_from_the_clean_batch(batch):
     mix = Mixup().plan(x, y, None, np.random.default_rng(1))
     clean = 0.5 * F.cross_entropy(theirs.network(x), y)
     (clean + _by_hand(theirs, x, y, mix.apply(x), y, y[mix.perm], mix.lam.item())).backward()
-    theirs.optimizer.step()
+    theirs.update.optimizer.step()
     for p, q in zip(ours.network.parameters(), theirs.network.parameters(), strict=True):
         torch.testing.assert_close(p, q)
 
@@ -121,8 +122,7 @@ def test_pixels_are_mixed_before_the_network(batch):
     seen = []
     for depths in ([0], [1]):
         step = _step(ManifoldMixup(depths=depths))
-        forward = step.forward
-        step = replace(step, forward=lambda x, mix=None, inner=forward: seen.append(mix) or inner(x, mix))
+        step.update.forward = lambda x, mix=None, inner=step.network: seen.append(mix) or inner(x, mix)
         step(x, y, np.random.default_rng(0))
     assert seen[0] is None
     assert seen[1].depth == 1

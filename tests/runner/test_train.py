@@ -225,3 +225,20 @@ def test_a_network_and_images_that_do_not_fit(go):
         go("model=vgg16_bn")
     with pytest.raises(UserError, match=r"model\.regulariser\.block=4: larger than the network's feature"):
         go("regulariser=dropblock", "model.blocks=[1,1,1]")
+
+
+def test_deterministic_changes_nothing_on_the_cpu(go, tmp_path):
+    """Its operations never vary anyway; and the next run of the process is free again."""
+    words = ["method=manifold_mixup", "model.width=4"]
+    strict = json.loads(go(*words, "deterministic=true", f"runs={tmp_path / 'a'}").read_text())
+    plain = json.loads(go(*words, f"runs={tmp_path / 'b'}").read_text())
+    assert [h["train_loss"] for h in strict["history"]] == [h["train_loss"] for h in plain["history"]]
+    assert strict["environment"]["deterministic"]
+    assert not plain["environment"]["deterministic"]
+    assert strict["fingerprint"] == plain["fingerprint"]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_graphs_need_a_gpu(go):
+    with pytest.raises(UserError, match="graph=true: CUDA graphs need a CUDA device; type graph=false"):
+        go("graph=true", "device=cpu")

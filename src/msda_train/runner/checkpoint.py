@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from msda_train.atomic import whole_file
 from msda_train.errors import UserError
+from msda_train.runner.update import Update
 
 
 @contextmanager
@@ -36,22 +36,18 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
-def save(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]
-) -> None:
+def save(path: Path, update: Update, progress: Mapping[str, Any]) -> None:
     """Writes weights, optimizer and `progress` (JSON-ready) to a temporary name, then renames."""
     state = {
-        "model": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "model": update.network.state_dict(),
+        "optimizer": update.optimizer.state_dict(),
         "progress": json.dumps(progress),
     }
     with whole_file(path) as file:
         torch.save(state, file)
 
 
-def load(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str
-) -> dict[str, Any]:
+def load(path: Path, update: Update, fingerprint: str) -> dict[str, Any]:
     """Restores both and returns the progress; the file may hold tensors and plain values only."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -65,8 +61,7 @@ def load(
             "type runs=FOLDER"
         )
     try:
-        network.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        update.resume(state["model"], state["optimizer"])
     except (KeyError, ValueError, RuntimeError):
         raise UserError(f"{path}: checkpoint does not fit this model; type runs=FOLDER") from None
     return progress

@@ -5,6 +5,7 @@ later, CPUs with AMX tiles), else fp32: elsewhere bf16 is emulated and slower. M
 everywhere.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,15 @@ from msda_train.errors import UserError
 
 @dataclass(frozen=True)
 class Compute:
-    """device: where; precision: "bf16" or "fp32"; compile: whether torch.compile wraps the model."""
+    """device: where; precision: "bf16" or "fp32"; compile: whether torch.compile wraps the model; graph:
+    whether steps are replayed from a CUDA graph; deterministic: whether torch may only use operations whose
+    result never varies."""
 
     device: torch.device
     precision: str
     compile: bool
+    graph: bool = False
+    deterministic: bool = False
 
     def autocast(self) -> torch.autocast:
         """bf16 around the model only; losses, masks and metrics stay float32."""
@@ -34,21 +39,43 @@ class Compute:
         return _cpu_name()
 
 
-def choose(device: Any, precision: Any, compile_model: Any, threads: Any) -> Compute:
-    """Checks the four options and applies them; raises UserError for what this machine lacks."""
+def as_told(cfg: Any) -> Compute:
+    """The device and precision that the options of msda-train say; see `choose`."""
+    options = {"graph": cfg.graph, "deterministic": cfg.deterministic}
+    return choose(cfg.device, cfg.precision, cfg.compile, cfg.threads, **options)
+
+
+def choose(
+    device: Any,
+    precision: Any,
+    compile_model: Any,
+    threads: Any,
+    *,
+    graph: Any = False,
+    deterministic: Any = False,
+) -> Compute:
+    """Checks the options and applies them; raises UserError for what this machine lacks."""
     checks.one_of("precision", precision, ("auto", "fp32", "bf16"))
-    checks.flag("compile", compile_model)
+    for option, value in (("compile", compile_model), ("graph", graph), ("deterministic", deterministic)):
+        checks.flag(option, value)
     if threads is not None:
         checks.whole("threads", threads, least=1)
         torch.set_num_threads(threads)
     chosen = _device(str(device))
+    if graph and chosen.type != "cuda":
+        raise UserError("graph=true: CUDA graphs need a CUDA device; type graph=false or device=cuda")
     if precision == "auto":
         precision = "bf16" if _has_bf16_units(chosen) else "fp32"
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses cuBLAS
+    torch.use_deterministic_algorithms(deterministic)
+    # A debugging aid that costs a pass over memory; setattr, because mypy does not find its declaration.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     if chosen.type == "cuda":
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = not deterministic  # which kernel is fastest varies
         # The papers' float32 is float32: no TF32 behind the user's back.
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    return Compute(chosen, precision, compile_model)
+    return Compute(chosen, precision, compile_model, graph, deterministic)
 
 
 def _device(word: str) -> torch.device:

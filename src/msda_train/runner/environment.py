@@ -24,6 +24,8 @@ def environment(compute: Compute) -> dict[str, Any]:
         "device_name": compute.name,
         "precision": compute.precision,
         "compile": compute.compile,
+        "graph": compute.graph,
+        "deterministic": compute.deterministic,
         "threads": torch.get_num_threads(),
         "commit": code,
         "dirty": dirty,

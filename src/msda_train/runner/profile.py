@@ -26,6 +26,7 @@ from msda_train.errors import UserError
 from msda_train.mix import Mix
 from msda_train.randomness import Rng, generator
 from msda_train.runner.step import Step
+from msda_train.runner.update import Update
 
 if TYPE_CHECKING:
     from msda_train.runner.train import Run
@@ -119,20 +120,20 @@ def marked(step: Step, parts: Parts) -> Step:
 
     def forward(*inputs: Any) -> Tensor:
         parts.begin("forward")
-        logits = step.forward(*inputs)
+        logits = step.update.forward(*inputs)
         parts.begin("mixing")  # of the labels
         return logits
 
     def criterion(logits: Tensor, target: Tensor) -> Tensor:
         parts.begin("forward")
-        loss = step.criterion(logits, target)
+        loss = step.update.criterion(logits, target)
         parts.begin("backward")
         return loss
 
-    optimizer: Any = _Optimizer(step.optimizer, parts)
-    return replace(
-        step, method=_Method(step.method, parts), forward=forward, criterion=criterion, optimizer=optimizer
-    )
+    optimizer: Any = _Optimizer(step.update.optimizer, parts)
+    # Never a recording: in a replayed graph there is nothing between forward and backward to mark.
+    update = Update(step.network, forward, criterion, optimizer, step.update.compute)
+    return replace(step, method=_Method(step.method, parts), update=update)
 
 
 def profile(run: "Run", step: Step, folder: Path, say: Callable[[str], None]) -> Path:

@@ -23,7 +23,7 @@ from msda_train.data.images import Images
 from msda_train.errors import UserError
 from msda_train.paths import CONFIGS
 from msda_train.randomness import generator
-from msda_train.runner.device import Compute, choose
+from msda_train.runner.device import Compute, as_told
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step
 from msda_train.runner.train import Run
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _answer(words: Sequence[str], *, facts_only: bool) -> dict[str, Any]:
     cfg = compose(*words)
-    compute = choose(cfg.device, cfg.precision, cfg.compile, cfg.threads)
+    compute = as_told(cfg)
     shape, classes, train_images, test_images = _counts(build("dataset", cfg.dataset))
     facts = {
         "device": compute.device.type,

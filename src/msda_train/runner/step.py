@@ -10,38 +10,36 @@ from msda_train import metrics
 from msda_train.mix import Method
 from msda_train.randomness import Rng
 from msda_train.runner.device import Compute
+from msda_train.runner.update import Update
 
 
 @dataclass(frozen=True)
 class Step:
     """Everything a step needs that does not change from step to step.
 
-    network: the model as built, which methods may look at; forward: the same model, perhaps compiled;
     augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
-    criterion: the training loss of float32 logits and soft targets, both (B, K).
+    update: what trains the network on the outcome.
     """
 
-    network: nn.Module
-    forward: Callable[..., Tensor]
     method: Method
     augment: Callable[[Tensor, Rng], Tensor]
-    criterion: Callable[[Tensor, Tensor], Tensor]
     classes: int
-    optimizer: torch.optim.Optimizer
-    compute: Compute
+    update: Update
 
     def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
         """Trains on one batch x (B, C, H, W), y (B,); the loss stays on the device, a 0-d float32 tensor."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.update.begin()
         x = self.augment(x, rng)
-        with self.compute.autocast():
+        with self.update.compute.autocast():
             mix = self.method.plan(x, y, self.network, rng)
             # Pixels are mixed out here, so that one compiled network serves all input-level methods.
-            logits = self.forward(x, mix) if mix.depth > 0 else self.forward(mix.pixels(x))
-        loss = self.criterion(logits.float(), mix.target(y, self.classes))
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+            x = mix.pixels(x)
+        return self.update(x, mix.target(y, self.classes), mix if mix.depth > 0 else None)
+
+    @property
+    def network(self) -> nn.Module:
+        """The model as built, which methods may look at."""
+        return self.update.network
 
 
 @torch.no_grad()

@@ -181,7 +181,7 @@ def _load(run: Run, model: DictConfig, weights: Path) -> tuple[Step, dict[str, A
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{weights.with_name('row.json')}: its model cannot be built ({why})") from None
-    return step, checkpoint.load(weights, step.network, step.optimizer, run.fingerprint)
+    return step, checkpoint.load(weights, step.update, run.fingerprint)
 
 
 def _history(progress: Mapping[str, Any], weights: Path, epochs: int) -> list[dict[str, float]]:

@@ -25,6 +25,7 @@ from msda_train.models.staged import Staged
 from msda_train.randomness import Rng, generator
 from msda_train.runner.device import Compute
 from msda_train.runner.step import Step
+from msda_train.runner.update import Update
 
 SHAPES = ("moons", "spirals")
 SIDE = 81  # points of the drawn grid, each way
@@ -113,7 +114,7 @@ def _trained(
             check(network)
         optimizer = torch.optim.Adam(network.parameters(), lr=5e-3, fused=True)
         compute = Compute(torch.device("cpu"), "fp32", False)
-        step = Step(network, network, method, lambda x, _: x, cross_entropy, 2, optimizer, compute)
+        step = Step(method, lambda x, _: x, 2, Update(network, network, cross_entropy, optimizer, compute))
         x, y = _images(points), torch.from_numpy(labels)
         losses = []
         for k in range(steps):

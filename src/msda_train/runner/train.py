@@ -26,15 +26,19 @@ from msda_train.results.fingerprint import fingerprint
 from msda_train.results.rows import Row, read_row, write_row
 from msda_train.results.summary import summarise
 from msda_train.runner import checkpoint, gallery
-from msda_train.runner.device import Compute, choose
+from msda_train.runner.device import Compute, as_told
 from msda_train.runner.environment import environment
 from msda_train.runner.memory import peak_memory, reset_peak_memory
 from msda_train.runner.profile import profile
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
+from msda_train.runner.update import Replay, Update
 
 AXES = ("dataset", "model", "method", "recipe")
-SETTINGS = ("seed", "device", "precision", "compile", "threads", "runs", "checkpoint_seconds", "profile")
+SETTINGS = (
+    *("seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
+    *("runs", "checkpoint_seconds", "profile"),
+)
 TEST_BATCH = 500
 Say = Callable[[str], None]
 
@@ -59,7 +63,7 @@ def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path | 
     checks.whole("seed", cfg.seed, least=0)
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     checks.flag("profile", cfg.profile)
-    compute = choose(cfg.device, cfg.precision, cfg.compile, cfg.threads)
+    compute = as_told(cfg)
     config: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     recipe: Recipe = build("recipe", cfg.recipe)
     method = build("method", cfg.method)
@@ -131,16 +135,9 @@ class Run:
             fused=True,
         )
         forward = torch.compile(network, dynamic=False) if self.compute.compile else network
-        return Step(
-            network,
-            forward,
-            method,
-            recipe.augment,
-            recipe.loss,
-            facts["classes"],
-            optimizer,
-            self.compute,
-        )
+        kind = Replay if self.compute.graph else Update
+        update = kind(network, forward, recipe.loss, optimizer, self.compute)
+        return Step(method, recipe.augment, facts["classes"], update)
 
     def check_fit(self, model: DictConfig, facts: Mapping[str, int]) -> None:
         """UserError where the network cannot take these images: shapes only, nothing is computed."""
@@ -185,7 +182,7 @@ class Run:
         progress = Progress()
         steps = len(self.train_loader)
         if path.exists():
-            saved = checkpoint.load(path, step.network, step.optimizer, self.fingerprint)
+            saved = checkpoint.load(path, step.update, self.fingerprint)
             progress = Progress(saved["history"], saved["sessions"])
             say(f"going on after epoch {len(progress.history)} of {self.recipe.epochs}")
         first = len(progress.history)
@@ -200,7 +197,7 @@ class Run:
                 session["to_epoch"] = epoch + 1
                 last = epoch + 1 == self.recipe.epochs
                 if last or time.monotonic() - saved_at >= self.checkpoint_seconds:
-                    checkpoint.save(path, step.network, step.optimizer, self.progress_record(progress))
+                    checkpoint.save(path, step.update, self.progress_record(progress))
                     saved_at = time.monotonic()
         return progress
 
@@ -224,8 +221,7 @@ class Run:
         started = time.perf_counter()
         loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(self.train_loader)
         for i, (x, y) in enumerate(self.train_loader.train_batches(epoch)):
-            for group in step.optimizer.param_groups:
-                group["lr"] = self.recipe.lr_at(epoch, i / steps)
+            step.update.set_lr(self.recipe.lr_at(epoch, i / steps))
             loss_sum += step(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
             samples += len(y)
             bar.update()
@@ -237,7 +233,7 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        measured = evaluate(step.forward, self.test_loader.test_batches(), self.compute)
+        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)
