@@ -14,12 +14,12 @@ def centred_box(
     side is truncated, half of it (truncated again) lies on both sides of the centre, and the image clips the
     rest. So an odd side loses a pixel and a side of 1 is no box.
     """
-    factor = np.sqrt(1 - lam) * np.sqrt(ratio)
-    edges = []
-    for side, c in ((height, centre[:, 0]), (width, centre[:, 1])):
-        half = (side * factor).astype(np.int64) // 2
-        edges += [np.clip(c - half, 0, side), np.clip(c + half, 0, side)]
-    return np.stack(edges, axis=1)
+    sides = np.array((height, width))
+    half = ((np.sqrt(1 - lam) * np.sqrt(ratio))[:, None] * sides).astype(np.int64) // 2
+    edges = np.empty((len(lam), 4), dtype=np.int64)
+    np.maximum(centre - half, 0, out=edges[:, 0::2])
+    np.minimum(centre + half, sides, out=edges[:, 1::2])
+    return edges
 
 
 def continuous_box(lam: np.ndarray, centre: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -33,7 +33,9 @@ def continuous_box(lam: np.ndarray, centre: np.ndarray, height: int, width: int)
 
 def draw_centre(rng: np.random.Generator, n: int, height: int, width: int) -> np.ndarray:
     """(n, 2) uniform integer pixels (row, column)."""
-    return np.stack([rng.integers(0, height, n), rng.integers(0, width, n)], axis=1)
+    centre = np.empty((n, 2), dtype=np.int64)
+    centre[:, 0], centre[:, 1] = rng.integers(0, height, n), rng.integers(0, width, n)
+    return centre
 
 
 def hole_mask(length: int, centre: np.ndarray, height: int, width: int, device: torch.device) -> Tensor:
@@ -54,15 +56,14 @@ def kept_share(edges: np.ndarray, height: int, width: int) -> np.ndarray:
 def box_mask(edges: np.ndarray | Tensor, height: int, width: int, device: torch.device) -> Tensor:
     """(n, 1, height, width) float32, 0 inside each box of `edges` (n, 4), 1 outside.
 
-    By comparing coordinate grids with the edges, never by slicing: one box per sample costs no more. Edges
-    from the host become a mask there, one upload instead of a dozen kernels; edges that were found on the
-    device stay there.
+    Edges from the host become a mask there, one upload instead of a dozen kernels; edges that were found on
+    the device stay there, and coordinate grids are compared with them: nobody waits for their values.
     """
     if isinstance(edges, np.ndarray):
-        first, last, near, far = edges.T[:, :, None, None]
-        rows, columns = np.arange(height)[:, None], np.arange(width)
-        outside = (rows < first) | (rows >= last) | (columns < near) | (columns >= far)
-        return torch.from_numpy(outside.astype(np.float32)[:, None]).to(device, non_blocking=True)
+        mask = np.ones((len(edges), 1, height, width), dtype=np.float32)
+        for one, (top, bottom, left, right) in zip(mask[:, 0], edges.tolist(), strict=True):
+            one[top:bottom, left:right] = 0
+        return torch.from_numpy(mask).to(device, non_blocking=True)
     top, bottom, left, right = (e[:, None, None, None] for e in edges.unbind(1))
     row = torch.arange(height, device=device)[None, None, :, None]
     column = torch.arange(width, device=device)[None, None, None, :]
@@ -76,15 +77,12 @@ def blob_mask(share: np.ndarray, centre: np.ndarray, height: int, width: int, de
     Its mean over an infinite plane is `share`; what the border cuts off is lost. A share of 0 gives no bump.
     arXiv:2208.09913 and naver-ai/hmix-gmix, which writes H^2 for square images.
     """
-    share_, centre_ = (
-        torch.as_tensor(a, dtype=torch.float32).to(device, non_blocking=True) for a in (share, centre)
-    )
-    row = torch.arange(height, device=device) - centre_[:, :1]
-    column = torch.arange(width, device=device) - centre_[:, 1:]
-    area = (share_ * (height * width))[:, None].clamp(min=torch.finfo(torch.float32).tiny)
-    down = torch.exp(-torch.pi * row**2 / area) * (share_ > 0)[:, None]
-    across = torch.exp(-torch.pi * column**2 / area)
-    return (down[:, :, None] * across[:, None, :])[:, None]
+    # On the host: there, a dozen operations on a few numbers cost less than as many kernels.
+    rate = -np.pi / np.maximum(share * (height * width), np.finfo(np.float32).tiny)[:, None]
+    down = np.exp(rate * np.square(np.arange(height) - centre[:, :1])) * (share > 0)[:, None]
+    across = np.exp(rate * np.square(np.arange(width) - centre[:, 1:]))
+    blob = down.astype(np.float32)[:, None, :, None] * across.astype(np.float32)[:, None, None, :]
+    return torch.from_numpy(blob).to(device, non_blocking=True)
 
 
 def shrunk_box(scale: np.ndarray, centre: np.ndarray, height: int, width: int, border: str) -> np.ndarray:

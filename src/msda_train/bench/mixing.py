@@ -13,6 +13,7 @@ from msda_train.bench.table import Goal, Reach, Row, at_least, at_most
 from msda_train.bench.timing import Work, interleaved, spread, timer_of
 from msda_train.bench.workload import float_batch, method_of, mixing, noise, our_mixing
 from msda_train.data.loader import Loader
+from msda_train.randomness import generator
 
 COPY = "copying as many bytes"
 MICRO = 1e6
@@ -33,7 +34,7 @@ def against_copy_and_peers(settings: Settings, kind: str, numbers: tuple[int, in
     x, y = float_batch(settings, settings.batch)
     others = {name: peer(name, kind, settings.classes) for name in NAMES}
     ours = our_mixing(method_of(settings, mixing(kind)), x, y, settings.classes)
-    cases = {"ours": ours, "copy": _copying(x)}
+    cases = {"ours": ours, "copy": _copying(x), "pixels": _pixels(settings, kind, x, y)}
     cases |= {name: _of_peer(other, x, y) for name, other in others.items() if other}
     seconds = _measured(settings, cases)
     yield _row(settings, numbers[0], kind, seconds, "copy", COPY_GOALS[kind])
@@ -61,9 +62,10 @@ def park_mixing(settings: Settings) -> Iterator[Row]:
     cases = {"copy": _copying(x)}
     for kind in ("hmix", "gmix"):
         cases[kind] = our_mixing(method_of(settings, mixing(kind)), x, y, settings.classes)
+        cases[f"{kind} pixels"] = _pixels(settings, kind, x, y)
     seconds = _measured(settings, cases)
     for kind in ("hmix", "gmix"):
-        of_kind = {"ours": seconds[kind], "copy": seconds["copy"]}
+        of_kind = {"ours": seconds[kind], "pixels": seconds[f"{kind} pixels"], "copy": seconds["copy"]}
         yield _row(settings, 5, kind, of_kind, "copy", COPY_GOALS[kind])
 
 
@@ -113,6 +115,12 @@ def _copying(x: Tensor) -> Work:
     return lambda: kept.copy_(x)
 
 
+def _pixels(settings: Settings, kind: str, x: Tensor, y: Tensor) -> Work:
+    """The same plan's pixels again and again: what is left without draws, masks and labels."""
+    plan = method_of(settings, mixing(kind)).plan(x, y, None, generator(0, "mix"))
+    return lambda: plan.pixels(x)
+
+
 def _of_peer(other: Peer, x: Tensor, y: Tensor) -> Work:
     own = x.contiguous()  # the order of pixels that these libraries document; timm mixes in place
     return lambda: other.mix(own, y)
@@ -142,5 +150,6 @@ def _row(settings: Settings, number: int, kind: str, seconds: dict, other: str, 
         spread(ours / theirs if copying else theirs / ours),
         goal=goal,
         rounds=settings.rounds,
+        note=f"the pixels alone: {spread(seconds['pixels'] / theirs).median:.2f}x" if copying else "",
         reach=Reach(rate / 1e9, "GB/s", rate / memory_rate(settings.device)) if copying else None,
     )

@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from msda_train.errors import UserError
+from msda_train.mix import Origin
 from msda_train.randomness import generator
 
 # Flipping on the CPU, 50,000 images 32x32x3, one thread: selecting from a second, mirrored copy of the images
@@ -70,15 +71,20 @@ class Loader:
         """
         if self.seed is None:
             raise ValueError("a loader without a seed has no training batches")
-        order = generator(self.seed, "order", epoch).permutation(self.n)
-        rng = generator(self.seed, "augment", epoch)
-        offsets = rng.integers(0, 2 * self.crop_padding + 1, size=(self.n, 2))
-        mirrored = rng.integers(0, 2, size=self.n) if self.flip else np.zeros(self.n, dtype=np.int64)
-        chosen = self._windows.draws(np.column_stack([order, offsets, mirrored]).T)  # (4, N)
-        places = _upload(order, self.device)
-        for k in range(len(self)):
-            batch = slice(k * self.batch_size, min((k + 1) * self.batch_size, self.n))
+        drawn = self._drawn(self.seed, epoch)
+        chosen, places = self._windows.draws(drawn), _upload(drawn[0], self.device)
+        for batch in self._train_slices():
             yield self._normalised(self._windows.take(chosen, batch)), self._labels[places[batch]]
+
+    def origins(self, epoch: int) -> Iterator[Origin]:
+        """Where the images of each of `train_batches(epoch)` come from: the same draws, made once more."""
+        if self.seed is None:
+            raise ValueError("a loader without a seed has no training batches")
+        drawn = self._drawn(self.seed, epoch)
+        drawn[1:3] -= self.crop_padding
+        places = _upload(drawn, self.device)
+        for batch in self._train_slices():
+            yield Origin(*places[:, batch])
 
     def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """x and y as above, but in order, not augmented, and all of them."""
@@ -88,10 +94,23 @@ class Loader:
             batch = slice(start, min(start + self.batch_size, self.n))
             yield self._normalised(self._windows.take(plain, batch)), self._labels[batch]
 
+    def _drawn(self, seed: int, epoch: int) -> np.ndarray:
+        """(4, N) int64 draws of an epoch: image, top and left of its window, mirrored."""
+        rng = generator(seed, "augment", epoch)
+        offsets = rng.integers(0, 2 * self.crop_padding + 1, size=(self.n, 2))
+        mirrored = rng.integers(0, 2, size=self.n) if self.flip else np.zeros(self.n, dtype=np.int64)
+        order = generator(seed, "order", epoch).permutation(self.n)
+        return np.stack([order, *offsets.T, mirrored])
+
+    def _train_slices(self) -> Iterator[slice]:
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield slice(start, min(start + self.batch_size, self.n))
+
     def _normalised(self, rows: Tensor) -> Tensor:
         """(B, C, H, W) float32 in channels_last memory from `rows` (B, H, W*C) uint8."""
         # By whole rows, as here, three times as fast as by channel.
-        x = rows.float().mul_(self._scale).add_(self._shift)
+        floats = rows.float()
+        x = torch.addcmul(self._shift, floats, self._scale, out=floats)
         return x.view(len(rows), self.height, self.width, self.channels).permute(0, 3, 1, 2)
 
     def _check(self, mean: Sequence[float], std: Sequence[float]) -> None:

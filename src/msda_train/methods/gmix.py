@@ -30,6 +30,7 @@ class GMix(Pairwise):
         height, width = x.shape[-2:]
         minority = np.minimum(lam, 1 - lam)
         blob = blob_mask(minority, draw_centre(rng, len(lam), height, width), height, width, x.device)
-        own_is_minority = to_device((lam < 0.5) & (minority > 0), x).view(-1, 1, 1, 1)
-        mask = own_is_minority * blob + (1 - own_is_minority) * (1 - blob)
+        # Where the image itself is the majority, 1 - G: the same as |1 - G|, while |0 - G| is G.
+        majority = to_device((lam >= 0.5) | (minority == 0), x).view(-1, 1, 1, 1)
+        mask = (majority - blob).abs_()
         return Mix(perm, mask.mean(dim=(1, 2, 3)), mask)

@@ -42,5 +42,5 @@ class HMix(Pairwise):
         # The box never exceeds (1 - lam) * ratio, so the share outside is at least lam; 0 only where lam is
         # 0.
         outside = lam / np.maximum(kept_share(edges, height, width), np.finfo(float).tiny)
-        mask = box_mask(edges, height, width, x.device) * to_device(outside, x).view(-1, 1, 1, 1)
+        mask = box_mask(edges, height, width, x.device).mul_(to_device(outside, x).view(-1, 1, 1, 1))
         return Mix(perm, to_device(lam, x), mask)

@@ -50,4 +50,4 @@ class Pairwise:
 
 def to_device(values: np.ndarray, x: Tensor) -> Tensor:
     """Host draws as a float32 tensor beside x, without waiting for the device."""
-    return torch.as_tensor(values, dtype=torch.float32).to(x.device, non_blocking=True)
+    return torch.from_numpy(values.astype(np.float32)).to(x.device, non_blocking=True)

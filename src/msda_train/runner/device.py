@@ -5,7 +5,9 @@ later, CPUs with AMX tiles), else fp32: elsewhere bf16 is emulated and slower. M
 everywhere.
 """
 
+import ctypes
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ import torch
 
 from msda_train import checks
 from msda_train.errors import UserError
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt, malloc.h
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,9 @@ def choose(
     torch.use_deterministic_algorithms(deterministic)
     # A debugging aid that costs a pass over memory; setattr, because mypy does not find its declaration.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
-    if chosen.type == "cuda":
+    if chosen.type == "cpu":
+        _keep_freed_memory()
+    else:
         torch.backends.cudnn.benchmark = not deterministic  # which kernel is fastest varies
         # The papers' float32 is float32: no TF32 behind the user's back.
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -89,6 +95,16 @@ def _device(word: str) -> torch.device:
     if index and int(index) >= torch.cuda.device_count():
         raise UserError(f"device={word}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
     return torch.device(word)
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to keep what is freed for the next step, instead of giving it back to the system and taking
+    it again page by page: 8 to 16 % of a training step. The peak grows by some percent. Other systems'
+    allocators are left alone."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, 32 << 20)  # the most it takes
+        mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _has_bf16_units(device: torch.device) -> bool:
