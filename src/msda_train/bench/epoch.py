@@ -14,7 +14,7 @@ from msda_train.bench.timing import Work, interleaved, spread, timer_of
 from msda_train.bench.workload import a_run, mixing, network_words, noise
 from msda_train.build import build
 from msda_train.data.images import Images
-from msda_train.runner.device import choose
+from msda_train.runner.device import Compute, choose
 
 TEST_SHARE = 5  # one test image for so many training images, as CIFAR has it
 
@@ -50,14 +50,16 @@ def _measured(
 ) -> dict[str, Any]:
     images = noise(n, settings, test=max(n // TEST_SHARE, 1))
     smaller = replace(settings, batch=min(settings.batch, n))
-    cases = {name: our_epochs(smaller, words, images, name) for name in precisions}
+    cases = {
+        name: our_epochs(smaller, words, images, choose(str(settings.device), name, False, None))
+        for name in precisions
+    }
     cases["reference"] = reference_epochs(smaller, words, images)
     return interleaved(cases, rounds=rounds, timer=timer_of(settings.device))
 
 
-def our_epochs(settings: Settings, words: list[str], images: Images, precision: str) -> Work:
-    """Every call is the next epoch of a run, as msda-train does it."""
-    compute = choose(str(settings.device), precision, False, None)
+def our_epochs(settings: Settings, words: list[str], images: Images, compute: Compute) -> Work:
+    """Every call is the next epoch of a run with mixup, as msda-train does it."""
     run, cfg = a_run(settings, [*words, *mixing("mixup")], images, compute)
     step = run.prepare(cfg.model, build("method", cfg.method))
     epochs = count()

@@ -29,6 +29,7 @@ class Settings:
     epoch_rounds: int = 3
     epoch_images: int = 256  # an epoch of the network of full width
     tiny_images: int = 1024  # an epoch of the tiny network
+    network_images: int = 12_800  # an epoch of the published networks on a GPU
     memory_base: tuple[int, int, int] = (2_000, 64, 16)  # images, batch and width where they do not grow
     memory_images: tuple[int, int, int] = (12_500, 25_000, 50_000)
     memory_batches: tuple[int, int, int] = (128, 256, 512)

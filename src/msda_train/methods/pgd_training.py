@@ -9,12 +9,14 @@ evaluation mode, so that batch normalisation's running statistics see each batch
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from msda_train import checks
 from msda_train.attacks import Ball, pgd
 from msda_train.errors import UserError
+from msda_train.methods.pairwise import to_device
 from msda_train.mix import Mix
 from msda_train.randomness import Rng
 
@@ -42,7 +44,7 @@ class PgdTraining:
         """See `msda_train.mix.Method`."""
         if rng.random() >= self.prob:
             return Mix.identity(x)
-        mean, std = (torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))
         pixels = (x * std + mean).clamp(0, 1)
         ball, step = Ball(self.eps_255 / 255), self.step_size_255 / 255
         model.eval()
@@ -54,6 +56,7 @@ class PgdTraining:
             steps=self.steps,
             step_size=step,
             rng=rng,
+            checked=False,  # a training step waits for nothing
         )
         model.train()
         own = Mix.identity(x)
