@@ -7,7 +7,7 @@ import msda_train
 
 ROOT = Path(msda_train.__file__).parent
 FLOORS = {
-    5: {"cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "commands", "words", "bench"},
+    5: {"cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "worker", "commands", "words", "bench"},
     4: {"runner", "planner", "report"},
     3: {"results", "probes"},
     2: {"methods", "models", "data"},
@@ -15,7 +15,7 @@ FLOORS = {
         *("losses", "schedules", "metrics", "calibration_measures", "detection", "attacks", "masks"),
         *("theory", "saliency", "solvers", "stored", "compose"),
     },
-    0: {"mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "build", "__init__"},
+    0: {"mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "build", "recording", "__init__"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 

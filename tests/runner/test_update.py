@@ -10,9 +10,10 @@ from msda_train.build import build
 from msda_train.compose import compose
 from msda_train.mix import Mix
 from msda_train.models.preactresnet import preactresnet
+from msda_train.recording import EAGER, Recordings
 from msda_train.runner.device import Compute
 from msda_train.runner.step import Step
-from msda_train.runner.update import EAGER, Replay, Update
+from msda_train.runner.update import Replay, Update
 
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 
@@ -66,17 +67,17 @@ def test_replayed_steps_are_the_steps(word):
     )
     method, batches = build("method", cfg.method), _batches([8, 8, 8, 6] * 5)
     plain, tape = _update(), Tape()
-    replayed = _update(Replay, record=tape)
+    replayed = _update(Replay, recordings=Recordings(tape))
     assert _trained(plain, method, batches) == _trained(replayed, method, batches)
     for p, q in zip(plain.network.parameters(), replayed.network.parameters(), strict=True):
         assert torch.equal(p, q)
     assert tape.recorded >= 2
-    assert tape.replayed == len(batches) - sum(known.seen for known in replayed.recorded.values())
+    assert tape.replayed == len(batches) - sum(known.seen for known in replayed.recordings.known.values())
 
 
 def test_one_recording_serves_every_method_that_mixes_pixels():
     tape = Tape()
-    update = _update(Replay, record=tape)
+    update = _update(Replay, recordings=Recordings(tape))
     for word in ("erm", "mixup", "cutmix", "hmix", "gmix", "fmix"):
         method = build("method", compose("dataset=cifar10", f"method={word}").method)
         _trained(update, method, _batches([8] * 4))
@@ -84,7 +85,7 @@ def test_one_recording_serves_every_method_that_mixes_pixels():
 
 
 def test_a_returned_loss_stays_what_it_was():
-    update = _update(Replay, record=Tape())
+    update = _update(Replay, recordings=Recordings(Tape()))
     (x, _), target = _batches([8])[0], torch.eye(10)[:8]
     update.begin()
     losses = [update(x, target) for _ in range(EAGER + 3)]
@@ -93,7 +94,7 @@ def test_a_returned_loss_stays_what_it_was():
 
 def test_a_plan_with_its_own_features_is_not_recorded():
     tape = Tape()
-    update = _update(Replay, record=tape)
+    update = _update(Replay, recordings=Recordings(tape))
     x, _ = _batches([8])[0]
     features = torch.randn(8, 4, 16, 16)
     mix = replace(Mix.identity(x), depth=1, sources=(features, features))
@@ -108,7 +109,7 @@ def test_restart_is_a_fresh_run(kind):
     """Same weights, no momentum, same numbers as in a new process; nothing moves in memory."""
     batches = _batches([8] * 6)
     method = build("method", compose("dataset=cifar10", "method=mixup").method)
-    more = {"record": Tape()} if kind is Replay else {}
+    more = {"recordings": Recordings(Tape())} if kind is Replay else {}
     update = _update(kind, **more)
     weights = {k: v.clone() for k, v in update.network.state_dict().items()}
     first = _trained(update, method, batches)
@@ -128,7 +129,7 @@ def test_resume_keeps_what_was_recorded():
         half.set_lr(0.1 / (1 + i))
         step(x, y, np.random.default_rng(i))
     states = half.network.state_dict(), half.optimizer.state_dict()
-    other = _update(Replay, record=Tape())
+    other = _update(Replay, recordings=Recordings(Tape()))
     _trained(other, method, _batches([8] * 5))  # another run's past, already recorded
     other.resume(*states)
     step = Step(method, lambda x, _: x, 10, other)

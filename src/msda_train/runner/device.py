@@ -15,6 +15,7 @@ import torch
 
 from msda_train import checks
 from msda_train.errors import UserError
+from msda_train.recording import SWITCH
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt, malloc.h
 
@@ -41,6 +42,14 @@ class Compute:
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return _cpu_name()
+
+    @property
+    def told(self) -> str:
+        """Where and how, in one line."""
+        how = [self.precision, "channels_last"]
+        how += [option for option in ("compile", "graph", "deterministic") if getattr(self, option)]
+        how += [f"{torch.get_num_threads()} thread(s)"] if self.device.type == "cpu" else []
+        return f"on {self.device} ({self.name}): {', '.join(how)}"
 
 
 def as_told(cfg: Any) -> Compute:
@@ -70,6 +79,7 @@ def choose(
         raise UserError("graph=true: CUDA graphs need a CUDA device; type graph=false or device=cuda")
     if precision == "auto":
         precision = "bf16" if _has_bf16_units(chosen) else "fp32"
+    SWITCH.on = graph
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses cuBLAS
     torch.use_deterministic_algorithms(deterministic)

@@ -1,21 +1,21 @@
 """What is the same for every method: mixed images and soft labels in, an updated network out.
 
-`Update` runs it as it is written; `Replay` records it once per shape as a CUDA graph and then replays it,
-which costs one launch instead of some hundred. Since images, labels and the plan are its inputs, one
+`Update` runs it as it is written; `Replay` records it once per shape as a CUDA graph and replays it from then
+on. Since images, labels and the plan are its inputs, one
 recording serves every method that mixes pixels, and every seed; Manifold Mixup adds one for each depth.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from msda_train.mix import Mix
+from msda_train.recording import Recordings
 from msda_train.runner.device import Compute
-
-EAGER = 3  # steps before recording: they make what later steps find (gradients, momentum, chosen kernels)
 
 
 @dataclass
@@ -69,24 +69,11 @@ class Update:
         return {parameter: buffer for parameter, buffer in buffers.items() if buffer is not None}
 
 
-Recorder = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
-
-
-def cuda_graph(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """`work` recorded, not run: what replays it, and where its result will be."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = work()
-    return graph.replay, result
-
-
 @dataclass
 class Replay(Update):
-    """The same steps, recorded. Inputs are copied to where the recording reads them; gradients are kept and
-    zeroed, since a recording knows tensors by their place."""
+    """The same steps, recorded. Gradients are kept and zeroed: a recording knows tensors by their place."""
 
-    record: Recorder = cuda_graph
-    recorded: dict[Any, "_Recorded"] = field(default_factory=dict)
+    recordings: Recordings = field(default_factory=Recordings)
 
     def __post_init__(self) -> None:
         self.lr = torch.zeros((), device=self.compute.device)  # a number would be recorded as it is now
@@ -97,49 +84,22 @@ class Replay(Update):
 
     def __call__(self, x: Tensor, target: Tensor, mix: Mix | None = None) -> Tensor:
         """See `Update`."""
-        shapes = (
-            x.shape,
-            target.shape,
-            *(() if mix is None else (mix.depth, mix.perm.shape, mix.mask.shape)),
-        )
-        known = self.recorded.setdefault(shapes, _Recorded())
-        if known.seen < EAGER or (mix is not None and mix.sources is not None):
-            known.seen += 1
-            return super().__call__(x, target, mix)
-        if known.replay is None:
-            known.inputs = _kept(x, target, mix)
-            known.replay, known.loss = self.record(lambda: Update.__call__(self, *known.inputs))
-        _copy((x, target, mix), known.inputs)
-        known.replay()
-        return known.loss.clone()
+        whole = super().__call__
+        if mix is None:
+            loss: Tensor = self.recordings("pixels", whole, x, target)
+        elif mix.sources is None:
+            work = partial(self._deeper, mix)
+            loss = self.recordings(mix.depth, work, x, target, mix.perm, mix.mask)
+        else:  # features of the method's own making: nobody does that yet
+            loss = whole(x, target, mix)
+        return loss
+
+    def _deeper(self, mix: Mix, x: Tensor, target: Tensor, perm: Tensor, mask: Tensor) -> Tensor:
+        # Inside the network a plan's label weights are not read.
+        return Update.__call__(self, x, target, replace(mix, perm=perm, mask=mask))
 
     def set_lr(self, lr: float) -> None:
         """See `Update`."""
         self.lr.fill_(lr)
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
-
-
-@dataclass
-class _Recorded:
-    """One shape's recording, or how often it was seen without one."""
-
-    seen: int = 0
-    inputs: Any = ()
-    replay: Callable[[], None] | None = None
-    loss: Tensor = field(default_factory=lambda: torch.zeros(()))
-
-
-def _kept(x: Tensor, target: Tensor, mix: Mix | None) -> tuple[Tensor, Tensor, Mix | None]:
-    """Places of the same shapes and memory format."""
-    if mix is not None:
-        mix = replace(mix, perm=mix.perm.clone(), lam=mix.lam.clone(), mask=mix.mask.clone())
-    return x.detach().clone(), target.clone(), mix
-
-
-def _copy(new: tuple[Tensor, Tensor, Mix | None], kept: tuple[Tensor, Tensor, Mix | None]) -> None:
-    for own, other in zip(kept[:2], new[:2], strict=True):
-        own.copy_(other)
-    if kept[2] is not None and new[2] is not None:  # the forward pass reads no label weights
-        kept[2].perm.copy_(new[2].perm)
-        kept[2].mask.copy_(new[2].mask)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.randomness import Rng
+from msda_train.recording import replayed
 
 
 @torch.enable_grad()
@@ -26,10 +27,9 @@ def input_gradient(
     classes: main.py, whose main loss is a mean over classes) or of clean_lam * cross-entropy (`ce`:
     imagenet/train.py). The mode of `model` is as before.
     """
-    images = x.detach().requires_grad_()
-    was_training = model.training
-    model.train(clean_lam > 0)
-    try:
+
+    def work(x: Tensor, y: Tensor) -> Tensor:
+        images = x.detach().requires_grad_()
         logits = model(images).float()
         # The sum, not the mean: a share of an image's saliency knows no scale, but float32 has a smallest.
         loss = F.cross_entropy(logits, y, reduction="sum")
@@ -39,6 +39,12 @@ def input_gradient(
         (weight * loss).backward()
         assert images.grad is not None
         return images.grad
+
+    was_training = model.training
+    model.train(clean_lam > 0)
+    try:
+        gradient: Tensor = replayed(model, (clean_lam, clean_scale), work, x, y)
+        return gradient
     finally:
         model.train(was_training)
 
