@@ -14,7 +14,9 @@ Rng = np.random.Generator
 
 def generator(seed: int, stream: str, epoch: int = 0, step: int = 0) -> Rng:
     """The generator of one purpose (`stream`: "order", "augment", "mix", ...) at one place of the run."""
-    return np.random.default_rng([seed, zlib.crc32(stream.encode()), epoch, step])
+    words = [seed, zlib.crc32(stream.encode()), epoch, step]
+    # An array of 32-bit words starts the same stream as the list of numbers, in less than half the time.
+    return np.random.default_rng(np.array(words, dtype=np.uint32) if max(words) < 2**32 else words)
 
 
 def draw_lam(rng: Rng, alpha: float, size: int) -> np.ndarray:
