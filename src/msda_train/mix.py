@@ -70,10 +70,27 @@ class Mix:
         return own.index_select(0, self.perm).lerp_(own, self.lam[:, None])
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Which training images a batch holds and how they lie in it; all (B,) int64, on the batch's device.
+
+    image: number among the training images; down, right: where the crop begins, pixels from the image's own
+    corner, negative in the black frame; mirrored: 1 where the crop was mirrored then, else 0.
+    """
+
+    image: Tensor
+    down: Tensor
+    right: Tensor
+    mirrored: Tensor
+
+
 class Method(Protocol):
     """What a mixing method is: something that plans. Its fields are its options.
 
-    One that needs something of the model may also have `check(model)`, which raises UserError in time.
+    One that needs something of the model may also have `check(model)`, which raises UserError in time. One
+    that wants to see the training images beforehand may have `remember(batches)`, given all of them in order,
+    normalised and not augmented: it returns the method to train with. If that has `at(origin)`, what plans a
+    batch is `at` its Origin.
     """
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module | Any, rng: Rng) -> Mix:

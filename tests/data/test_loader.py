@@ -79,6 +79,26 @@ def test_both_paths_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(host, device)
 
 
+@pytest.mark.parametrize(("padding", "flip"), [(0, False), (2, False), (0, True), (2, True)])
+def test_origins_say_where_the_pixels_come_from(padding: int, flip: bool) -> None:
+    x, y = _images()
+    loader = _loader(x, y, crop_padding=padding, flip=flip)
+    framed = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    seen = []
+    for (batch, labels), origin in zip(loader.train_batches(4), loader.origins(4), strict=True):
+        places = [t.tolist() for t in (origin.image, origin.down, origin.right, origin.mirrored)]
+        for k, (image, down, right, mirrored) in enumerate(zip(*places, strict=True)):
+            top, left = down + padding, right + padding
+            window = framed[image, top : top + x.shape[1], left : left + x.shape[2]]
+            window = (window[:, ::-1] if mirrored else window) / 255
+            np.testing.assert_allclose(batch[k].permute(1, 2, 0), (window - MEAN) / STD, atol=2e-6)
+            assert labels[k] == y[image]
+        seen += places[0]
+    assert sorted(seen) == list(range(len(x)))
+    with pytest.raises(ValueError, match="without a seed"):
+        next(_loader(x, y, seed=None).origins(0))
+
+
 def test_form_of_a_batch() -> None:
     x, y = _images()
     loader = _loader(x, y)

@@ -9,10 +9,12 @@ from torch import nn
 from torchvision import models
 
 from msda_train.errors import UserError
+from msda_train.mix import Origin
 from msda_train.saliency.attention import (
     Trunk,
     attend,
     imagenet_teacher,
+    of_crops,
     over_pixels,
     own_teacher,
     top_cells,
@@ -207,6 +209,52 @@ def test_where_cells_divide_the_image_borders_do_not_matter():
     soft, hard = (over_pixels(cells, 32, 32, borders) for borders in ("soft", "hard"))
     assert torch.equal(soft, hard)
     assert torch.equal(hard, cells.repeat_interleave(4, 2).repeat_interleave(4, 3))
+
+
+def origin(down, right, mirrored):
+    return Origin(torch.arange(len(down)), *(torch.tensor(v) for v in (down, right, mirrored)))
+
+
+def test_a_crop_by_hand():
+    """Two cells of four pixels a side; the crop begins three pixels up and one to the right."""
+    seen = torch.tensor([[[8.0, 4.0], [0.0, 0.0]]])  # mean 3
+    found = of_crops(seen, origin([-3], [1], [0]), 8, 8)
+    # Above: a row of the image in four, of which the left cell has three columns of 8 and one of 4.
+    top = [(3 * 8 + 4 + 12 * 3) / 16, (3 * 4 + 13 * 3) / 16]
+    bottom = [(3 * (3 * 8 + 4)) / 16, (3 * 3 * 4 + 4 * 3) / 16]
+    torch.testing.assert_close(found[0], torch.tensor([top, bottom]))
+
+
+@pytest.mark.parametrize(("grid", "height", "width"), [(7, 32, 32), (7, 64, 28), (4, 32, 32), (8, 8, 16)])
+def test_crops_pixel_by_pixel(grid, height, width):
+    draw = np.random.default_rng(0)
+    places = [draw.integers(-5, 6, 12), draw.integers(-5, 6, 12), draw.integers(0, 2, 12)]
+    seen = torch.randn(12, grid, grid, generator=torch.Generator().manual_seed(0))
+    found = of_crops(seen, origin(*places), height, width)
+    for k, (down, right, mirrored) in enumerate(zip(*places, strict=True)):
+        # Every cell has `height` rows, every pixel `grid` of them. `seen` is of the mirrored image where the
+        # crop is mirrored: it is turned back, cropped and mirrored as the pixels are.
+        image = seen[k].numpy()[:, ::-1] if mirrored else seen[k].numpy()
+        fine = image.repeat(height, axis=0).repeat(width, axis=1)
+        frame = np.pad(fine, grid * 5, constant_values=image.mean())
+        top, left = grid * (5 + down), grid * (5 + right)
+        crop = frame[top : top + grid * height, left : left + grid * width]
+        crop = crop[:, ::-1] if mirrored else crop
+        slow = crop.reshape(grid, height, grid, width).mean(axis=(1, 3))
+        np.testing.assert_allclose(found[k], slow, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [32, 30])
+def test_what_was_not_moved_has_the_same_bits(side):
+    seen = torch.randn(6, 7, 7)
+    still = [0] * 6
+    assert torch.equal(of_crops(seen, origin(still, still, [0, 1] * 3), side, side), seen)
+    moved = origin([1] * 6, [-2] * 6, [0, 1] * 3)
+    plain = of_crops(seen, moved, side, side)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(of_crops(seen, moved, side, side), plain)
+    far = of_crops(seen, origin([side] * 6, still, still), side, side)  # nothing but the frame
+    torch.testing.assert_close(far, seen.mean((1, 2), keepdim=True).expand_as(far))
 
 
 def test_autocast_does_not_round_masks():

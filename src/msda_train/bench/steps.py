@@ -23,7 +23,11 @@ from msda_train.saliency.input_gradient import input_gradient
 
 MILLI = 1e3
 SLOW = 4.0  # a step that takes so many times ERM's is measured in fewer rounds
-RANDOM_TEACHER = "its teacher is a resnet18 with random weights: the same work, another attention"
+CACHED = "attentive_cutmix, cached"
+NOTES = {
+    "attentive_cutmix": "its teacher is a resnet18 with random weights: the same work, another attention",
+    CACHED: "method.cached=true; without the one pass that its teacher makes before training",
+}
 GOALS: Mapping[str, Goal] = {
     **dict.fromkeys(("mixup", "cutmix", "hmix", "gmix"), at_most(1.03, 1.01)),
     "manifold_mixup": at_most(1.10, 1.05),
@@ -69,21 +73,22 @@ def step_rows(settings: Settings) -> Iterator[Row]:
 
 
 def step_costs(settings: Settings, chosen: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
-    """One record for each method in configs/method (or of `chosen`): its step over ERM's."""
-    names = sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml")) if chosen is None else chosen
+    """One record for each method in configs/method, one also CACHED (or of `chosen`): its step over ERM's."""
+    names = chosen or sorted([*(path.stem for path in (CONFIGS / "method").glob("*.yaml")), CACHED])
     with TemporaryDirectory() as folder:
         words = {name: _words(name, Path(folder)) for name in names}
         yield from _costs(settings, words)
 
 
 def _words(name: str, folder: Path) -> list[str]:
-    if name != "attentive_cutmix":
+    if name not in NOTES:
         return mixing(name)
     from torchvision.models import resnet18
 
     file = folder / "resnet18.pt"
     torch.save(resnet18().state_dict(), file)
-    return mixing(name, "method.teacher=resnet18", f"method.weights={file}")
+    taught = ["method.teacher=resnet18", f"method.weights={file}"]
+    return mixing("attentive_cutmix", *taught, f"method.cached={name == CACHED}")
 
 
 def _costs(settings: Settings, words: Mapping[str, list[str]]) -> Iterator[dict[str, object]]:
@@ -122,7 +127,7 @@ def _costs(settings: Settings, words: Mapping[str, list[str]]) -> Iterator[dict[
             ms=own.median,
             erm_ms=spread(erm * MILLI).median,
             rounds=len(times),
-            note=RANDOM_TEACHER if name == "attentive_cutmix" else "",
+            note=NOTES.get(name, ""),
         )
 
 

@@ -68,9 +68,9 @@ class Stepping:
         self, settings: Settings, chosen: Sequence[str], compute: Compute, method: Method | None = None
     ):
         run, cfg = a_run(settings, chosen, noise(settings.batch, settings), compute)
-        self.step: Step = run.prepare(cfg.model, method or build("method", cfg.method))
-        self.step.network.train()
-        self.x, self.y = next(run.train_loader.train_batches(0))
+        step: Step = run.prepare(cfg.model, method or build("method", cfg.method))
+        step.network.train()
+        self.step, self.x, self.y = next(step.over(run.train_loader, 0))
         self.numbers = count()
 
     def __call__(self) -> Tensor:

@@ -1,8 +1,8 @@
 """Attentive CutMix pastes the cells of an image that a trained classifier looks at onto another image.
 
 Walawalkar et al., ICASSP 2020, arXiv:2003.13048; code (not the authors'): xden2331/attentive_cutmix. The
-k = 6 of 7 x 7 cells with the largest attention of the sample itself are pasted on its partner: lam, the
-sample's own weight, is k/49 = 0.12, and the partner's label is the major one.
+k = 6 of 7 x 7 cells with the sample's largest attention are pasted on its partner: lam is k/49 = 0.12, and
+the partner's label is the major one.
 
 Where cells do not divide the image, `borders=soft` weighs a pixel by its area in each, as enlarging it to 224
 pixels and reducing it again does, and lam stays k/49 exactly; `hard` moves whole pixels, and lam with them.
@@ -10,7 +10,8 @@ pixels and reducing it again does, and lam stays k/49 exactly; `hard` moves whol
 Ours differs: partners come from the same batch, cropped and flipped (that code: raw, from all training
 images); the teacher is in evaluation mode (there: training mode, one image at a time); attention is the mean
 over channels (there: `last_channel`, likely a slip; one committed state has 8 x 8 cells of the first stage).
-Attention cannot be kept from epoch to epoch: crop and flip come before it.
+Crop and flip come first, so every step asks the teacher. `cached=true` (ours) asks once, about every image
+and its mirror image; answers move with the crop: ERM's time, over half of the same cells (remembered.py).
 
 `variant=openmixup` is AttentiveMix+ (Westlake-AI/openmixup): int(cells * lam) of them, at least one, with
 lam ~ Beta(alpha, 8); the label is the mask's mean, here each sample's own. Its other choices:
@@ -49,9 +50,9 @@ class AttentiveCutMix(Taught):
         checks.one_of("method.variant", self.variant, ("paper", "openmixup"))
         checks.one_of("method.borders", self.borders, ("soft", "hard"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
-        """See `Pairwise.mix`; its lam is not used. Raises UserError where the grid has fewer than k cells."""
-        seen, (height, width) = self.look(x), x.shape[-2:]
+    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, look: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`; look: from x to (B, h, w). UserError where the grid has fewer than k cells."""
+        seen, (height, width) = look(x), x.shape[-2:]
         cells = seen[0].numel()
         if self.variant == "openmixup":
             count = np.clip((cells * rng.beta(self.alpha, BETA, len(lam))).astype(np.int64), 1, cells)

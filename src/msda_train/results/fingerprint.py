@@ -25,7 +25,7 @@ UNCOUNTED = {
     "dataset": frozenset(
         {"source", "root", "cache", "mean", "std", "crop_padding", "flip", "cutout_length"},
     ),
-    "model": frozenset({"checkpointing"}),  # saves memory, changes no number
+    "model": frozenset({"checkpointing", "pad_channels"}),  # save memory and time, change no number
 }
 
 

@@ -47,11 +47,11 @@ def keep(run: "Run", step: Step, say: Callable[[str], None]) -> None:
 def _examples(run: "Run", step: Step) -> dict[str, Any]:
     """The first batch, in the order of training, whose plan shows in pixels; else the first of all."""
     first = None
-    for epoch, i, x, y in islice(_batches(run), MOST_PLANS):
+    for epoch, i, here, x, y in islice(_batches(run, step), MOST_PLANS):
         rng = generator(run.seed, "mix", epoch, i)
         x = step.augment(x, rng)
         with torch.enable_grad(), run.compute.autocast():  # a saliency may need gradients
-            mix = step.method.plan(x, y, step.network, rng)
+            mix = here.method.plan(x, y, step.network, rng)
         if mix.depth == 0:
             break
         first = first or (epoch, i, x, y, mix)
@@ -72,11 +72,11 @@ def _examples(run: "Run", step: Step) -> dict[str, Any]:
     }
 
 
-def _batches(run: "Run") -> Iterator[tuple[int, int, Tensor, Tensor]]:
-    """Epoch, step and the very batch that was trained on there."""
+def _batches(run: "Run", step: Step) -> Iterator[tuple[int, int, Step, Tensor, Tensor]]:
+    """Epoch, number, the step there and the very batch that it was trained on."""
     for epoch in range(run.recipe.epochs):
-        for i, (x, y) in enumerate(run.train_loader.train_batches(epoch)):
-            yield epoch, i, x, y
+        for i, (here, x, y) in enumerate(step.over(run.train_loader, epoch)):
+            yield epoch, i, here, x, y
 
 
 def _pixels(run: "Run", x: Tensor) -> Any:

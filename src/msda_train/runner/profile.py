@@ -143,11 +143,11 @@ def profile(run: "Run", step: Step, folder: Path, say: Callable[[str], None]) ->
     where the trace cannot be written.
     """
     cuda = run.compute.device.type == "cuda"
-    batches = _batches(run)
+    batches = _batches(run, step)
     parts = Parts(run.compute.device)
     step.network.train()
     for number in range(WARM_UP + TIMED):
-        _one(run, marked(step, parts), parts, batches, number)
+        _one(run, parts, batches, number)
     _finish(run)
     timed = parts.milliseconds()[WARM_UP:]
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
@@ -155,7 +155,7 @@ def profile(run: "Run", step: Step, folder: Path, say: Callable[[str], None]) ->
     with torch.profiler.profile(activities=activities) as profiler:
         started = time.perf_counter()
         for number in range(TRACED):
-            _one(run, marked(step, parts), parts, batches, WARM_UP + TIMED + number)
+            _one(run, parts, batches, WARM_UP + TIMED + number)
         _finish(run)
         traced = 1000 * (time.perf_counter() - started) / TRACED
     path = folder / NAME
@@ -187,16 +187,16 @@ def told(timed: list[dict[str, float]], traced: float, busy: float | None) -> li
     return lines
 
 
-def _batches(run: "Run") -> Iterator[tuple[Tensor, Tensor]]:
-    """Batch after batch, epoch after epoch; never ends."""
+def _batches(run: "Run", step: Step) -> Iterator[tuple[Step, Tensor, Tensor]]:
+    """Step and batch after batch, epoch after epoch; never ends."""
     epochs = range(run.recipe.epochs)
-    return chain.from_iterable(run.train_loader.train_batches(e) for _ in repeat(None) for e in epochs)
+    return chain.from_iterable(step.over(run.train_loader, e) for _ in repeat(None) for e in epochs)
 
 
-def _one(run: "Run", step: Step, parts: Parts, batches: Iterator[Any], number: int) -> None:
+def _one(run: "Run", parts: Parts, batches: Iterator[tuple[Step, Tensor, Tensor]], number: int) -> None:
     parts.new_step()
-    x, y = next(batches)
-    step(x, y, generator(run.seed, "mix", 0, number))
+    step, x, y = next(batches)
+    marked(step, parts)(x, y, generator(run.seed, "mix", 0, number))
     parts.end_step()
 
 

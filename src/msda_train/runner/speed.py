@@ -85,8 +85,8 @@ def step_seconds(cfg: DictConfig, compute: Compute, shape: Sequence[int], classe
     # Two that do not count: the first allocates (and compiles), on a GPU the second may still choose kernels.
     for number in range(-2, MOST_STEPS):
         started = time.perf_counter()
-        for xb, yb in run.train_loader.train_batches(number + 2):
-            _one(step, xb, yb, number)
+        for here, xb, yb in step.over(run.train_loader, number + 2):
+            _one(here, xb, yb, number)
         seconds = time.perf_counter() - started
         timed += [seconds] if number >= 0 or (seconds > ENOUGH_SECONDS and number == -1) else []
         if len(timed) >= LEAST_STEPS and sum(timed) >= ENOUGH_SECONDS:

@@ -1,12 +1,13 @@
 """The one training step, the same for all methods, and the pass over the test set."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from msda_train import metrics
+from msda_train.data.loader import Loader
 from msda_train.mix import Method
 from msda_train.randomness import Rng
 from msda_train.runner.device import Compute
@@ -35,6 +36,16 @@ class Step:
             # Pixels are mixed out here, so that one compiled network serves all input-level methods.
             x = mix.pixels(x)
         return self.update(x, mix.target(y, self.classes), mix if mix.depth > 0 else None)
+
+    def over(self, loader: Loader, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
+        """The batches x, y of an epoch, each with the step for it: a method that remembers the training
+        images is told where these come from."""
+        at = getattr(self.method, "at", None)
+        if at is None:
+            yield from ((self, x, y) for x, y in loader.train_batches(epoch))
+            return
+        for (x, y), origin in zip(loader.train_batches(epoch), loader.origins(epoch), strict=True):
+            yield replace(self, method=at(origin)), x, y
 
     @property
     def network(self) -> nn.Module:

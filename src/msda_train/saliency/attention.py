@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.errors import UserError
+from msda_train.mix import Origin
 
 IMAGENET = ("resnet50", "resnet18")  # torchvision's names
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -154,6 +155,28 @@ def attend(features: Tensor, kind: str) -> Tensor:
     return features.mean(dim=1) if kind == "channel_mean" else features[:, -1]
 
 
+def of_crops(attention: Tensor, origin: Origin, height: int, width: int) -> Tensor:
+    """(B, h, w) float32 attention to the crops of `origin`, from that to their whole images (B, h, w),
+    mirrored where the crops are; both are of height x width pixels.
+
+    A cell's value counts for all of its pixels, the image's mean for those of the black frame, and a cell of
+    the crop takes the average of its pixels. Where nothing was moved the numbers stay the very same.
+    """
+    right = torch.where(origin.mirrored > 0, -origin.right, origin.right)
+    rows = _moved(attention.shape[1], origin.down * (attention.shape[1] / height))
+    columns = _moved(attention.shape[2], right * (attention.shape[2] / width))
+    inside = rows.sum(dim=2)[:, :, None] * columns.sum(dim=2)[:, None, :]
+    frame = (1 - inside) * attention.mean(dim=(1, 2), keepdim=True)
+    return _weighed(rows, attention, columns) + frame
+
+
+def _moved(cells: int, shift: Tensor) -> Tensor:
+    """(B, cells, cells) float32, how much of each cell of a crop, `shift` (B,) cells further on, lies in each
+    of its image's: two intervals of length 1."""
+    cell = torch.arange(cells, device=shift.device)
+    return (1 - ((cell + shift[:, None])[:, :, None] - cell).abs()).clamp(min=0)
+
+
 def top_cells(attention: Tensor, count: Tensor) -> Tensor:
     """(B, 1, h, w) float32, 1 in the `count` (B,) or (1,) cells of largest attention (B, h, w); of equal ones
     the first in reading order count."""
@@ -174,17 +197,21 @@ def over_pixels(cells: Tensor, height: int, width: int, borders: str) -> Tensor:
         _overlap(n, side, borders).to(cells.device, non_blocking=True)
         for n, side in ((cells.shape[2], height), (cells.shape[3], width))
     )
-    # Sums of products, no matmul: autocast would round it.
-    tall = (cells[:, 0, None, :, :] * rows[None, :, :, None]).sum(dim=2)  # (B, height, w)
-    return (tall[:, :, None, :] * columns[None, None, :, :]).sum(dim=3)[:, None].clamp(max=1)
+    return _weighed(rows, cells, columns)
+
+
+def _weighed(rows: Tensor, cells: Tensor, columns: Tensor) -> Tensor:
+    """(..., R, C) float32 rows @ cells @ columns.T: weights (..., R, h) and (..., C, w) of cells (..., h, w).
+    In doubles, which neither autocast nor TF32 shortens, so that weights of 1 give 1."""
+    return (rows.double() @ cells.double() @ columns.double().mT).float()
 
 
 def _overlap(cells: int, side: int, borders: str) -> Tensor:
-    """(side, cells) float32, how much of each pixel lies in each cell; rows sum to 1."""
+    """(side, cells) float64, how much of each pixel lies in each cell; rows sum to 1."""
     pixel = torch.arange(side, dtype=torch.float64)[:, None] * cells / side  # where it begins, in cells
     cell = torch.arange(cells, dtype=torch.float64)[None, :]
     size = cells / side
     if borders == "hard":
-        return ((pixel + size / 2).floor() == cell).float()
+        return ((pixel + size / 2).floor() == cell).double()
     common = torch.minimum(pixel + size, cell + 1) - torch.maximum(pixel, cell)
-    return (common.clamp(min=0) / size).float()
+    return common.clamp(min=0) / size
