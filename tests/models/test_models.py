@@ -64,6 +64,7 @@ SMALL = [
     "resnet18 model.width=4 model.blocks=[1,1,1]",
     "resnet110 model.width=2 model.blocks=[1,1,2]",
     "pyramidnet110 model.depth=11 model.alpha=7 model.width=4",
+    "pyramidnet110 model.depth=11 model.alpha=7 model.width=4 model.pad_channels=8",
     "densenet_bc190 model.depth=10 model.growth=4",
     "densenet_bc190 model.depth=16 model.growth=2 model.checkpointing=true",
 ]
@@ -210,6 +211,7 @@ def test_tinyimagenet_stem():
         ("pyramidnet200 model.depth=199", "type model.depth=191"),
         ("pyramidnet200 model.alpha=0", "model.alpha"),
         ("pyramidnet200 model.width=0", "model.width"),
+        ("pyramidnet200 model.pad_channels=0", "model.pad_channels"),
         ("densenet_bc190 model.depth=189", "type model.depth=184"),
         ("densenet_bc190 model.growth=0", "model.growth"),
         ("densenet_bc190 model.compression=1.5", "model.compression"),

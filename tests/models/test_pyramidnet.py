@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from msda_train.models.padding import PaddedBatchNorm2d, PaddedConv2d
 from msda_train.models.pyramidnet import PyramidBlock, pyramidnet
 
 
@@ -12,7 +13,7 @@ def test_widths_by_hand():
     assert [b.conv2.out_channels for b in blocks] == [19, 22, 25]
     assert [(b.conv1.in_channels, b.conv3.out_channels) for b in blocks] == [(16, 76), (76, 88), (88, 100)]
     assert [b.conv2.stride[0] for b in blocks] == [1, 2, 2]
-    assert [b.missing for b in blocks] == [60, 12, 12]
+    assert [b.channels - b.conv1.in_channels for b in blocks] == [60, 12, 12]
 
 
 @pytest.mark.parametrize(("depth", "alpha", "last"), [(200, 240, 256), (110, 64, 80)])
@@ -57,4 +58,4 @@ def test_the_branch_starts_without_relu_and_ends_with_batch_norm():
 
 def test_the_stem_has_no_relu():
     network = pyramidnet(11, 6, 4, classes=10, channels=3)
-    assert [type(m) for m in network.stages[0]] == [nn.Conv2d, nn.BatchNorm2d, PyramidBlock]
+    assert [type(m) for m in network.stages[0]] == [PaddedConv2d, PaddedBatchNorm2d, PyramidBlock]

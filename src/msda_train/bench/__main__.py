@@ -9,7 +9,18 @@ from pathlib import Path
 
 import torch
 
-from msda_train.bench import epoch, growth, mixing, pipeline, solver, startup, steps
+from msda_train.bench import (
+    activations,
+    epoch,
+    exactness,
+    growth,
+    mixing,
+    networks,
+    pipeline,
+    solver,
+    startup,
+    steps,
+)
 from msda_train.bench.peers import versions
 from msda_train.bench.settings import FULL, QUICK, Settings
 from msda_train.bench.table import Row, as_record, header, line, write_csv
@@ -29,9 +40,12 @@ SUBJECTS: tuple[tuple[set[int], Subject], ...] = (
     ({11}, solver.rows),
     ({12}, startup.rows),
     ({13}, growth.rows),
+    ({15}, activations.rows),
+    ({18}, networks.rows),
+    ({19}, exactness.rows),
 )
 COSTS = 14  # the number of the table of step costs
-LAST = COSTS
+LAST = 19
 
 
 def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:
@@ -74,13 +88,13 @@ def table(settings: Settings, numbers: set[int], out: Path, made_with: dict[str,
 def costs(settings: Settings, out: Path, made_with: dict[str, object]) -> None:
     """Prints and writes the cost of every method's step over ERM's."""
     network = f"preactresnet18, width {settings.cost_width}, batch {settings.batch}"
-    print(f"\nmethod               step over ERM's [25-75 %]    ({network})")
+    print(f"\nmethod                     step over ERM's [25-75 %]    ({network})")
     records = []
     for record in steps.step_costs(settings):
         ratio = "-"
         if record["ratio"] != "":
             ratio = f"{record['ratio']:.3f} [{record['low']:.3f}-{record['high']:.3f}]"
-        print(f"{record['method']:20s} {ratio:28s} {record['note']}".rstrip(), flush=True)
+        print(f"{record['method']:26s} {ratio:28s} {record['note']}".rstrip(), flush=True)
         cells = {**record, **made_with}
         records.append({k: f"{v:.6g}" if isinstance(v, float) else str(v) for k, v in cells.items()})
     name = "step_cost.csv" if settings.device.type == "cpu" else f"step_cost_{settings.device.type}.csv"

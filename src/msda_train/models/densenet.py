@@ -5,15 +5,15 @@ Figure 3: depth 190, growth 40). A stem of 2 x growth channels, three dense bloc
 BN-ReLU-conv1x1(4 x growth)-BN-ReLU-conv3x3(growth), between them BN-ReLU-conv1x1(to the share
 `compression`)-average pooling 2x2, at the end BatchNorm, ReLU, average pooling, linear. No dropout.
 Convolutions start as He normal (fan out), BatchNorms as 1 and 0, the classifier's bias as 0.
-`checkpointing` saves memory as Pleiss et al., arXiv:1707.06990, do: what grows with depth (the joined
-features, the first BatchNorm, ReLU and 1x1 convolution) is computed again in the backward pass. It changes no
-number: BatchNorm counts a batch once.
+A block's features lie in one buffer (features.py); a compiled network concatenates them.
+`checkpointing` saves memory as Pleiss et al., arXiv:1707.06990, do: what grows with depth (the first
+BatchNorm, ReLU and 1x1 convolution of all features so far) is computed again in the backward pass. It changes
+no number: statistics are taken, and BatchNorm counts a batch, once.
 Depths for mixing: 0 pixels, 1 to 3 after each dense block, before the transition.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +21,10 @@ from torch.utils.checkpoint import checkpoint
 
 from msda_train import checks
 from msda_train.errors import UserError
+from msda_train.models.features import Features, norm_relu
 from msda_train.models.staged import GlobalMean, Staged, he_fan_out
 
 BLOCKS = 3
-
-
-@contextmanager
-def statistics_held(norm: nn.BatchNorm2d) -> Iterator[None]:
-    """Inside, `norm` normalises by the batch as in training, but its running statistics stay."""
-    momentum, count = norm.momentum, norm.num_batches_tracked
-    norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 class DenseLayer(nn.Module):
@@ -49,31 +39,32 @@ class DenseLayer(nn.Module):
         self.relu = nn.ReLU()
         self.checkpointing = checkpointing
 
-    def squeeze(self, *features: Tensor) -> Tensor:
-        """n tensors (B, C_i, H, W) -> (B, 4 * growth, H, W)."""
-        h: Tensor = self.conv1(self.relu(self.bn1(torch.cat(features, dim=1))))
+    def _growing(self, work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """`work`, whose cost grows with depth, now and, to save memory, again in the backward pass."""
+        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+            return work(*inputs)
+        h: Tensor = checkpoint(work, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing draws
         return h
 
-    def contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """Around the first computation of `squeeze` and around the second."""
-        return nullcontext(), statistics_held(self.bn1)
+    def append_to(self, features: Features) -> None:
+        """Appends (B, growth, H, W) to the features of the block."""
 
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """n tensors (B, C_i, H, W) -> (B, growth, H, W)."""
-        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
-            h = self.squeeze(*features)
-        elif torch.compiler.is_compiling():
-            # The compiler computes again only what the backward pass reads, never an update of a buffer.
-            h = checkpoint(self.squeeze, *features, use_reentrant=False)
-        else:
-            h = checkpoint(
-                self.squeeze,
-                *features,
-                use_reentrant=False,
-                preserve_rng_state=False,  # nothing here draws
-                context_fn=self.contexts,
-            )
-        new: Tensor = self.conv2(self.relu(self.bn2(h)))
+        def squeeze(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+            h: Tensor = self.conv1(norm_relu(x, scale, shift))
+            return h
+
+        h = self._growing(squeeze, features.first, *features.scale_and_shift(self.bn1))
+        features.append(self.conv2(self.relu(self.bn2(h))))
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """The same by concatenation, for a compiler: n tensors (B, C_i, H, W) -> (B, growth, H, W). It
+        computes again only what the backward pass reads, so that BatchNorm counts a batch once."""
+
+        def squeeze(*features: Tensor) -> Tensor:
+            h: Tensor = self.conv1(self.relu(self.bn1(torch.cat(features, dim=1))))
+            return h
+
+        new: Tensor = self.conv2(self.relu(self.bn2(self._growing(squeeze, *features))))
         return new
 
 
@@ -82,16 +73,23 @@ class DenseBlock(nn.Module):
 
     def __init__(self, channels_in: int, count: int, growth: int, *, checkpointing: bool):
         super().__init__()
+        self.channels = channels_in + count * growth
         self.layers = nn.ModuleList(
             DenseLayer(channels_in + i * growth, growth, checkpointing=checkpointing) for i in range(count)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C + count * growth, H, W)."""
-        features = [x]
+        if torch.compiler.is_compiling():  # fuses what it joins, and cannot follow a buffer
+            joined = [x]
+            for layer in self.layers:
+                joined.append(layer(*joined))
+            return torch.cat(joined, dim=1)
+        features = Features(x, self.channels, training=self.training)
         for layer in self.layers:
-            features.append(layer(features))
-        return torch.cat(features, dim=1)
+            assert isinstance(layer, DenseLayer)
+            layer.append_to(features)
+        return features.first
 
 
 def _transition(channels_in: int, compression: float) -> tuple[list[nn.Module], int]:
