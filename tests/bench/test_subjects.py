@@ -9,10 +9,12 @@ import pytest
 
 from msda_train.bench import (
     epoch,
+    exactness,
     first_step,
     growth,
     memory_child,
     mixing,
+    networks,
     pipeline,
     solver,
     startup,
@@ -20,6 +22,7 @@ from msda_train.bench import (
 )
 from msda_train.bench.__main__ import SUBJECTS, main
 from msda_train.bench.peers import peer
+from msda_train.compose import compose
 from msda_train.errors import RunFailed
 from msda_train.runner.step import Step
 
@@ -30,6 +33,7 @@ QUICK = [
     mixing.park_mixing,
     mixing.from_bytes,
     epoch.rows,
+    exactness.rows,
     solver.rows,
 ]
 
@@ -52,11 +56,28 @@ def test_steps(tiny):
     assert all(row.judged.median > 0 for row in found)
 
 
+def test_published_networks(tiny):
+    """On a CPU only a line that says where they are measured; what a GPU does runs on a small network."""
+    assert all(row.judged is None and "--device cuda" in row.note for row in networks.rows(tiny))
+    for network in networks.PUBLISHED.values():
+        compose("dataset=cifar10", *network.words, f"recipe.batch_size={network.batch}")
+    words = ("model=preactresnet18", "model.width=2", "model.blocks=[1,1]")
+    small = networks.Published(words, 4, 10, networks.at_most(1, 1), ("eager",))
+    settings = replace(tiny, network_images=8)
+    (row,) = networks.measured(settings, "small", small)
+    assert row.what == "small, eager"
+    epoch = float(row.note.split(" s ")[0])
+    assert row.judged.median == pytest.approx(epoch * 10 / 60, abs=0.01)
+    assert row.reach.rate > 0
+
+
 def test_cost_of_methods(tiny):
-    records = list(steps.step_costs(tiny, ["erm", "attentive_cutmix"]))
-    assert [record["method"] for record in records] == ["erm", "attentive_cutmix"]
+    names = ["erm", "attentive_cutmix", "attentive_cutmix, cached"]
+    records = list(steps.step_costs(tiny, names))
+    assert [record["method"] for record in records] == names
     assert records[0]["ratio"] == 1.0
     assert "random weights" in records[1]["note"]
+    assert "method.cached=true" in records[2]["note"]
     assert all(record["low"] <= record["ratio"] <= record["high"] for record in records)
 
 

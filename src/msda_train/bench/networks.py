@@ -41,7 +41,7 @@ PUBLISHED = {
         ("model=pyramidnet200",), 64, 300, at_most(75, 50), ("eager", "graph")
     ),
     "DenseNet-BC-190, 200 epochs": Published(
-        ("model=densenet_bc190_40",), 64, 200, at_most(85, 55), ("eager", "graph")
+        ("model=densenet_bc190",), 64, 200, at_most(85, 55), ("eager", "graph")
     ),
 }
 
