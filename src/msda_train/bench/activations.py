@@ -87,8 +87,8 @@ def step_memory(words: Sequence[str], batch: int, side: int, *, bf16: bool) -> t
 def rows(settings: Settings) -> Iterator[Row]:
     """Every network's peak in both precisions, and what computing again costs."""
     for batch, words in NETWORKS:
-        told = ", ".join(word.removeprefix("model=") for word in words)
-        for precision in ("bf16", "fp32"):
+        told = " ".join(word.removeprefix("model=").removeprefix("model.") for word in words)
+        for precision in settings.card_precisions:
             counted = step_memory(words, batch, settings.side, bf16=precision == "bf16")
             peak, kept, state = (n / GIB for n in counted)
             yield Row(

@@ -29,11 +29,13 @@ class Settings:
     epoch_rounds: int = 3
     epoch_images: int = 256  # an epoch of the network of full width
     tiny_images: int = 1024  # an epoch of the tiny network
+    card_precisions: tuple[str, ...] = ("bf16",)  # in which the largest networks' memory is counted
     network_images: int = 12_800  # an epoch of the published networks on a GPU
     memory_base: tuple[int, int, int] = (2_000, 64, 16)  # images, batch and width where they do not grow
     memory_images: tuple[int, int, int] = (12_500, 25_000, 50_000)
     memory_batches: tuple[int, int, int] = (128, 256, 512)
     memory_widths: tuple[int, int, int] = (16, 32, 64)
+    side_steps: int = 5  # of a trainer beside another
     blocks: tuple[int, ...] = (2, 4, 8, 16)  # Puzzle Mix's cells a side
 
 
@@ -48,4 +50,5 @@ FULL = replace(
     cost_rounds=7,
     epoch_images=512,
     tiny_images=4096,
+    card_precisions=("bf16", "fp32"),
 )
