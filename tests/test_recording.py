@@ -3,10 +3,13 @@
 import gc
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import pytest
 import torch
 
 from msda_train import recording
+from msda_train.build import build
+from msda_train.compose import compose
 from msda_train.models.preactresnet import preactresnet
 from msda_train.recording import EAGER, Recordings, replayed
 from msda_train.saliency.input_gradient import input_gradient
@@ -15,16 +18,16 @@ from msda_train.saliency.input_gradient import input_gradient
 class Tape:
     """Keeps its work and the tensors it was recorded with, as a graph does; runs it only when replayed."""
 
-    def __init__(self, *, pair=False):
-        self.pair, self.recorded = pair, 0
+    def __init__(self, *, several=0):
+        self.several, self.recorded = several, 0
 
     def __call__(self, work):
         self.recorded += 1
-        outcome = (torch.empty(0), torch.empty(0)) if self.pair else torch.empty(0)
+        outcome = tuple(torch.empty(0) for _ in range(self.several)) or torch.empty(0)
 
         def replay():
             new = work()
-            for kept, value in zip(outcome, new, strict=True) if self.pair else [(outcome, new)]:
+            for kept, value in zip(outcome, new, strict=True) if self.several else [(outcome, new)]:
                 kept.data = value.detach()
 
         return replay, outcome
@@ -51,7 +54,7 @@ def test_each_name_and_shape_has_its_own():
 
 
 def test_an_outcome_may_be_several_tensors():
-    recordings = Recordings(Tape(pair=True))
+    recordings = Recordings(Tape(several=2))
     for k in range(EAGER + 3):
         a = torch.full((3,), float(k))
         low, high = recordings("both", lambda t, u: (t - u, t + u), a, 2 * a)
@@ -91,6 +94,32 @@ def test_a_saliency_replayed_is_the_saliency(tape, clean_lam):
             for p in network.parameters():
                 p.add_(0.1 * torch.randn(p.shape, generator=draw))
     assert tape.recorded == 1
+
+
+def test_puzzle_mix_replayed_is_puzzle_mix(monkeypatch):
+    """Other images, partners, lam and grids each time; every piece has its recording by then."""
+    torch.manual_seed(0)
+    network = preactresnet([1, 1], 4, "manifold", 1, classes=10, channels=3)
+    method = build("method", compose("dataset=cifar10", "method=puzzlemix", "method.blocks=[2,4]").method)
+    made = []
+
+    def recordings():
+        made.append(Recordings(Tape(several=3 * (len(made) == 2))))  # the third to ask is the transport
+        return made[-1]
+
+    monkeypatch.setattr(recording, "Recordings", recordings)
+    monkeypatch.setattr(recording.SWITCH, "owners", WeakKeyDictionary())
+    for k in range(4 * EAGER):
+        x, y = torch.randn(4, 3, 16, 16), torch.randint(0, 10, (4,))
+        found = []
+        for wanted in (True, False):
+            monkeypatch.setattr(recording.SWITCH, "wanted", lambda x, wanted=wanted: wanted)
+            mix = method.plan(x, y, network, np.random.default_rng(k))
+            found.append((mix.pixels(x), mix.lam))
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs)
+    assert len(made) == 3
+    assert all(each.record.recorded for each in made)
 
 
 def test_recordings_go_with_their_network(tape):

@@ -89,4 +89,6 @@ def replayed(owner: Any, name: Hashable, work: Work, *inputs: Tensor) -> Any:
     network, a function): its recordings go with it."""
     if not SWITCH.wanted(inputs[0]):
         return work(*inputs)
-    return SWITCH.owners.setdefault(owner, Recordings())(name, work, *inputs)
+    if owner not in SWITCH.owners:
+        SWITCH.owners[owner] = Recordings()
+    return SWITCH.owners[owner](name, work, *inputs)

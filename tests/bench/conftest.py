@@ -28,5 +28,6 @@ def tiny():
         memory_images=(8, 16, 32),
         memory_batches=(2, 4, 8),
         memory_widths=(2, 4, 8),
+        side_steps=1,
         blocks=(2, 4),
     )

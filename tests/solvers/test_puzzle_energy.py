@@ -133,3 +133,21 @@ def test_an_image_without_saliency_has_equal_shares():
     share = grid_share(saliency, 4)
     assert torch.equal(share[0], torch.full((4, 4), 1 / 16))
     assert share[1, 0, 0] == 1
+
+
+def test_shares_may_come_from_a_finer_grid(images):
+    _, _, saliency, _ = images
+    fine = grid_share(saliency, 4)
+    torch.testing.assert_close(grid_share(fine, 2), grid_share(saliency, 2))
+    torch.testing.assert_close(grid_share(fine, 4), fine)
+
+
+def test_what_is_handed_in_stays(images):
+    """A batch of one, and colours not averaged: where a copy could be saved."""
+    _, x, saliency, _ = images
+    x, share = x[:1].contiguous(), grid_share(saliency[:1], 4)
+    before = x.clone(), share.clone()
+    options = Weights(neigh_size=1)
+    puzzle_terms(share, x, STD.view(1, 3, 1, 1).double(), torch.tensor([0]), np.array([0.3]), options)
+    assert torch.equal(x, before[0])
+    assert torch.equal(share, before[1])

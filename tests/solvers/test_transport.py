@@ -1,7 +1,16 @@
 import pytest
 import torch
 
-from msda_train.solvers.transport import REACH, Way, enlarge, move_cells, transport, transport_plan
+from msda_train.solvers.puzzle_energy import grid_share
+from msda_train.solvers.transport import (
+    REACH,
+    Way,
+    enlarge,
+    move_cells,
+    plan_on_device,
+    plan_on_host,
+    transport,
+)
 
 
 def problem(seed, n, *, batch=6, peaks=2.0):
@@ -37,14 +46,18 @@ def authors_plan(share, shown, eps, rounds):
     return kept
 
 
+PLANS = pytest.mark.parametrize("plan_by", [plan_on_host, plan_on_device])
+
+
+@PLANS
 @pytest.mark.parametrize("rounds", ["all", "first"])
 @pytest.mark.parametrize("peaks", [1.0, 3.0, 8.0])
 @pytest.mark.parametrize("n", [2, 4, 5])
-def test_what_is_shown_is_what_the_slow_loop_shows(n, peaks, rounds):
+def test_what_is_shown_is_what_the_slow_loop_shows(n, peaks, rounds, plan_by):
     share, kept = problem(n, n, peaks=peaks)
     moved = 0
     for shown in (kept > 0, kept < 1):
-        plan = transport_plan(share, shown, 0.8, n if rounds == "all" else 1)
+        plan = plan_by(share, shown, 0.8, n if rounds == "all" else 1)
         for i in range(len(share)):
             slow = authors_plan(share[i], shown[i], 0.8, n if rounds == "all" else 1)
             for place in range(n * n):
@@ -54,41 +67,64 @@ def test_what_is_shown_is_what_the_slow_loop_shows(n, peaks, rounds):
     assert moved > 0 or n == 2  # there the way costs 0.8 at least
 
 
-def test_rounds_differ_where_a_loser_asks_elsewhere():
+@PLANS
+def test_rounds_differ_where_a_loser_asks_elsewhere(plan_by):
     """By hand, a row of the 3 x 3 grid: cell 1 takes place 0 from cell 0; with another round cell 0, still
     worth more than cell 3, takes that one's place."""
     share = torch.tensor([[0.2, 0.6, 0.0], [0.05, 0.0, 0.0], [0.0, 0.0, 0.15]])[None]
     shown = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 0, 1]]).bool()[None]
-    first, second = (transport_plan(share, shown, 0.4, rounds)[0].flatten() for rounds in (1, 3))
+    first, second = (plan_by(share, shown, 0.4, rounds)[0].flatten() for rounds in (1, 3))
     assert first[[0, 3, 8]].tolist() == [1, 3, 8]
     assert second[[0, 3, 8]].tolist() == [1, 0, 8]
 
 
-def test_no_cell_goes_beyond_its_reach():
+@PLANS
+def test_no_cell_goes_beyond_its_reach(plan_by):
     share = torch.full((1, 16, 16), 1e-6)
     share[0, 0, 0] = 1 - 255e-6
     for place, goes in (((3, 3), True), ((0, 4), True), ((0, 5), False)):
         shown = torch.zeros(1, 16, 16, dtype=torch.bool)
         shown[0][place] = True
         assert place[0] ** 2 + place[1] ** 2 <= REACH or not goes
-        plan = transport_plan(share, shown, 0.8, 16)
+        plan = plan_by(share, shown, 0.8, 16)
         assert plan[0][place] == (0 if goes else place[0] * 16 + place[1])
 
 
-def test_a_shown_place_without_saliency_keeps_its_cell():
+@PLANS
+def test_a_shown_place_without_saliency_keeps_its_cell(plan_by):
     share = torch.zeros(1, 4, 4)
     share[0, 3, 3] = 1.0
     shown = torch.ones(1, 4, 4, dtype=torch.bool)
-    assert torch.equal(transport_plan(share, shown, 0.8, 4)[0], torch.arange(16).view(4, 4))
+    assert torch.equal(plan_by(share, shown, 0.8, 4)[0], torch.arange(16).view(4, 4))
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 16])
+@pytest.mark.parametrize("peaks", [1.0, 4.0, 12.0])
+@pytest.mark.parametrize("eps", [0.05, 0.8])
+def test_host_and_device_make_the_same_plan(eps, peaks, rounds):
+    """Masks of 4 x 4 patches hide whole neighbourhoods; equal shares make ties, some are exactly 0."""
+    moved = 0
+    for n in (8, 16):
+        draw = torch.Generator().manual_seed(n)
+        share = (torch.rand(12, n, n, generator=draw) * 8).round() ** peaks
+        share[:4] = torch.rand(4, n, n, generator=draw) ** peaks
+        share = share / share.sum((1, 2), keepdim=True)
+        shown = enlarge(torch.rand(12, n // 4, n // 4, generator=draw), 4) < 0.5
+        plans = [plan_by(share, shown, eps, rounds) for plan_by in (plan_on_host, plan_on_device)]
+        assert torch.equal(*plans)
+        moved += (plans[0] != torch.arange(n * n).view(n, n)).sum()
+    assert moved > 50
+
+
+@pytest.mark.parametrize("few", [True, False])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_cells_move_as_a_slow_loop_moves_them(memory):
+def test_cells_move_as_a_slow_loop_moves_them(memory, few):
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(3, 2, 12, 12, generator=draw).contiguous(memory_format=memory)
     plan = torch.randint(0, 16, (3, 4, 4), generator=draw)
     perm = torch.tensor([2, 2, 0])
-    own, other = move_cells(x, plan), move_cells(x, plan, perm)
+    plan[0] = torch.arange(16).view(4, 4)
+    own, other = move_cells(x, plan, few=few), move_cells(x, plan, perm, few=few)
     for i in range(3):
         for row in range(12):
             for column in range(12):
@@ -104,14 +140,15 @@ def test_the_grid_of_the_transport(size, grid):
     _, kept = problem(1, 4)
     draw = torch.Generator().manual_seed(5)
     x = torch.randn(6, 3, 32, 32, generator=draw)
-    saliency = torch.rand(6, 32, 32, generator=draw)
     perm = torch.randperm(6, generator=draw)
-    own, other, fine = transport(x, x + 1, perm, kept, saliency, Way(t_size=size))
+    share = grid_share(torch.rand(6, 32, 32, generator=draw), grid)
+    assert Way(t_size=size).grid(32, 4) == grid
+    own, other, fine = transport(x, x + 1, perm, kept, share, Way(t_size=size))
     assert fine.shape == (6, grid, grid)
     assert torch.equal(fine, enlarge(kept, grid // 4))
     assert own.shape == other.shape == x.shape
     # The partner is treated as if it were a batch of its own.
-    alone, _, _ = transport(x[perm] + 1, x, perm, 1 - kept, saliency[perm], Way(t_size=size))
+    alone, _, _ = transport(x[perm] + 1, x, perm, 1 - kept, share[perm], Way(t_size=size))
     assert torch.equal(alone, other)
 
 

@@ -49,10 +49,10 @@ class PuzzleMix(PuzzleOptions, Pairwise):
         mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))
         attacked = rng.random(2) < self.adv_p
         gradient, own, other = noisy_pair(x, gradient_at, attacked, self.adv_eps / 255, mean, std, rng)
-        saliency = channel_norm(gradient)
-        terms = puzzle_terms(grid_share(saliency, n), x, std, perm, lam, self)
+        share = grid_share(channel_norm(gradient), self.grid(x.shape[-1], n))
+        terms = puzzle_terms(grid_share(share, n), x, std, perm, lam, self)
         labels = (solve_exact if self.solver == "exact" else solve_batched)(terms)
         kept = 1 - labels.float() / (self.levels - 1)
-        own, other, kept = transport(own, other, perm, kept, saliency, self)
+        own, other, kept = transport(own, other, perm, kept, share, self)
         mask = enlarge(kept, x.shape[-1] // kept.shape[-1])[:, None]
-        return Mix(perm, mask.mean(dim=(1, 2, 3)), mask, sources=(own, other))
+        return Mix(perm, kept.mean(dim=(1, 2)), mask, sources=(own, other))

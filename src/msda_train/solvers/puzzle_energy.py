@@ -14,11 +14,11 @@ swaps, in integers of 1 / (1000 n^2); here costs are floats, shares of an image'
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 EPSILON = 1e-8  # the authors': keeps the prior finite at lam = 0 and 1
 
@@ -47,19 +47,25 @@ def grid_share(saliency: Tensor, blocks: int) -> Tensor:
     """(B, n, n) share of each cell in its image's saliency (B, H, H), n = blocks a divisor of H.
 
     Where an image has none at all (a loss of exactly 0), every cell has the same; the authors divide by 0.
+    Shares on a finer grid are as good as the saliency itself.
     """
-    cells = F.avg_pool2d(saliency[:, None], saliency.shape[-1] // blocks)[:, 0]
-    total = cells.sum(dim=(1, 2), keepdim=True)
-    return torch.where(total > 0, cells / total, 1 / blocks**2)
+    size = saliency.shape[-1] // blocks
+    cells = _pool(_pool(saliency, 1, size).permute(1, 2, 0).contiguous(), 1, size)
+    total = cells.sum(dim=(0, 1))
+    return torch.where(total > 0, cells / total, 1 / blocks**2).permute(2, 0, 1)
+
+
+def _pool(t: Tensor, dim: int, size: int) -> Tensor:
+    """Sums of `size` neighbours along a dimension. A few slices are added faster than sum() does it."""
+    parts = t.unflatten(dim, (-1, size))
+    return reduce(torch.add, parts.unbind(dim + 1)) if size <= 4 else parts.sum(dim + 1)
 
 
 def prior(lam: np.ndarray, levels: int) -> np.ndarray:
     """(n, L) of -log Binomial(L - 1, 1 - lam) at each label, for lam (n,): label 0 is the image itself."""
-    order = levels - 1
-    return np.stack(
-        [-np.log(math.comb(order, i) * lam ** (order - i) * (1 - lam) ** i + EPSILON) for i in range(levels)],
-        axis=1,
-    )
+    order, label, lam = levels - 1, np.arange(levels), lam[:, None]
+    ways = np.array([math.comb(order, i) for i in range(levels)])
+    return -np.log(ways * lam ** (order - label) * (1 - lam) ** label + EPSILON)
 
 
 def puzzle_terms(
@@ -74,41 +80,39 @@ def puzzle_terms(
     n, levels = share.shape[-1], options.levels
     cell = x.shape[-1] // n
     neigh = min(options.neigh_size, cell)
-    # Batch last from here to the solver: every slice is contiguous along it.
-    colours = (F.avg_pool2d(x, neigh) * (std / x.shape[1])).permute(1, 2, 3, 0).contiguous()
-    take = share.permute(1, 2, 0).contiguous()  # lost where the partner's cell is taken
-    keep = take.index_select(-1, perm)  # lost where the image's own cell is kept
-    pairs = colours, colours.index_select(-1, perm)
     smooth = options.beta / (16 * n)
-    down = _fold(keep, take, *pairs, perm, smooth, options.gamma)
-    keep_, take_, own_, other_ = (t.transpose(-3, -2) for t in (keep, take, *pairs))
-    right = _fold(keep_, take_, own_, other_, perm, smooth, options.gamma).transpose(0, 1)
-    t = torch.arange(levels, dtype=x.dtype, device=x.device).view(-1, 1, 1, 1) / (levels - 1)
+    # Batch last from here to the solver: every slice is contiguous along it.
+    rows = _pool(x.permute(0, 2, 3, 1), 1, neigh)  # channels last first: whole lines are added
+    colours = _pool(rows.permute(3, 1, 2, 0).contiguous(), 2, neigh)
+    # So scaled, absolute differences along a cell's border add up to half of what its colour step costs.
+    scale = smooth * options.gamma / (2 * x.shape[1] * neigh * cell)
+    colours = colours * (std * scale).view(-1, 1, 1, 1)
+    colours = torch.stack([colours, colours.index_select(-1, perm)])
+    take = share.permute(1, 2, 0)  # lost where the partner's cell is taken
+    fees = torch.stack([take.index_select(-1, perm), take])  # of the image's own cell, of the partner's
+    down = _fold(fees, colours, smooth)
+    right = _fold(fees.transpose(1, 2), colours.transpose(2, 3), smooth).transpose(0, 1)
+    t = torch.linspace(0, 1, levels, dtype=x.dtype, device=x.device).view(-1, 1, 1, 1)
     chance = torch.as_tensor(prior(lam, levels).T * (options.eta / n**2), dtype=x.dtype)
-    unary = t * take + (1 - t) * keep + chance.to(x.device, non_blocking=True)[:, None, None]
+    unary = torch.lerp(fees[0], fees[1], t).add_(chance.to(x.device, non_blocking=True)[:, None, None])
     return Terms(unary.permute(3, 0, 1, 2), down.permute(2, 0, 1), right.permute(2, 0, 1))
 
 
-def _fold(
-    keep: Tensor, take: Tensor, own: Tensor, other: Tensor, perm: Tensor, smooth: float, gamma: float
-) -> Tensor:
-    """Weights (n - 1, n, B) of the borders between upper and lower cells; adds the rest of the colour steps
-    there to `keep` and `take` (n, n, B). own, other (C, m, m, B): pooled colours, scaled so that the sum over
-    channels is a mean of pixels; m a multiple of n."""
-    n = len(keep)
-    own, other = own.unflatten(1, (n, -1)), other.unflatten(1, (n, -1))
-    upper, lower, upper_, lower_ = own[:, :-1, -1], own[:, 1:, 0], other[:, :-1, -1], other[:, 1:, 0]
+def _fold(fees: Tensor, colours: Tensor, smooth: float) -> Tensor:
+    """Weights (n - 1, n, B) of the borders between upper and lower cells.
 
-    def step(above: Tensor, below: Tensor) -> Tensor:
-        return (above - below).abs_().sum(0).unflatten(1, (n, -1)).mean(2).mul_(smooth * gamma)
-
-    own_own, own_other, other_own = step(upper, lower), step(upper, lower_), step(upper_, lower)
-    other_other = own_own.index_select(-1, perm)
-    keep[:-1] += (own_other + own_own) / 2
-    keep[1:] += (other_own + own_own) / 2
-    take[:-1] += (other_own + other_other) / 2
-    take[1:] += (own_other + other_other) / 2
-    return (smooth + (own_other + other_own - own_own - other_other) / 2).clamp_(min=0)
+    Adds the rest of the colour steps there to `fees` (2, n, n, B) of showing the image itself, the partner.
+    colours (2, C, m, m, B): theirs, m a multiple of n, scaled so that absolute differences along a border add
+    up to half its cost.
+    """
+    n = fees.shape[1]
+    channels = colours.unflatten(2, (n, -1)).unbind(1)  # one after the other stays in the cache
+    steps = reduce(torch.add, ((c[:, None, :-1, -1] - c[None, :, 1:, 0]).abs_() for c in channels))
+    steps = _pool(steps, 3, steps.shape[3] // n)  # (2, 2, n - 1, n, B): above, below
+    fees[:, :-1] += steps[:, 0] + steps[:, 1]
+    fees[:, 1:] += steps[0] + steps[1]
+    (own_own, own_other), (other_own, other_other) = steps
+    return (own_other + other_own).sub_(own_own).sub_(other_other).add_(smooth).clamp_(min=0)
 
 
 def energy(terms: Terms, labels: Tensor) -> Tensor:
