@@ -110,6 +110,10 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
             "regulariser=null: a regulariser has to be chosen; "
             "choose from: dropblock, none, shakedrop, stochdepth",
         ),
+        (
+            ["experiment=null"],
+            "experiment=null: no experiment is what goes without saying; leave the word out",
+        ),
         (["recipe.cutout=-1"], "recipe.cutout=-1: must be a whole number, at least 0"),
         (["method=cutmix", "method.prob=1.1"], "method.prob=1.1: must lie in [0, 1]; type method.prob=0.5"),
         (
@@ -174,7 +178,10 @@ def test_an_interrupt_is_one_line(msda_train, monkeypatch):
     monkeypatch.setattr(Run, "epoch", stop)
     code, _, err = msda_train("method=erm")
     assert code == 130
-    assert err == ["msda-train: stopped; the same command goes on from the last checkpoint"]
+    how, stopped = err
+    assert how.startswith("on cpu (")
+    assert "fp32, channels_last" in how
+    assert stopped == "msda-train: stopped; the same command goes on from the last checkpoint"
 
 
 def test_help_answers_without_torch(tmp_path):

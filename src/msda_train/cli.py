@@ -6,23 +6,24 @@ Nothing here imports torch before a run starts, so `--help` and mistakes answer 
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.compose import DEFAULTS
 from msda_train.errors import RunFailed, UserError
 from msda_train.paths import CONFIGS
 from msda_train.results.rows import NAMES
+from msda_train.runner.kept import Kept
 from msda_train.words import explain, one_of_each, quoted
 
 
@@ -33,20 +34,26 @@ def say(line: str) -> None:
 
 @dataclass
 class Jobs:
-    """What became of the jobs of one command: paths of rows, exit codes of failures."""
+    """What became of the jobs of one command: paths of rows, exit codes of failures, and what the next may
+    use again."""
 
     rows: list[Path] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
     multirun: bool = False
+    kept: Kept = field(default_factory=Kept)
 
     def run(self, cfg: DictConfig) -> None:
-        """One job. A failure is told and remembered, so the next job of a sweep starts."""
+        """One job, called by Hydra. A failure is told and remembered, so the next job of a sweep starts."""
         self.multirun = HydraConfig.get().mode == RunMode.MULTIRUN
         words = " ".join(HydraConfig.get().overrides.task)
         if self.multirun:
             say(f"msda-train {words}")
+        self.train(cfg, HydraConfig.get().runtime.choices, words)
+
+    def train(self, cfg: DictConfig, choices: Mapping[str, Any], words: str) -> None:
+        """The same, with the names that were typed for groups."""
         try:
-            self.train(cfg)
+            self._train(cfg, choices)
         except (UserError, RunFailed) as e:
             say(f"msda-train: {e}")
             self.failures.append(e.exit_code)
@@ -55,19 +62,18 @@ class Jobs:
             say(f"msda-train: failed: {words}")
             self.failures.append(1)
 
-    def train(self, cfg: DictConfig) -> None:
+    def _train(self, cfg: DictConfig, choices: Mapping[str, Any]) -> None:
         """Runs the config, then its probes; the names in the row are the words typed."""
         from msda_train.runner.probing import build_probes, probe_run  # torch: only once a run really starts
         from msda_train.runner.train import train
 
-        choices = HydraConfig.get().runtime.choices
         names = {group: choices.get(group) for group in NAMES}
         for group in NAMES:
             target = OmegaConf.select(cfg, f"{group}._target_")
             if isinstance(target, str) and not target.startswith("msda_train."):
                 names[group] = target  # somebody's own class goes by its own name
         probes = build_probes(cfg.probes)
-        row = train(cfg, names, say)
+        row = train(cfg, names, say, self.kept)
         if row is None:
             return
         self.rows.append(row)
@@ -78,10 +84,29 @@ class Jobs:
 def main(argv: Sequence[str] | None = None) -> int:
     """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sys.path.append(os.getcwd())  # so that `method._target_=my_file.MyMix` finds a file of this folder
     jobs = Jobs()
+    code = _guarded(lambda: _hydra(jobs, arguments), arguments)
+    if code == 0 and jobs.multirun:
+        _tell(jobs)
+    return max([code, *jobs.failures])
+
+
+def run_words(words: Sequence[str], kept: Kept) -> int:
+    """`main` for the words of one run, no flags: composed once, where Hydra's command line does it twice.
+
+    kept: what earlier runs of this process left for the next.
+    """
+    jobs = Jobs(kept=kept)
+    code = _guarded(lambda: jobs.train(*_composed(words), " ".join(words)), words)
+    return max([code, *jobs.failures])
+
+
+def _guarded(work: Callable[[], None], arguments: Sequence[str]) -> int:
+    """The exit code of `work`, once what went wrong has been told."""
+    if os.getcwd() not in sys.path:  # so that `method._target_=my_file.MyMix` finds a file of this folder
+        sys.path.append(os.getcwd())
     try:
-        _hydra(jobs, arguments)
+        work()
     except UserError as e:
         say(f"msda-train: {e}")
         return e.exit_code
@@ -96,9 +121,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("msda-train: stopped; the same command goes on from the last checkpoint")
         return 130
-    if jobs.multirun:
-        _tell(jobs)
-    return max(jobs.failures, default=0)
+    return 0
+
+
+def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
+    """The config, and the words typed for groups."""
+    one_of_each(words)
+    with hydra.initialize_config_dir(str(CONFIGS), **DEFAULTS):
+        cfg = hydra.compose("train", [quoted(word) for word in words], return_hydra_config=True)
+    choices = cfg.hydra.runtime.choices
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
 
 
 def _hydra(jobs: Jobs, arguments: list[str]) -> None:

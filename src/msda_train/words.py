@@ -29,8 +29,10 @@ def one_of_each(words: Sequence[str]) -> None:
     methods = [word for word in words if word.startswith("method=")]
     for word in words:
         key, sign, value = word.partition("=")
-        if key in GROUPS and sign and value == "null" and key != "experiment":
-            raise UserError(f"{word}: a {key} has to be chosen; {nearest('', _files(key))}")
+        if key in GROUPS and sign and value == "null":
+            missing = "no experiment is what goes without saying; leave the word out"
+            chosen = f"a {key} has to be chosen; {nearest('', _files(key))}"
+            raise UserError(f"{word}: {missing if key == 'experiment' else chosen}")
         if (key in GROUPS and value.startswith("[")) or word in methods[1:]:
             both = word if value.startswith("[") else " ".join(methods)
             also = "; cutout goes with any method as recipe.cutout=16" if key == "method" else ""

@@ -17,7 +17,7 @@ def test_starts(tiny, monkeypatch):
     asked = []
     answers = iter([(100.0, 90.0), (10.0, 0.5), (200.0, 150.0), (40.0, 0.4)])
 
-    def starts(words, runs):
+    def starts(words):
         asked.append("compile=true" in words)
         return next(answers)
 
@@ -38,9 +38,9 @@ def test_the_child_starts_two_runs(small, tmp_path, monkeypatch, capsys):
     assert sorted((row["seed"], row["memory"]["earlier_runs"]) for row in rows) == [(0, 0), (1, 1)]
 
 
-def test_a_run_that_fails_is_no_measurement(tmp_path):
+def test_a_run_that_fails_is_no_measurement():
     with pytest.raises(RunFailed, match=r"exit code 2: .*recipe\.lr"):
-        sharing._starts(["recipe.lr=-1"], tmp_path)
+        sharing._starts(["recipe.lr=-1"])
 
 
 def test_the_child_makes_steps_when_told(monkeypatch, capsys):

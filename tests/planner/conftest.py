@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.planner import execute
+from msda_train.planner import child, execute
 from msda_train.planner.disk import Disk
 from msda_train.planner.plan import make_plan
 from msda_train.results.compare import find_table
@@ -54,22 +54,27 @@ SMALL = [
 
 ROW = Path(__file__).parents[1] / "results/rows/digits-preactresnet18-smoke/5c742baa714d76ce-s0.json"
 
-# Stands for a trainer: it says when it began and ended, and leaves the row it was given.
-TRAINER = """
-import os, pathlib, shutil, sys, time
-place, key, device, seconds, code = sys.argv[1:6]
-diary = os.open(pathlib.Path(place, "diary"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-os.write(diary, f"begin {key} {device} {time.time()}\\n".encode())
-print("working on", key, flush=True)
-time.sleep(float(seconds))
-os.write(diary, f"end {key} {device} {time.time()}\\n".encode())
-if int(code):
-    print("cannot go on")
-    sys.exit(int(code))
-name, seed = key.split("-")
-folder = pathlib.Path(place, "runs", name + "-00000000", seed)
-folder.mkdir(parents=True, exist_ok=True)
-shutil.copy(pathlib.Path(place, "rows", key + ".json"), folder / "row.json")
+# Stands for a worker: it says when each run began and ended, and leaves the row it was given.
+WORKER = """
+import json, os, pathlib, shutil, sys, time
+for line in sys.stdin:
+    job = json.loads(line)
+    place, key, device, seconds, code = job["words"]
+    log = open(job["log"], "a")
+    diary = os.open(pathlib.Path(place, "diary"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(diary, f"begin {key} {device} {time.time()} {os.getpid()}\\n".encode())
+    print("working on", key, file=log, flush=True)
+    time.sleep(float(seconds))
+    os.write(diary, f"end {key} {device} {time.time()} {os.getpid()}\\n".encode())
+    if int(code):
+        print("cannot go on", file=log, flush=True)
+        sys.exit(int(code))
+    name, seed = key.split("-")
+    folder = pathlib.Path(place, "runs", name + "-00000000", seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(pathlib.Path(place, "rows", key + ".json"), folder / "row.json")
+    log.close()
+    print("done", flush=True)
 """
 
 
@@ -116,7 +121,7 @@ def row_of(job, **changes):
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """Trainers that are only a script: `code` and `seconds` say how they end and when."""
+    """Workers that are only a script: `code` and `seconds` say how a run ends and when."""
 
     class World:
         disk = Disk(tmp_path / "runs")
@@ -136,10 +141,10 @@ def world(tmp_path, monkeypatch):
             devices = execute.Devices(devices, at_once)
             return execute.Executor(self.disk, jobs, devices, self.words, wait=wait, retry=retry)
 
-    script = tmp_path / "trainer.py"
-    script.write_text(TRAINER)
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
     monkeypatch.setattr(
-        execute, "module_command", lambda module, words: [sys.executable, "-I", "-S", str(script), *words]
+        child, "module_command", lambda module, words: [sys.executable, "-I", "-S", str(script)]
     )
     monkeypatch.setattr(execute, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(execute, "POLL_SECONDS", 0.02)

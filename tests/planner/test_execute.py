@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from msda_train.planner import execute
+from msda_train.planner import child, execute
 from msda_train.results.rows import load_rows, write_row
 
 
@@ -35,7 +35,7 @@ def test_each_device_gets_at_most_its_share(world, plan):
     assert len(outcome.done) == 6
     now, most = {"cuda:0": 0, "cuda:1": 0}, {"cuda:0": 0, "cuda:1": 0}
     total = 0
-    for what, _, device, _ in sorted(world.diary(), key=lambda line: float(line[3])):
+    for what, _, device, *_ in sorted(world.diary(), key=lambda line: float(line[3])):
         now[device] += 1 if what == "begin" else -1
         most[device] = max(most[device], now[device])
         total = max(total, sum(now.values()))
@@ -94,7 +94,7 @@ def test_a_killed_trainer_is_no_failure_of_the_run(world, plan):
 
     def kill(executor):
         if executor.running and world.diary():
-            executor.running[0].process.kill()
+            executor.running[0].worker.process.kill()
 
     outcome = executor.run(kill)
     assert outcome.failed[0][1].last[-1] == "stopped by signal 9"
@@ -110,7 +110,7 @@ def test_an_interrupt_stops_the_trainers(world, plan):
 
     def interrupt(executor):
         if len(world.diary()) == 2:
-            started.extend(each.process for each in executor.running)
+            started.extend(each.worker.process for each in executor.running)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -134,8 +134,8 @@ def test_what_another_process_does_is_taken(world, plan):
 
 def test_a_trainer_that_finds_its_folder_taken_is_no_failure(world, plan, monkeypatch):
     (job, _) = plan(0).jobs
-    code = f"import sys; print('{execute.TAKEN}; wait for it'); sys.exit(2)"
-    monkeypatch.setattr(execute, "module_command", lambda module, words: [sys.executable, "-S", "-c", code])
+    code = f"import sys; print('{execute.TAKEN}; wait for it', file=sys.stderr); sys.exit(2)"
+    monkeypatch.setattr(child, "module_command", lambda module, words: [sys.executable, "-S", "-c", code])
     outcome = world.executor([job], wait=False).run()
     assert (outcome.taken, outcome.failed) == ([job], [])
     assert world.disk.failure(job) is None
@@ -182,7 +182,7 @@ def test_progress_reads_the_bar_in_the_log(world, plan):
     log = world.disk.log(job)
     log.parent.mkdir(parents=True)
     log.write_text("x s0:   0%| | 0/24 [00:00<?]\rx s0:  75%|#| 18/24 [00:01<00:00, 9step/s]")
-    running = execute.Running(job, None, None, None)
+    running = execute.Running(job, None, None)
     assert world.executor([job]).fraction(running) == 0.75
     log.write_text(log.read_text() + "\n$ msda-train again\nnothing yet")
     assert world.executor([job]).fraction(running) == 0.0
@@ -211,6 +211,91 @@ def test_an_edited_failure_is_one(world, plan):
 
 def test_a_trainer_that_leaves_no_row_has_failed(world, plan, monkeypatch):
     (job, _) = plan(0).jobs
-    monkeypatch.setattr(execute, "module_command", lambda module, words: [sys.executable, "-S", "-c", ""])
+    monkeypatch.setattr(child, "module_command", lambda module, words: [sys.executable, "-S", "-c", ""])
     ((_, failure),) = world.executor([job]).run().failed
     assert failure.last == ("exit code 0 and not a word",)
+
+
+@pytest.fixture
+def two_networks(plan):
+    """Jobs of two plans in turns: network A seed 0, B seed 0, A seed 1, ...; two methods each."""
+    words = ["dataset=digits", "recipe=smoke"]
+    plans = [plan(0, 1, extra=[*words, f"model.width={width}"]).jobs for width in (4, 8)]
+    return [job for pair in zip(*plans, strict=True) for job in pair]
+
+
+def _by_worker(world):
+    """Keys of runs in the order they began, by process."""
+    begun = {}
+    for what, key, _, _, pid in world.diary():
+        if what == "begin":
+            begun.setdefault(pid, []).append(key)
+    return list(begun.values())
+
+
+def test_one_worker_does_a_network_at_a_time(world, two_networks):
+    outcome = world.executor(two_networks).run()
+    assert len(outcome.done) == len(two_networks) == 8
+    keys = [job.key for job in two_networks]
+    assert _by_worker(world) == [keys[0::2] + keys[1::2]]  # within a network the plan's order
+
+
+def test_two_workers_take_a_network_each(world, two_networks):
+    world.seconds = 0.2
+    world.executor(two_networks, at_once=2).run()
+    keys = [job.key for job in two_networks]
+    assert sorted(map(sorted, _by_worker(world))) == sorted([sorted(keys[0::2]), sorted(keys[1::2])])
+
+
+def test_a_worker_stays_on_its_device(world, plan):
+    world.seconds = 0.1
+    world.executor(plan(0, 1, 2).jobs, devices=("cuda:0", "cuda:1"), at_once=2).run()
+    used = {(pid, device) for _, _, device, _, pid in world.diary()}
+    assert {device for _, device in used} == {"cuda:0", "cuda:1"}
+    assert len({pid for pid, _ in used}) == len(used) == 2
+
+
+def test_after_a_failure_a_new_worker_goes_on(world, plan):
+    jobs = plan(0, 1).jobs
+    whole = world.words
+    world.words = lambda job, device: [*whole(job, device)[:-1], str(int(job is jobs[1]))]
+    outcome = world.executor(jobs).run()
+    assert [job for job, _ in outcome.failed] == [jobs[1]]
+    assert _by_worker(world) == [[jobs[0].key, jobs[1].key], [jobs[2].key, jobs[3].key]]
+
+
+def test_a_worker_that_dies_takes_only_its_run(world, plan):
+    world.seconds = 0.3
+    jobs = plan(0, 1).jobs
+    killed = []
+
+    def kill(executor):
+        if not killed and executor.running and executor.running[0].job is jobs[1] and len(world.diary()) == 3:
+            killed.append(executor.running[0].worker.process.kill())
+
+    outcome = world.executor(jobs).run(kill)
+    assert [job for job, _ in outcome.failed] == [jobs[1]]
+    assert sorted(job.key for job in outcome.done) == sorted(job.key for job in jobs if job is not jobs[1])
+
+
+def test_who_has_nothing_to_do_goes(world, plan):
+    """A worker holds memory of its device; the last run may take long."""
+    whole = world.words
+    jobs = plan(0).jobs
+    world.words = lambda job, device: [*whole(job, device)[:3], "0.1" if job is jobs[0] else "1.5", "0"]
+    alone = []
+
+    def look(executor):
+        if jobs[0] in executor.outcome.done and [each.job for each in executor.running] == [jobs[1]]:
+            alone.append(len(executor.workers) == 1)
+
+    world.executor(jobs, at_once=2).run(look)
+    assert alone[-1]
+
+
+def test_no_worker_is_left(world, plan):
+    executor = world.executor(plan(0, 1).jobs, at_once=2)
+    seen = {}
+    executor.run(lambda executor: seen.update({each.process.pid: each.process for each in executor.workers}))
+    assert seen
+    assert all(process.returncode == 0 for process in seen.values())

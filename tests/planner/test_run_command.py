@@ -8,7 +8,7 @@ import pytest
 from msda_train.commands import run_command
 from msda_train.commands.run_command import main
 from msda_train.errors import UserError
-from msda_train.planner import execute
+from msda_train.planner import child
 
 
 @pytest.fixture
@@ -39,17 +39,26 @@ def test_it_runs_what_is_missing_and_then_nothing(go, tmp_path):
     assert [log.stat().st_mtime_ns for log in logs] == before
 
 
+def test_runs_of_one_network_share_a_process(go, tmp_path):
+    code, out, _ = go("--seeds", "0-1")
+    assert (code, out) == (0, "tiny/table1: 4 of 4 runs done\n")
+    rows = [json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("row.json")]
+    assert sorted(row["memory"]["earlier_runs"] for row in rows) == [0, 1, 2, 3]
+    logs = [log.read_text() for log in (tmp_path / "runs" / "logs").iterdir()]
+    assert [log.count("complete:") for log in logs] == [1] * 4
+
+
 def test_failures_are_reported(go, tmp_path, monkeypatch):
-    code = "import sys; print('msda-train: recipe.lr=-1: must be greater than 0'); sys.exit(2)"
+    code = "import sys; sys.exit('msda-train: recipe.lr=-1: must be greater than 0')"
     script = [sys.executable, "-S", "-c", code]
-    monkeypatch.setattr(execute, "module_command", lambda module, words: script)
+    monkeypatch.setattr(child, "module_command", lambda module, words: script)
     code, out, _ = go("--jobs", "2")
     assert code == 1
     assert out.count("\n  failed: msda-train: recipe.lr=-1: must be greater than 0") == 2
     assert out.startswith("msda-train experiment=manifold_cifar10_preactresnet18 method=")
     assert out.endswith("0 of 2 runs done, 2 failed (logs in runs/logs; try them again with --retry)\n")
     assert len(list((tmp_path / "runs" / "failed").rglob("failure.json"))) == 2
-    monkeypatch.setattr(execute, "module_command", lambda module, words: ["/bin/false"])
+    monkeypatch.setattr(child, "module_command", lambda module, words: ["/bin/false"])
     code, again, err = go()
     assert code == 1
     assert again.count("failed: msda-train: recipe.lr=-1") == 2  # nobody tried
@@ -80,7 +89,7 @@ def test_a_folder_that_cannot_be_written(go, tmp_path):
 
 def test_an_interrupt_says_how_to_go_on(go, monkeypatch):
     script = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(execute, "module_command", lambda module, words: script)
+    monkeypatch.setattr(child, "module_command", lambda module, words: script)
 
     def interrupt(total, bar):
         def watch(executor):

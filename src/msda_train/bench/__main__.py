@@ -17,6 +17,7 @@ from msda_train.bench import (
     mixing,
     networks,
     pipeline,
+    sharing,
     solver,
     startup,
     steps,
@@ -41,6 +42,8 @@ SUBJECTS: tuple[tuple[set[int], Subject], ...] = (
     ({12}, startup.rows),
     ({13}, growth.rows),
     ({15}, activations.rows),
+    ({16}, sharing.start_rows),
+    ({17}, sharing.side_rows),
     ({18}, networks.rows),
     ({19}, exactness.rows),
 )

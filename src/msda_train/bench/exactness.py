@@ -15,7 +15,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     """One step of mixup and one of CutMix, with it over without it."""
     for name in ("mixup", "cutmix"):
         cases = {str(flag): _stepping(settings, name, deterministic=flag) for flag in (True, False)}
-        seconds = interleaved(cases, rounds=settings.step_rounds, timer=timer_of(settings.device))
+        seconds = interleaved(cases, rounds=settings.cost_rounds, timer=timer_of(settings.device))
         yield Row(
             19,
             f"training step, {name}, deterministic=true",
@@ -24,7 +24,7 @@ def rows(settings: Settings) -> Iterator[Row]:
             "without",
             spread(seconds["False"] * MILLI),
             spread(seconds["True"] / seconds["False"]),
-            rounds=settings.step_rounds,
+            rounds=settings.cost_rounds,
         )
 
 

@@ -59,12 +59,17 @@ class _Process:
 
 def _first_step(settings: Settings, folder: Path) -> _Process:
     """The calls that do not count fill the cache."""
+    typed = [*noise_words(settings, folder), f"runs={folder / 'runs'}"]
+    return _Process(["msda_train.bench.first_step", *typed], REACHED)
+
+
+def noise_words(settings: Settings, folder: Path) -> list[str]:
+    """Words of a run of the full network on noise, as many images as CIFAR has, which lie in `folder`."""
     images = noise(settings.many, settings, test=max(settings.many // TEST_SHARE, 1))
     file = folder / "noise.npz"
     np.savez(file, x_train=images.x_train, y_train=images.y_train, x_test=images.x_test, y_test=images.y_test)
-    typed = [
+    return [
         *words(settings, *network_words(settings.epoch_width), "method=mixup"),
         *("dataset.source=npz", f"dataset.root={file}", f"dataset.cache={folder / 'cache'}"),
-        *(f"runs={folder / 'runs'}", f"device={settings.device}"),
+        f"device={settings.device}",
     ]
-    return _Process(["msda_train.bench.first_step", *typed], REACHED)

@@ -1,4 +1,5 @@
-"""Running what is missing: several trainers at a time, each run claimed, each device given its share.
+"""Running what is missing: several trainers at a time, each run claimed, each device given its share. A
+trainer does one run after the other, of the same work as long as there are any: it keeps what they share.
 
 Everything that must survive a SIGKILL is on the disk before it matters: a claim is a lock, a result is a row,
 a checkpoint is the trainer's. So starting again is all there is to going on.
@@ -6,16 +7,17 @@ a checkpoint is the trainer's. So starting again is all there is to going on.
 
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from math import ceil
 from typing import IO, Any
 
-from msda_train.planner.child import module_command, start
+from msda_train.planner.child import Worker
 from msda_train.planner.disk import START, Disk, Failure, last_lines
 from msda_train.planner.plan import Job, typed
+from msda_train.results.work import work_key
 
 POLL_SECONDS = 0.1
 WAIT_SECONDS = 2.0  # between two looks at a run that another process is doing
@@ -46,9 +48,8 @@ class Devices:
 @dataclass
 class Running:
     job: Job
-    device: str | None
     claim: IO[str]
-    process: "subprocess.Popen[bytes]"
+    worker: Worker
 
 
 @dataclass
@@ -77,6 +78,8 @@ class Executor:
         self.disk, self.devices, self.words, self.wait = disk, devices, words, wait
         self.pending, self.waiting = list(jobs), list[Job]()
         self.running: list[Running] = []
+        self.workers: list[Worker] = []  # those who run something, and those who wait for more
+        self.work = {job.fingerprint: work_key(job.configuration.config) for job in jobs}
         self.outcome = Outcome()
         # Each failure from before is forgiven once, when its turn comes; one of meanwhile is not.
         self.forgiven = {job.key: disk.failure(job) if retry else None for job in jobs}
@@ -105,13 +108,32 @@ class Executor:
 
     def _fill(self) -> None:
         while self.pending:
-            free, device = self.devices.free([each.device for each in self.running])
-            if not free:
+            idle: list[Worker | None] = [each for each in self._idle() if not each.dismissed]
+            free, device = self.devices.free([each.device for each in self.workers])
+            if not idle and not free:
                 return
-            self._take(self.pending.pop(0), device)
+            # Of pairs that suit as well, the first: the order of the plan.
+            worker, job = min(product(idle or [None], self.pending), key=lambda pair: self._rank(*pair))
+            self.pending.remove(job)
+            self._take(job, worker, device)
+        for each in self._idle():  # the memory of their devices may be wanted by others
+            each.dismiss()
 
-    def _take(self, job: Job, device: str | None) -> None:
-        """Starts `job`, unless it is done, has failed, or is somebody else's."""
+    def _idle(self) -> list[Worker]:
+        busy = [each.worker for each in self.running]
+        return [each for each in self.workers if each not in busy]
+
+    def _rank(self, worker: Worker | None, job: Job) -> int:
+        """How badly `job` suits `worker`, None for a new one: 0 where it has just done the like, 2 where
+        another has, who may soon do this one, too."""
+        work = self.work[job.fingerprint]
+        if worker is not None and worker.work == work:
+            return 0
+        return 2 if any(each.work == work for each in self.workers) else 1
+
+    def _take(self, job: Job, worker: Worker | None, device: str | None) -> None:
+        """Gives `job` to the worker, or to a new one on `device`, unless it is done, has failed, or is
+        somebody else's."""
         if self.disk.row(job):
             self.outcome.done.append(job)
             return
@@ -130,23 +152,29 @@ class Executor:
         else:
             self.forgiven[job.key] = None
             self.disk.forget(job)
-            self.running.append(Running(job, device, claim, self._start(job, device)))
+            self.running.append(Running(job, claim, self._give(job, worker, device)))
             return
         claim.close()
 
-    def _start(self, job: Job, device: str | None) -> "subprocess.Popen[bytes]":
-        words = self.words(job, device)
+    def _give(self, job: Job, worker: Worker | None, device: str | None) -> Worker:
+        words = self.words(job, worker.device if worker else device)
         log = self.disk.log(job)
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "ab") as output:
             output.write(f"{START}{typed(words)}\n".encode())
             output.flush()
-            return start(module_command("cli", words), output)
+            if worker is None:
+                worker = Worker(device, output)
+                self.workers.append(worker)
+        worker.give(words, log, self.work[job.fingerprint])
+        return worker
 
     def _reap(self) -> None:
-        for each in [each for each in self.running if each.process.poll() is not None]:
+        ended = [(each, each.worker.result()) for each in self.running]
+        for each, code in ended:
+            if code is None:
+                continue
             self.running.remove(each)
-            code = each.process.returncode
             text = self.disk.tail(each.job)
             if self.disk.row(each.job):
                 self.outcome.done.append(each.job)
@@ -155,9 +183,12 @@ class Executor:
             else:
                 self._failed(each, code, last_lines(text))
             each.claim.close()
+        for worker in [each for each in self._idle() if each.process.poll() is not None]:
+            self.workers.remove(worker)
+            worker.end(0)
 
     def _failed(self, each: Running, code: int, last: tuple[str, ...]) -> None:
-        command = typed(self.words(each.job, each.device))
+        command = typed(self.words(each.job, each.worker.device))
         if code in STOPPED:
             last = (*last, f"stopped by signal {-code if code < 0 else 2}")
         elif not last:
@@ -175,14 +206,13 @@ class Executor:
 
     def _stop(self) -> None:
         for each in self.running:
-            each.process.send_signal(signal.SIGINT)
+            each.worker.interrupt()
+        for worker in self.workers:
+            worker.dismiss()
         end = time.monotonic() + GRACE_SECONDS
+        for worker in self.workers:
+            worker.end(max(0.0, end - time.monotonic()))
         for each in self.running:
-            try:
-                each.process.wait(max(0.0, end - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                each.process.kill()
-                each.process.wait()
             each.claim.close()
 
 

@@ -1,15 +1,13 @@
 """The order of events of one run: build, resume, epochs, row. Running the same command again is resuming."""
 
-import hashlib
+import copy
 import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -20,19 +18,22 @@ from msda_train import checks
 from msda_train.build import build
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
-from msda_train.errors import RunFailed, UserError
+from msda_train.errors import RunFailed
 from msda_train.randomness import generator
 from msda_train.results.fingerprint import fingerprint
-from msda_train.results.rows import Row, read_row, write_row
-from msda_train.results.summary import summarise
+from msda_train.results.rows import read_row, write_row
+from msda_train.results.work import lasting
 from msda_train.runner import checkpoint, gallery
 from msda_train.runner.device import Compute, as_told
 from msda_train.runner.environment import environment
-from msda_train.runner.memory import peak_memory, reset_peak_memory
+from msda_train.runner.finished import complete, row_of
+from msda_train.runner.kept import Kept, is_ours
+from msda_train.runner.memory import reset_peak_memory
+from msda_train.runner.network import check_fit, new_update
 from msda_train.runner.profile import profile
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
-from msda_train.runner.update import Replay, Update
+from msda_train.runner.update import Update
 
 AXES = ("dataset", "model", "method", "recipe")
 SETTINGS = (
@@ -51,13 +52,25 @@ class Progress:
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
 
-def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path | None:
+def train(
+    cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kept | None = None
+) -> Path | None:
     """Trains, or goes on training, the run that `cfg` describes and returns the path of its row; None where
     cfg.profile only asks where the time of a step goes.
 
-    names: the words typed for data set, model, method, recipe, experiment. Raises UserError for bad input,
-    RunFailed when the loss is no longer finite.
+    names: the words typed for data set, model, method, recipe, experiment; kept: what earlier runs of this
+    process left, which changes no number. Raises UserError for bad input, RunFailed when the loss is no
+    longer finite.
     """
+    kept = kept or Kept()
+    try:
+        return _train(cfg, names, say, kept)
+    except BaseException:
+        kept.clear()
+        raise
+
+
+def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kept) -> Path | None:
     for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
         checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
     checks.whole("seed", cfg.seed, least=0)
@@ -67,42 +80,39 @@ def train(cfg: DictConfig, names: Mapping[str, str | None], say: Say) -> Path | 
     config: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     recipe: Recipe = build("recipe", cfg.recipe)
     method = build("method", cfg.method)
-    images: Images = build("dataset", cfg.dataset).images()
+    images = _images(cfg.dataset, config["dataset"], kept)
     identity = fingerprint(config)
     folder = Path(cfg.runs).expanduser() / f"{identity}-{images.content[:8]}" / f"s{cfg.seed}"
     with checkpoint.owned(folder):
-        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder)
+        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, kept)
         if cfg.profile:
             profile(run, run.prepare(cfg.model, method), folder, say)
+            kept.clear()  # gradients are no longer where a recording would look for them
             return None
         row_path = folder / "row.json"
         if row_path.exists():
-            say(_complete(read_row(row_path)))
+            say(complete(read_row(row_path)))
             return row_path
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
-        reset_peak_memory(compute.device)
         step = run.prepare(cfg.model, method)
+        run.load()
+        say(compute.told)
+        reset_peak_memory(compute.device)  # only now has everything of the run before been let go
         progress = run.train(step, say)
         gallery.keep(run, step, say)
-        write_row(row_path, run.row(progress, names, config, source=cfg.dataset.source))
-        say(f"{_complete(read_row(row_path))}\n{row_path}")
+        write_row(row_path, row_of(run, progress, names, config))
+        say(f"{complete(read_row(row_path))}\n{row_path}")
+    kept.runs += 1
     return row_path
 
 
-def _complete(row: Row) -> str:
-    m, epochs = row.metrics, row.config["recipe"]["epochs"]
-    return (
-        f"complete: {row.names['method']} seed {row.seed}, {epochs} epochs, test error "
-        f"{100 * m['error/last']:.2f} % last, {100 * m['error/best']:.2f} % best, nll {m['nll/last']:.3f}"
-    )
-
-
-def _corruption(images: Images) -> dict[str, Any]:
-    """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
-    if images.y_clean is None:
-        return {}
-    digest = hashlib.sha256(images.y_train.astype("<i8").tobytes()).hexdigest()
-    return {"wrong_labels": int((images.y_train != images.y_clean).sum()), "labels_sha256": digest}
+def _images(node: DictConfig, config: Mapping[str, Any], kept: Kept) -> Images:
+    found: Images | None = kept.find("images", config)
+    if found is None:
+        found = build("dataset", node).images()
+        if is_ours(config):
+            kept.keep("images", config, found)
+    return found
 
 
 @dataclass(frozen=True)
@@ -116,65 +126,67 @@ class Run:
     compute: Compute
     checkpoint_seconds: float
     folder: Path
+    kept: Kept = field(default_factory=Kept)
 
     def prepare(self, model: DictConfig, method: Any) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
         facts = {"classes": len(self.images.classes), "channels": self.images.channels}
-        self.check_fit(model, facts)
+        config: Any = OmegaConf.to_container(model, resolve=True)
+        shape, recipe = self.images.size, lasting(asdict(self.recipe))
+        wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
+        update: Update | None = self.kept.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
-        network = build("model", model, **facts).to(self.compute.device, memory_format=torch.channels_last)
+        network = build("model", model, **facts)
+        if update is not None:
+            update.restart(network.state_dict())
+        else:
+            check_fit(network, self.images.channels, *self.images.size)
+            update = new_update(network, self.recipe, self.compute)
+            if is_ours(config):
+                self.kept.keep("network", wanted, update)
         if hasattr(method, "check"):
-            method.check(network)
-        recipe = self.recipe
-        optimizer = torch.optim.SGD(
-            network.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
-        forward = torch.compile(network, dynamic=False) if self.compute.compile else network
-        kind = Replay if self.compute.graph else Update
-        update = kind(network, forward, recipe.loss, optimizer, self.compute)
-        return Step(method, recipe.augment, facts["classes"], update)
-
-    def check_fit(self, model: DictConfig, facts: Mapping[str, int]) -> None:
-        """UserError where the network cannot take these images: shapes only, nothing is computed."""
-        height, width = self.images.x_train.shape[1:3]
-        with torch.device("meta"):
-            images = torch.empty(2, facts["channels"], height, width)
-            network = build("model", model, **facts)
-            try:
-                network(images)
-            except RuntimeError as e:
-                why = " ".join(str(e).split())[:200]
-                raise UserError(f"model: does not fit images of {height}x{width} pixels ({why})") from None
+            method.check(update.network)
+        if hasattr(method, "remember"):
+            with self.compute.autocast():
+                method = method.remember(x for x, _ in self.train_loader.test_batches())
+        return Step(method, self.recipe.augment, facts["classes"], update)
 
     @cached_property
     def train_loader(self) -> Loader:
         """Training batches: shuffled, cropped and flipped by the seed. Made once: it holds a padded copy."""
-        images = self.images
-        return self._loader(images.x_train, images.y_train, self.recipe.batch_size, self.seed)
+        x, y, batch_size = self.images.x_train, self.images.y_train, self.recipe.batch_size
+        loader = copy.copy(self._loader("training batches", x, y, batch_size, self.seed))
+        loader.seed = self.seed
+        return loader
 
     @cached_property
     def test_loader(self) -> Loader:
         """The test images as they are, normalised."""
-        return self._loader(self.images.x_test, self.images.y_test, TEST_BATCH, None)
+        return self._loader("test batches", self.images.x_test, self.images.y_test, TEST_BATCH, None)
 
-    def _loader(self, x: Any, y: Any, batch_size: int, seed: int | None) -> Loader:
-        r = self.recipe
-        return Loader(
+    def load(self) -> None:
+        """Makes both now."""
+        _ = self.train_loader, self.test_loader
+
+    def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Loader:
+        """Made new, or kept of a run whose seed was another one."""
+        r, device = self.recipe, self.compute.device
+        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, device)
+        found: Loader | None = self.kept.find(kind, wanted)
+        if found is not None:
+            return found
+        made = Loader(
             x,
             y,
             batch_size=batch_size,
             mean=r.mean,
             std=r.std,
-            device=self.compute.device,
+            device=device,
             crop_padding=r.crop_padding,
             flip=r.flip,
             seed=seed,
         )
+        return self.kept.keep(kind, wanted, made)
 
     def train(self, step: Step, say: Say) -> Progress:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
@@ -220,9 +232,9 @@ class Run:
         step.network.train()
         started = time.perf_counter()
         loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(self.train_loader)
-        for i, (x, y) in enumerate(self.train_loader.train_batches(epoch)):
+        for i, (here, x, y) in enumerate(step.over(self.train_loader, epoch)):
             step.update.set_lr(self.recipe.lr_at(epoch, i / steps))
-            loss_sum += step(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
+            loss_sum += here(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
             samples += len(y)
             bar.update()
         train_loss = loss_sum.item() / samples
@@ -244,36 +256,4 @@ class Run:
             **measured,
             "train_seconds": trained - started,
             "seconds": time.perf_counter() - started,
-        }
-
-    def row(
-        self, progress: Progress, names: Mapping[str, Any], config: Mapping[str, Any], *, source: str
-    ) -> dict[str, Any]:
-        """The finished run as one JSON-ready value; see `results.rows` for its schema."""
-        history, images = progress.history, self.images
-        # The first epoch warms caches up (and compiles): the median ignores it where it can.
-        speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
-        return {
-            "schema": 1,
-            "fingerprint": self.fingerprint,
-            "names": dict(names),
-            "seed": self.seed,
-            "config": config,
-            "metrics": summarise(history),
-            "history": history,
-            "seconds": sum(h["seconds"] for h in history),
-            "images_per_second": median(speeds),
-            "memory": peak_memory(self.compute.device),
-            "data": {
-                "content": images.content,
-                "train_images": len(images.y_train),
-                "test_images": len(images.y_test),
-                "classes": len(images.classes),
-                "complete": images.complete,
-                "source": source,
-                **_corruption(images),
-            },
-            "environment": {k: v for k, v in progress.sessions[-1].items() if not k.endswith("_epoch")},
-            "sessions": progress.sessions,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
