@@ -97,21 +97,22 @@ def test_a_missing_library_is_a_dash(tiny, monkeypatch):
 
 
 def test_growth(tiny, monkeypatch):
-    needs = {4: 100.0, 8: 110.0, 16: 130.0}  # MiB by batch
+    needs = {4: 60.0, 8: 100.0, 16: 180.0}  # MiB by batch
     monkeypatch.setattr(growth, "_peak", lambda settings, sizes: needs[sizes[1]])
     settings = replace(tiny, memory_batches=(4, 8, 16))
     time, mixed = growth._pipeline(tiny), growth._mixing(tiny)
     assert time.judged.median > 0
     assert mixed.judged.median > 0
     row = growth._memory(settings, "batch", settings.memory_batches, (8, 4, 2), 1)
-    assert row.judged.median == 2.0
+    assert row.judged.median == 1.8
     assert row.met == "strive"
-    assert row.note == "4: 100 MiB, 8: 110 MiB, 16: 130 MiB"
+    assert row.note == "4: 60 MiB, 8: 100 MiB, 16: 180 MiB"
 
 
 def test_the_child_says_its_peak(capsys):
     assert memory_child.main(["8", "4", "2", "cpu"]) == 0
-    assert json.loads(capsys.readouterr().out)["host_peak_mib"] > 10
+    told = json.loads(capsys.readouterr().out)
+    assert told["host_peak_mib"] >= told["imports_mib"] > 10
 
 
 def test_the_first_step_is_reached(small, monkeypatch):

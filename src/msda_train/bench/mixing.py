@@ -34,7 +34,7 @@ def against_copy_and_peers(settings: Settings, kind: str, numbers: tuple[int, in
     x, y = float_batch(settings, settings.batch)
     others = {name: peer(name, kind, settings.classes) for name in NAMES}
     ours = our_mixing(method_of(settings, mixing(kind)), x, y, settings.classes)
-    cases = {"ours": ours, "copy": _copying(x), "pixels": _pixels(settings, kind, x, y)}
+    cases = {"ours": ours, "copy": copying(x), "pixels": _pixels(settings, kind, x, y)}
     cases |= {name: _of_peer(other, x, y) for name, other in others.items() if other}
     seconds = _measured(settings, cases)
     yield _row(settings, numbers[0], kind, seconds, "copy", COPY_GOALS[kind])
@@ -59,7 +59,7 @@ def cutmix(settings: Settings) -> Iterator[Row]:
 def park_mixing(settings: Settings) -> Iterator[Row]:
     """Row 5: HMix and GMix."""
     x, y = float_batch(settings, settings.batch)
-    cases = {"copy": _copying(x)}
+    cases = {"copy": copying(x)}
     for kind in ("hmix", "gmix"):
         cases[kind] = our_mixing(method_of(settings, mixing(kind)), x, y, settings.classes)
         cases[f"{kind} pixels"] = _pixels(settings, kind, x, y)
@@ -110,7 +110,8 @@ def from_bytes(settings: Settings) -> Iterator[Row]:
     )
 
 
-def _copying(x: Tensor) -> Work:
+def copying(x: Tensor) -> Work:
+    """Into memory that is kept."""
     kept = torch.empty_like(x)
     return lambda: kept.copy_(x)
 

@@ -14,7 +14,7 @@ class Settings:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rounds: int = 31  # of what takes micro- or milliseconds
     step_rounds: int = 21  # of training steps
-    slow_rounds: int = 5  # of what takes seconds
+    slow_rounds: int = 3  # of what takes seconds
     least_seconds: float = 0.01  # of one turn
     batch: int = 128
     large_batch: int = 1024
@@ -31,10 +31,10 @@ class Settings:
     tiny_images: int = 1024  # an epoch of the tiny network
     card_precisions: tuple[str, ...] = ("bf16",)  # in which the largest networks' memory is counted
     network_images: int = 12_800  # an epoch of the published networks on a GPU
-    memory_base: tuple[int, int, int] = (2_000, 64, 16)  # images, batch and width where they do not grow
-    memory_images: tuple[int, int, int] = (12_500, 25_000, 50_000)
-    memory_batches: tuple[int, int, int] = (128, 256, 512)
-    memory_widths: tuple[int, int, int] = (16, 32, 64)
+    memory_base: tuple[int, int, int] = (4_096, 1024, 8)  # images, batch and width where they do not grow
+    memory_images: tuple[int, int, int] = (50_000, 100_000, 200_000)
+    memory_batches: tuple[int, int, int] = (1024, 2048, 4096)
+    memory_widths: tuple[int, int, int] = (8, 16, 32)
     side_steps: int = 5  # of a trainer beside another
     blocks: tuple[int, ...] = (2, 4, 8, 16)  # Puzzle Mix's cells a side
 

@@ -82,7 +82,8 @@ def choose(
     SWITCH.on = graph
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses cuBLAS
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # setting it imports the compiler
+        torch.use_deterministic_algorithms(deterministic)
     # A debugging aid that costs a pass over memory; setattr, because mypy does not find its declaration.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     if chosen.type == "cpu":
