@@ -14,21 +14,23 @@ def centred_box(
     side is truncated, half of it (truncated again) lies on both sides of the centre, and the image clips the
     rest. So an odd side loses a pixel and a side of 1 is no box.
     """
-    sides = np.array((height, width))
-    half = ((np.sqrt(1 - lam) * np.sqrt(ratio))[:, None] * sides).astype(np.int64) // 2
-    edges = np.empty((len(lam), 4), dtype=np.int64)
-    np.maximum(centre - half, 0, out=edges[:, 0::2])
-    np.minimum(centre + half, sides, out=edges[:, 1::2])
+    side = (np.sqrt(1 - lam) * np.sqrt(ratio))[:, None] * (height, width)
+    return _around(centre, side.astype(np.int64) // 2, height, width)
+
+
+def _around(centre: np.ndarray, half: np.ndarray | int, height: int, width: int) -> np.ndarray:
+    """Edges (n, 4) of boxes from `half` (n, 2) before each centre (n, 2), a point of the image, to `half`
+    behind it, clipped by the border."""
+    low, high = np.maximum(centre - half, 0), np.minimum(centre + half, (height, width))
+    edges = np.empty((len(centre), 4), dtype=low.dtype)
+    edges[:, 0::2], edges[:, 1::2] = low, high
     return edges
 
 
 def continuous_box(lam: np.ndarray, centre: np.ndarray, height: int, width: int) -> np.ndarray:
     """The same with a real-valued centre and rounded corners: CutMix's appendix (arXiv:1905.04899)."""
-    edges = []
-    for side, c in ((height, centre[:, 0]), (width, centre[:, 1])):
-        half = side * np.sqrt(1 - lam) / 2
-        edges += [np.clip(np.rint(c - half), 0, side), np.clip(np.rint(c + half), 0, side)]
-    return np.stack(edges, axis=1).astype(np.int64)
+    half = np.sqrt(1 - lam)[:, None] * (height, width) / 2
+    return np.rint(_around(centre, half, height, width)).astype(np.int64)
 
 
 def draw_centre(rng: np.random.Generator, n: int, height: int, width: int) -> np.ndarray:
@@ -41,10 +43,7 @@ def draw_centre(rng: np.random.Generator, n: int, height: int, width: int) -> np
 def hole_mask(length: int, centre: np.ndarray, height: int, width: int, device: torch.device) -> Tensor:
     """(n, 1, height, width) float32, 0 in a square hole of `length` pixels a side around each centre (n, 2),
     clipped by the border: Cutout (arXiv:1708.04552), whose half side is truncated."""
-    low = np.clip(centre - length // 2, 0, (height, width))
-    high = np.clip(centre + length // 2, 0, (height, width))
-    edges = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1)
-    return box_mask(edges, height, width, device)
+    return box_mask(_around(centre, length // 2, height, width), height, width, device)
 
 
 def kept_share(edges: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -91,15 +90,11 @@ def shrunk_box(scale: np.ndarray, centre: np.ndarray, height: int, width: int, b
     border=shift moves a box that sticks out back inside, whole (JayQine/ResizeMix tools/utils.py
     `getbox_new`); border=clip cuts it off, after halving as CutMix does (openmixup resizemix.py).
     """
-    edges = []
-    for side, c in ((height, centre[:, 0]), (width, centre[:, 1])):
-        extent = np.maximum((side * scale).astype(np.int64), 1)
-        if border == "shift":
-            first = np.minimum(np.maximum(c - extent // 2, 0), side - extent)
-            edges += [first, first + extent]
-        else:
-            edges += [np.clip(c - extent // 2, 0, side), np.clip(c + extent // 2, 0, side)]
-    return np.stack(edges, axis=1)
+    extent = np.maximum((scale[:, None] * (height, width)).astype(np.int64), 1)
+    if border == "clip":
+        return _around(centre, extent // 2, height, width)
+    first = np.minimum(np.maximum(centre - extent // 2, 0), (height, width) - extent)
+    return np.stack([first, first + extent], axis=2).reshape(-1, 4)
 
 
 def nearest_index(first: np.ndarray, step: np.ndarray, side: int) -> np.ndarray:
