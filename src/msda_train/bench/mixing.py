@@ -8,11 +8,10 @@ from torch import Tensor
 
 from msda_train.bench.peers import NAMES, Peer, peer
 from msda_train.bench.roofline import memory_rate
-from msda_train.bench.settings import CIFAR_MEAN, CIFAR_STD, Settings
+from msda_train.bench.settings import Settings
 from msda_train.bench.table import Goal, Reach, Row, at_least, at_most
 from msda_train.bench.timing import Work, interleaved, spread, timer_of
-from msda_train.bench.workload import float_batch, method_of, mixing, noise, our_mixing
-from msda_train.data.loader import Loader
+from msda_train.bench.workload import a_loader, float_batch, method_of, mixing, noise, our_mixing
 from msda_train.randomness import generator
 
 COPY = "copying as many bytes"
@@ -72,14 +71,7 @@ def park_mixing(settings: Settings) -> Iterator[Row]:
 def from_bytes(settings: Settings) -> Iterator[Row]:
     """Row 6: bytes in, normalised and mixed floats out, as loader and training step do it together."""
     images = noise(settings.batch, settings)
-    loader = Loader(
-        images.x_train,
-        images.y_train,
-        batch_size=settings.batch,
-        mean=CIFAR_MEAN,
-        std=CIFAR_STD,
-        device=settings.device,
-    )
+    loader = a_loader(settings, images, seed=None)
     method = method_of(settings, mixing("mixup"))
     raw = torch.from_numpy(images.x_train).to(settings.device)
     floats = torch.empty(raw.shape, device=settings.device)

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from itertools import count
 
 from msda_train.bench.reference_loop import pil_batches
-from msda_train.bench.settings import CIFAR_MEAN, CIFAR_STD, Settings
+from msda_train.bench.settings import Settings
 from msda_train.bench.table import Row, at_least
 from msda_train.bench.timing import Work, interleaved, spread, timer_of
-from msda_train.bench.workload import noise
+from msda_train.bench.workload import a_loader, noise
 from msda_train.data.images import Images
-from msda_train.data.loader import Loader
 
 
 def rows(settings: Settings) -> Iterator[Row]:
@@ -38,17 +37,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 def our_epochs(settings: Settings, images: Images) -> Work:
     """Every call serves the next epoch of training batches."""
-    loader = Loader(
-        images.x_train,
-        images.y_train,
-        batch_size=settings.batch,
-        mean=CIFAR_MEAN,
-        std=CIFAR_STD,
-        device=settings.device,
-        crop_padding=4,
-        flip=True,
-        seed=0,
-    )
+    loader = a_loader(settings, images, seed=0)
     epochs = count()
 
     def epoch() -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msda_train.bench.settings import Settings
+from msda_train.bench.settings import CIFAR_MEAN, CIFAR_STD, Settings
 from msda_train.bench.timing import Work
 from msda_train.build import build
 from msda_train.compose import compose
 from msda_train.data.images import Images
+from msda_train.data.loader import Loader
 from msda_train.mix import Method
 from msda_train.paths import CONFIGS
 from msda_train.randomness import generator
@@ -75,6 +76,21 @@ class Stepping:
 
     def __call__(self) -> Tensor:
         return self.step(self.x, self.y, generator(0, "mix", 0, next(self.numbers)))
+
+
+def a_loader(settings: Settings, images: Images, seed: int | None) -> Loader:
+    """Of the training images, as CIFAR is trained on; without a seed they are served as they are."""
+    return Loader(
+        images.x_train,
+        images.y_train,
+        batch_size=settings.batch,
+        mean=CIFAR_MEAN,
+        std=CIFAR_STD,
+        device=settings.device,
+        crop_padding=4,
+        flip=True,
+        seed=seed,
+    )
 
 
 def float_batch(settings: Settings, batch: int) -> tuple[Tensor, Tensor]:
