@@ -17,8 +17,8 @@ from msda_train.results.fingerprint import NODES
 from msda_train.results.match import compose_configs
 from msda_train.results.published import load_papers
 from msda_train.runner.device import Compute
+from msda_train.runner.network import new_update
 from msda_train.runner.step import Step
-from msda_train.runner.update import Update
 
 PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200}
@@ -96,16 +96,9 @@ def _two_steps(words, config, *, batch, weights):
     recipe = build("recipe", OmegaConf.create({"epochs": 1, "drops": []} | config["recipe"]))
     torch.manual_seed(0)
     network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=3)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-    )
     if hasattr(method, "check"):
         method.check(network)
-    step = Step(method, recipe.augment, classes, Update(network, network, recipe.loss, optimizer, FLOAT))
+    step = Step(method, recipe.augment, classes, new_update(network, recipe, FLOAT))
     before = [parameter.detach().clone() for parameter in network.parameters()]
     rng = np.random.default_rng(0)
     for _ in range(2):

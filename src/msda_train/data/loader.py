@@ -70,18 +70,14 @@ class Loader:
         The last batch may be smaller; one of a single image is left out: it has no partner to mix with, and
         batch normalisation cannot take it.
         """
-        if self.seed is None:
-            raise ValueError("a loader without a seed has no training batches")
-        drawn = self._drawn(self.seed, epoch)
+        drawn = self._drawn(epoch)
         chosen, places = self._windows.draws(drawn), _upload(drawn[0], self.device)
         for batch in self._train_slices():
             yield self._normalised(self._windows.take(chosen, batch)), self._labels[places[batch]]
 
     def origins(self, epoch: int) -> Iterator[Origin]:
         """Where the images of each of `train_batches(epoch)` come from: the same draws, made once more."""
-        if self.seed is None:
-            raise ValueError("a loader without a seed has no training batches")
-        drawn = self._drawn(self.seed, epoch)
+        drawn = self._drawn(epoch)
         drawn[1:3] -= self.crop_padding
         places = _upload(drawn, self.device)
         for batch in self._train_slices():
@@ -95,12 +91,14 @@ class Loader:
             batch = slice(start, min(start + self.batch_size, self.n))
             yield self._normalised(self._windows.take(plain, batch)), self._labels[batch]
 
-    def _drawn(self, seed: int, epoch: int) -> np.ndarray:
+    def _drawn(self, epoch: int) -> np.ndarray:
         """(4, N) int64 draws of an epoch: image, top and left of its window, mirrored."""
-        rng = generator(seed, "augment", epoch)
+        if self.seed is None:
+            raise ValueError("a loader without a seed has no training batches")
+        rng = generator(self.seed, "augment", epoch)
         offsets = rng.integers(0, 2 * self.crop_padding + 1, size=(self.n, 2))
         mirrored = rng.integers(0, 2, size=self.n) if self.flip else np.zeros(self.n, dtype=np.int64)
-        order = generator(seed, "order", epoch).permutation(self.n)
+        order = generator(self.seed, "order", epoch).permutation(self.n)
         return np.stack([order, *offsets.T, mirrored])
 
     def _train_slices(self) -> Iterator[slice]:

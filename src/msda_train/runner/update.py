@@ -1,8 +1,8 @@
 """What is the same for every method: mixed images and soft labels in, an updated network out.
 
 `Update` runs it as it is written; `Replay` records it once per shape as a CUDA graph and replays it from then
-on. Since images, labels and the plan are its inputs, one
-recording serves every method that mixes pixels, and every seed; Manifold Mixup adds one for each depth.
+on. Since images, labels and the plan are its inputs, one recording serves every method that mixes pixels, and
+every seed; Manifold Mixup adds one for each depth.
 """
 
 from collections.abc import Callable, Mapping
