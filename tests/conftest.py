@@ -24,6 +24,7 @@ def cache(tmp_path_factory):
 def small_run(cache):
     """Words of a real run that takes a second: sixty handwritten digits, a few thousand weights."""
     words = ["model.width=4", "model.blocks=[1,1]", "recipe=smoke", "recipe.batch_size=25", "threads=1"]
+    words += ["precision=fp32"]  # auto is bf16 on some machines
     return [*words, "dataset.subset=60", "dataset.test_subset=30", f"dataset.cache={cache}"]
 
 

@@ -64,4 +64,15 @@ def test_house_budgets():
             if isinstance(node, ast.FunctionDef) and node.end_lineno:
                 assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
         if path.parent.name == "methods":
-            assert len(lines) <= 65, path
+            assert _code_lines(path.read_text()) <= 65, path
+
+
+def _code_lines(text):
+    """Lines that hold code: neither empty nor comment nor docstring."""
+    tree = ast.parse(text)
+    prose = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
+            prose |= set(range(node.lineno, node.end_lineno + 1))
+    lines = enumerate(map(str.strip, text.splitlines()), 1)
+    return sum(bool(line) and not line.startswith("#") and number not in prose for number, line in lines)

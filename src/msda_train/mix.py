@@ -1,7 +1,8 @@
 """Who is mixed with whom, where and how much: `Mix`, the value that methods plan and models apply."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -87,10 +88,7 @@ class Origin:
 class Method(Protocol):
     """What a mixing method is: something that plans. Its fields are its options.
 
-    One that needs something of the model may also have `check(model)`, which raises UserError in time. One
-    that wants to see the training images beforehand may have `remember(batches)`, given all of them in order,
-    normalised and not augmented: it returns the method to train with. If that has `at(origin)`, what plans a
-    batch is `at` its Origin.
+    One that needs more than its batch also is a `Prepares`, or an `OfOrigin`.
     """
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module | Any, rng: Rng) -> Mix:
@@ -100,3 +98,31 @@ class Method(Protocol):
         Runs under the step's autocast after the gradients were cleared: a method that also learns from the
         clean batch calls backward() itself, and the step adds its own gradients."""
         ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A method that has to see the network or the training images before the first step."""
+
+    def prepare(self, network: nn.Module, batches: Iterable[Tensor]) -> Method:
+        """The method to train with.
+
+        network: the one that will be trained; batches: all training images (B, C, H, W) in their stored
+        order, normalised and not augmented, read only if they are iterated over. Runs under the run's
+        autocast. Raises UserError where the method does not fit the network or the images.
+        """
+        ...
+
+
+@runtime_checkable
+class OfOrigin(Protocol):
+    """A method that remembers the training images, and so has to know where those of a batch come from."""
+
+    def at(self, origin: Origin) -> Method:
+        """The method that plans the batch of this origin."""
+        ...
+
+
+def prepared(method: Method, network: nn.Module, batches: Iterable[Tensor]) -> Method:
+    """`method` ready for training `network`; see `Prepares`."""
+    return method.prepare(network, batches) if isinstance(method, Prepares) else method

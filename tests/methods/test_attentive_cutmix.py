@@ -133,7 +133,7 @@ def test_an_imagenet_teacher_from_a_file(weights):
     assert method.mean[0] == 0.4914
     x, y = torch.randn(3, 3, 32, 32), torch.arange(3)
     network = preactresnet([1], 4, "manifold", 1, classes=3, channels=3)
-    method.check(network)
+    method.prepare(network, ())
     state, kept = torch.get_rng_state(), x.clone()
     mix = method.plan(x, y, network, np.random.default_rng(0))
     assert torch.equal(torch.get_rng_state(), state)
@@ -158,7 +158,7 @@ def test_the_batch_does_not_change_what_is_seen(weights):
 def test_an_own_run_as_teacher(run_folder):
     method = AttentiveCutMix(teacher=str(run_folder), mean=[0.5], std=[0.25])
     x, y = torch.randn(5, 3, 32, 32), torch.arange(5)
-    method.check(preactresnet([1], 4, "manifold", 1, classes=3, channels=3))
+    method.prepare(preactresnet([1], 4, "manifold", 1, classes=3, channels=3), ())
     for seed in range(20):
         mix = method.plan(x, y, None, np.random.default_rng(seed))
         assert torch.equal(mix.perm.sort().values, torch.arange(5))
@@ -167,7 +167,7 @@ def test_an_own_run_as_teacher(run_folder):
     with pytest.raises(UserError, match=r"method.k=6: the teacher's grid has 4 cells"):
         method.plan(torch.randn(2, 3, 8, 8), y[:2], None, np.random.default_rng(0))
     with pytest.raises(UserError, match="3 channels; these have 1"):
-        method.check(preactresnet([1], 4, "manifold", 1, classes=3, channels=1))
+        method.prepare(preactresnet([1], 4, "manifold", 1, classes=3, channels=1), ())
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ def test_bad_options_are_named(options, message):
 def test_a_bad_teacher_is_named_before_training(tmp_path):
     network = preactresnet([1], 4, "manifold", 1, classes=3, channels=3)
     with pytest.raises(UserError, match=r"method.teacher=resnet51: no such folder; type resnet50"):
-        AttentiveCutMix(teacher="resnet51").check(network)
+        AttentiveCutMix(teacher="resnet51").prepare(network, ())
     with pytest.raises(UserError, match="there is no row"):
-        AttentiveCutMix(teacher=str(tmp_path)).check(network)
+        AttentiveCutMix(teacher=str(tmp_path)).prepare(network, ())
     with pytest.raises(UserError, match="no such file"):
-        AttentiveCutMix(weights=str(tmp_path / "w.pth")).check(network)
+        AttentiveCutMix(weights=str(tmp_path / "w.pth")).prepare(network, ())
 
 
 def test_prob(looks):

@@ -41,7 +41,7 @@ def test_by_hand(draws):
     x, y = torch.randn(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
     method = GridMix(holes=[2, 2], crop_area=[1, 1], crop_aspect=[1, 1])
     mix = method.plan(x, y, None, np.random.default_rng(0))
-    mix = method.mix(x, np.array([0.75]), mix.perm, None, np.random.default_rng(0))
+    mix = method.mix(x, y, np.array([0.75]), mix.perm, None, np.random.default_rng(0))
     line = torch.tensor([1, 1, 0, 0, 1, 1, 0, 0.0])
     assert torch.equal(mix.mask[0, 0], 1 - torch.outer(line, line))
     assert mix.lam.item() == 0.75

@@ -50,6 +50,6 @@ def test_gradients_flow_below_the_mixing_depth(batch, model):
 
 
 def test_a_depth_the_model_lacks(model):
-    ManifoldMixup().check(model)
+    ManifoldMixup().prepare(model, ())
     with pytest.raises(UserError, match=r"method.depths=\[0, 3\]: this model can mix at depths 0 to 2"):
-        ManifoldMixup(depths=[0, 3]).check(model)
+        ManifoldMixup(depths=[0, 3]).prepare(model, ())

@@ -71,7 +71,7 @@ def test_salient_halves_are_kept_by_hand(draws):
 
     method = puzzle(blocks=[4], beta=0.1, eta=0.01)
     perm = torch.tensor([1, 0])
-    mix = method.mix(x, np.array([0.5]), perm, gradient, np.random.default_rng(0))
+    mix = method.cut(x, np.array([0.5]), perm, gradient, np.random.default_rng(0))
     assert torch.equal(mix.mask[0, 0], left[0, 0])
     assert torch.equal(mix.mask[1, 0], right[0, 0])
     assert mix.lam.tolist() == [0.5, 0.5]
@@ -116,7 +116,7 @@ def test_every_grid_is_drawn(pixels):
     method, perm = puzzle(transport=False, beta=0.01, eta=0.0), torch.arange(8).roll(1)
     seen = []
     for seed in range(60):
-        mix = method.mix(x, np.array([0.5]), perm, lambda _: gradient, np.random.default_rng(seed))
+        mix = method.cut(x, np.array([0.5]), perm, lambda _: gradient, np.random.default_rng(seed))
         seen.append(min(k for k in (2, 4, 8, 16) if torch.equal(mix.mask, coarse(mix.mask, k))))
     assert set(seen) == {2, 4, 8, 16}
     assert max(seen.count(k) for k in set(seen)) < 28

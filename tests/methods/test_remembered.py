@@ -23,6 +23,7 @@ from msda_train.runner.step import Step
 from msda_train.runner.update import Update
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+NETWORK = preactresnet([1], 4, "manifold", 1, classes=10, channels=3)
 
 
 def loader(n=24, size=32, device="cpu", **options):
@@ -53,8 +54,8 @@ def test_where_nothing_is_cropped_it_is_the_exact_mode(teacher, flip):
     """A batch of just those images, in their order, so that the teacher's sums are the same, too."""
     batches = loader(n=8, flip=flip)
     exact, cached = taught(teacher, k=9), taught(teacher, k=9, cached=True)
-    assert exact.remember(plain(batches)) is exact
-    remembered = cached.remember(plain(batches))
+    assert exact.prepare(NETWORK, plain(batches)) is exact
+    remembered = cached.prepare(NETWORK, plain(batches))
     assert remembered.attention.shape == (16, 16, 16)
     for here, x, y in step_with(remembered).over(batches, 5):
         torch.testing.assert_close(here.method.look(x), exact.look(x), atol=1e-5, rtol=1e-5)
@@ -70,11 +71,11 @@ def test_where_nothing_is_cropped_it_is_the_exact_mode(teacher, flip):
     assert torch.equal(remembered.at(mirrored).look(x), exact.look(x.flip(3)))
 
 
-def test_cells_of_one_pixel_go_where_their_pixels_go(monkeypatch):
+def test_cells_of_one_pixel_go_where_their_pixels_go(teacher, monkeypatch):
     """Attention that is brightness moves as the loader moves the pixels; the frame counts as the mean."""
     monkeypatch.setattr(Taught, "look", lambda self, x: x.mean(dim=1))
     batches = loader(size=7, crop_padding=4, flip=True)
-    step = step_with(AttentiveCutMix(k=3, cached=True).remember(plain(batches)))
+    step = step_with(taught(teacher, k=3, cached=True).prepare(NETWORK, plain(batches)))
     means = step.method.attention.mean((1, 2))
     seen = 0
     for (here, x, _), origin in zip(step.over(batches, 1), batches.origins(1), strict=True):
@@ -93,7 +94,7 @@ def test_cells_of_one_pixel_go_where_their_pixels_go(monkeypatch):
 def test_every_batch_knows_its_own_images(teacher):
     """The step for one batch keeps its origin when the loop has gone on."""
     batches = loader(crop_padding=4, flip=True)
-    step = step_with(taught(teacher, cached=True).remember(plain(batches)))
+    step = step_with(taught(teacher, cached=True).prepare(NETWORK, plain(batches)))
     made = list(step.over(batches, 0))
     looked = [here.method.look(x) for here, x, _ in step.over(batches, 0)]
     assert all(
@@ -108,7 +109,7 @@ def test_the_teacher_is_asked_once_for_each_image_and_its_mirror_image(teacher, 
     asked, look = [], Taught.look
     monkeypatch.setattr(Taught, "look", lambda self, x: asked.append(len(x)) or look(self, x))
     batches = loader(crop_padding=4, flip=True)
-    step = step_with(taught(teacher, cached=True).remember(plain(batches)))
+    step = step_with(taught(teacher, cached=True).prepare(NETWORK, plain(batches)))
     assert sum(asked) == 2 * 24
     for here, x, y in step.over(batches, 0):
         here.method.plan(x, y, None, np.random.default_rng(0))
@@ -130,7 +131,7 @@ def test_options_are_those_of_the_method(teacher, words):
     cfg = compose("dataset=cifar10", "method=attentive_cutmix", f"method.teacher={teacher}", *words.split())
     exact = build("method", cfg.method)
     batches = loader(n=8)
-    remembered = replace(exact, cached=True).remember(plain(batches))
+    remembered = replace(exact, cached=True).prepare(NETWORK, plain(batches))
     here, x, y = next(step_with(remembered).over(batches, 0))
     for seed in range(10):
         ours, theirs = (m.plan(x, y, None, np.random.default_rng(seed)) for m in (here.method, exact))
@@ -139,7 +140,7 @@ def test_options_are_those_of_the_method(teacher, words):
 
 
 def test_without_an_origin_it_does_not_guess(teacher):
-    remembered = taught(teacher, cached=True).remember(plain(loader()))
+    remembered = taught(teacher, cached=True).prepare(NETWORK, plain(loader()))
     with pytest.raises(ValueError, match="`at` their origin"):
         remembered.plan(torch.randn(2, 3, 32, 32), torch.arange(2), None, np.random.default_rng(0))
     assert len(repr(remembered)) < 500

@@ -80,7 +80,7 @@ def _mask_and_transport(settings: Settings, n: int, x: Tensor, gradient: Tensor)
 
     def work() -> object:
         perm = torch.from_numpy(rng.permutation(len(x))).to(x.device)
-        return method.mix(x, rng.beta(1.0, 1.0, 1), perm, lambda _: gradient, rng)
+        return method.cut(x, rng.beta(1.0, 1.0, 1), perm, lambda _: gradient, rng)
 
     return work
 

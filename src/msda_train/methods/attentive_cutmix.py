@@ -19,7 +19,6 @@ method.teacher=resnet18 method.teacher_input=normalised method.borders=hard.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,16 +49,15 @@ class AttentiveCutMix(Taught):
         checks.one_of("method.variant", self.variant, ("paper", "openmixup"))
         checks.one_of("method.borders", self.borders, ("soft", "hard"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, look: Any, rng: Rng) -> Mix:
-        """See `Pairwise.mix`; look: from x to (B, h, w). UserError where the grid has fewer than k cells."""
-        seen, (height, width) = look(x), x.shape[-2:]
-        cells = seen[0].numel()
+    def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix:
+        """See `Taught.paste`. Raises UserError where the grid has fewer than k cells."""
+        cells, (height, width) = attention[0].numel(), x.shape[-2:]
         if self.variant == "openmixup":
             count = np.clip((cells * rng.beta(self.alpha, BETA, len(lam))).astype(np.int64), 1, cells)
         elif self.k <= cells:
             count = np.array([self.k])
         else:
             raise UserError(f"method.k={self.k}: the teacher's grid has {cells} cells; type a smaller one")
-        chosen = top_cells(seen, torch.from_numpy(count).to(x.device, non_blocking=True))
+        chosen = top_cells(attention, torch.from_numpy(count).to(x.device, non_blocking=True))
         mask = over_pixels(chosen, height, width, self.borders)
         return Mix(perm, mask.mean(dim=(1, 2, 3)), mask)

@@ -34,7 +34,7 @@ class CutMix(Pairwise):
         checks.one_of("method.label", self.label, ("area", "sampled"))
         checks.one_of("method.corners", self.corners, ("integer", "continuous"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         height, width = x.shape[-2:]
         if self.corners == "integer":

@@ -40,7 +40,7 @@ class FMix(Pairwise):
         checks.one_of("method.label", self.label, ("sampled", "area"))
         checks.one_of("method.spectrum", self.spectrum, ("code", "paper"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         height, width = x.shape[-2:]
         images = low_frequency_images(rng, len(lam), height, width, self.decay, self.spectrum)

@@ -25,7 +25,7 @@ class GMix(Pairwise):
 
     pairing: str = "reversal"
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         height, width = x.shape[-2:]
         minority = np.minimum(lam, 1 - lam)

@@ -43,7 +43,7 @@ class GridMix(Pairwise):
             checks.whole("method.holes", count, least=1)
         checks.one_of("method.overhang", self.overhang, ("wrap", "clip"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         kept = np.stack([self._grid(weight, x.shape[2], x.shape[3], rng) for weight in lam])
         return Mix(perm, to_device(kept.mean(axis=(1, 2)), x), to_device(kept, x)[:, None])

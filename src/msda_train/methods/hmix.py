@@ -35,7 +35,7 @@ class HMix(Pairwise):
         if self.ratio == 0:
             raise UserError("method.ratio=0: must be greater than 0; without a box it is method=mixup")
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         height, width = x.shape[-2:]
         edges = centred_box(lam, draw_centre(rng, len(lam), height, width), height, width, self.ratio)

@@ -8,7 +8,7 @@ method.depths=[0,1]`. CutMix's re-implementation uses alpha = 1. The numbers wer
 `recipe.criterion=bce_softmax`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,13 +37,14 @@ class ManifoldMixup(Mixup):
         for depth in self.depths:
             checks.whole("method.depths", depth, least=0)
 
-    def check(self, model: Any) -> None:
-        """Raises UserError where the model has no such depth."""
-        if max(self.depths) >= len(model.stages):
-            deepest = len(model.stages) - 1
+    def prepare(self, network: Any, batches: Iterable[Tensor]) -> "ManifoldMixup":
+        """See `msda_train.mix.Prepares`. Raises UserError where the network has no such depth."""
+        if max(self.depths) >= len(network.stages):
+            deepest = len(network.stages) - 1
             raise UserError(f"method.depths={list(self.depths)}: this model can mix at depths 0 to {deepest}")
+        return self
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         depth = int(rng.choice(list(self.depths)))
-        return replace(super().mix(x, lam, perm, model, rng), depth=depth)
+        return replace(super().mix(x, y, lam, perm, model, rng), depth=depth)

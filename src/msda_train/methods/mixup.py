@@ -21,7 +21,7 @@ from msda_train.randomness import Rng
 class Mixup(Pairwise):
     """x~ = lam x + (1 - lam) x[perm], the same for the labels."""
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         weight = to_device(lam, x)
         return Mix(perm, weight, weight.view(-1, 1, 1, 1))

@@ -1,6 +1,7 @@
 """What the pair-mixing methods share: when to mix, how strongly and with whom. What mixing is, each says
 itself."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,15 +37,21 @@ class Pairwise:
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """The plan for x (B, C, H, W), y (B,); see `msda_train.mix.Method`."""
+        return self.paired(x, rng, lambda lam, perm: self.mix(x, y, lam, perm, model, rng))
+
+    def paired(self, x: Tensor, rng: Rng, mix: Callable[[np.ndarray, Tensor], Mix]) -> Mix:
+        """What `mix` plans for x (B, C, H, W), given lam (B,) or (1,) float64 and perm (B,) int64, both drawn
+        here; where the coin says no, the identity."""
         if rng.random() >= self.prob:
             return Mix.identity(x)
         lam = draw_lam(rng, self.alpha, len(x) if self.lam_per == "sample" else 1)
         perm = torch.from_numpy(pair(rng, self.pairing, len(x))).to(x.device, non_blocking=True)
-        mix = self.mix(x, lam, perm, model, rng)
-        return replace(mix, lam=torch.ones_like(mix.lam)) if self.inputs_only else mix
+        plan = mix(lam, perm)
+        return replace(plan, lam=torch.ones_like(plan.lam)) if self.inputs_only else plan
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
-        """The plan, given lam (B,) or (1,) float64 and perm (B,)."""
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """The plan for images x (B, C, H, W) with labels y (B,), given lam (B,) or (1,) float64 and perm
+        (B,)."""
         raise NotImplementedError
 
 

@@ -9,8 +9,8 @@ but their line compares where it should assign: it stays on all along, there as 
 are replaced by solvers that come closer to the minimum. Square images only.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,15 +36,22 @@ class PuzzleMix(PuzzleOptions, Pairwise):
         self.check_options()
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
-        """See `Pairwise.plan`; what `mix` sees of labels and model is the gradient they give."""
+        """See `Pairwise.plan`. Raises UserError where the images are not square or no grid fits them."""
         self.check_images(x)
-        gradient_at = partial(
-            input_gradient, y=y, model=model, clean_lam=self.clean_lam, clean_scale=self.clean_scale
-        )
-        return super().plan(x, y, gradient_at, rng)
+        return super().plan(x, y, model, rng)
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, gradient_at: Any, rng: Rng) -> Mix:
-        """See `Pairwise.mix`; gradient_at: from images to `input_gradient`."""
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`."""
+
+        def gradient_at(seen: Tensor) -> Tensor:
+            return input_gradient(seen, y, model, clean_lam=self.clean_lam, clean_scale=self.clean_scale)
+
+        return self.cut(x, lam, perm, gradient_at, rng)
+
+    def cut(
+        self, x: Tensor, lam: np.ndarray, perm: Tensor, gradient_at: Callable[[Tensor], Tensor], rng: Rng
+    ) -> Mix:
+        """The plan for x (B, C, H, W); gradient_at: of the loss with respect to such images, as they are."""
         n = self.blocks[int(rng.integers(len(self.blocks)))]
         mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))
         attacked = rng.random(2) < self.adv_p

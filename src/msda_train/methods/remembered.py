@@ -9,23 +9,32 @@ most attentive cells 77, 53 and 63 % are the same (of a crop one pixel further 8
 pass 72, 47 and 53 % were the same.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor
 
-from msda_train.methods.pairwise import Pairwise
 from msda_train.mix import Mix, Origin
 from msda_train.randomness import Rng
 from msda_train.saliency.attention import of_crops
 
 
+class Pastes(Protocol):
+    """A pair-mixing method that is told where to look; see `methods.taught.Taught`."""
+
+    def paired(self, x: Tensor, rng: Rng, mix: Callable[[np.ndarray, Tensor], Mix]) -> Mix: ...
+
+    def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Remembered:
-    """`method`, whose `mix` is told where to look, with the attention (2N, h, w) float32 to the training
-    images as they are, then mirrored; moved with the crops it stands for the attention to a batch."""
+    """`method`, told where to look by the attention (2N, h, w) float32 to the training images as they are,
+    then mirrored; moved with the crops it stands for the attention to a batch."""
 
-    method: Pairwise
+    method: Pastes
     attention: Tensor = field(repr=False)
     origin: Origin | None = field(default=None, repr=False)
 
@@ -35,7 +44,9 @@ class Remembered:
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `msda_train.mix.Method`."""
-        return Pairwise.plan(self.method, x, y, self.look, rng)
+        return self.method.paired(
+            x, rng, lambda lam, perm: self.method.paste(self.look(x), x, lam, perm, rng)
+        )
 
     def look(self, x: Tensor) -> Tensor:
         """(B, h, w) float32 attention to the cells of x (B, C, H, W), of which only the size counts."""

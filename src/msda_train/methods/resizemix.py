@@ -43,7 +43,7 @@ class ResizeMix(Pairwise):
         checks.one_of("method.box_per", self.box_per, ("sample", "batch"))
         checks.one_of("method.border", self.border, ("shift", "clip"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`; lam counts with draw=beta only."""
         height, width = x.shape[-2:]
         tau = draw_span(rng, self.scope, len(lam))

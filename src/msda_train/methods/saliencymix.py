@@ -45,7 +45,7 @@ class SaliencyMix(Pairwise):
         checks.one_of("method.saliency_of", self.saliency_of, ("partner0", "each"))
         checks.one_of("method.input", self.input, ("normalised", "pixels"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`. The peak stays on the device; lam is the mean of the mask."""
         height, width = x.shape[-2:]
         seen = x[perm[:1] if self.saliency_of == "partner0" else perm]

@@ -34,7 +34,7 @@ class SmoothMix(Pairwise):
         check_span("method.sigma", self.sigma)
         checks.one_of("method.label", self.label, ("area", "swapped"))
 
-    def mix(self, x: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
         height, width = x.shape[-2:]
         centre = draw_centre(rng, len(lam), height, width) - 0.5

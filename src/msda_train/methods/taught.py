@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,20 +42,22 @@ class Taught(Pairwise):
         checks.one_of("method.attention", self.attention, ("channel_mean", "last_channel"))
         checks.flag("method.cached", self.cached)
 
-    def check(self, model: Any) -> None:
-        """Loads the teacher, so that what is wrong with it shows before training. Raises UserError."""
-        self._teacher.check_channels(next(p.shape[1] for p in model.parameters() if p.dim() == 4))
-
-    def remember(self, batches: Iterable[Tensor]) -> "Taught | Remembered":
-        """See `msda_train.mix.Method`; the method itself where it is not `cached`."""
+    def prepare(self, network: Any, batches: Iterable[Tensor]) -> "Taught | Remembered":
+        """See `msda_train.mix.Prepares`. Loads the teacher, so that what is wrong with it shows before
+        training; where it is `cached`, shows it all images. Raises UserError."""
+        self._teacher.check_channels(next(p.shape[1] for p in network.parameters() if p.dim() == 4))
         if not self.cached:
             return self
         seen = [(self.look(x), self.look(x.flip(3))) for x in batches]
         return Remembered(self, torch.cat([torch.cat(way) for way in zip(*seen, strict=True)]))
 
-    def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
-        """See `Pairwise.plan`; in place of the model, `mix` gets what says where to look."""
-        return super().plan(x, y, self.look, rng)
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`."""
+        return self.paste(self.look(x), x, lam, perm, rng)
+
+    def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix:
+        """The plan for x (B, C, H, W), given the attention (B, h, w) to its cells, lam and perm."""
+        raise NotImplementedError
 
     def look(self, x: Tensor) -> Tensor:
         """(B, h, w) float32 attention to the cells of x (B, C, H, W); runs under the caller's autocast."""

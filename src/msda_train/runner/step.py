@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from msda_train import metrics
 from msda_train.data.loader import Loader
-from msda_train.mix import Method
+from msda_train.mix import Method, OfOrigin
 from msda_train.randomness import Rng
 from msda_train.runner.device import Compute
 from msda_train.runner.update import Update
@@ -40,12 +40,11 @@ class Step:
     def over(self, loader: Loader, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
         images is told where these come from."""
-        at = getattr(self.method, "at", None)
-        if at is None:
+        if not isinstance(self.method, OfOrigin):
             yield from ((self, x, y) for x, y in loader.train_batches(epoch))
             return
         for (x, y), origin in zip(loader.train_batches(epoch), loader.origins(epoch), strict=True):
-            yield replace(self, method=at(origin)), x, y
+            yield replace(self, method=self.method.at(origin)), x, y
 
     @property
     def network(self) -> nn.Module:

@@ -18,6 +18,7 @@ from msda_train.build import build
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Images
 from msda_train.errors import UserError
+from msda_train.methods.erm import Erm
 from msda_train.paths import CONFIGS
 from msda_train.results.rows import Row, read_row
 from msda_train.results.yamlfile import read_yaml
@@ -177,7 +178,7 @@ def _recipe(node: DictConfig, path: Path) -> Recipe:
 
 def _load(run: Run, model: DictConfig, weights: Path) -> tuple[Step, dict[str, Any]]:
     try:
-        step = run.prepare(model, None)
+        step = run.prepare(model, Erm())
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{weights.with_name('row.json')}: its model cannot be built ({why})") from None

@@ -20,7 +20,7 @@ from msda_train.errors import UserError
 from msda_train.losses import cross_entropy
 from msda_train.methods.erm import Erm
 from msda_train.methods.mixup import Mixup
-from msda_train.mix import Method
+from msda_train.mix import Method, prepared
 from msda_train.models.staged import Staged
 from msda_train.randomness import Rng, generator
 from msda_train.runner.device import Compute
@@ -109,9 +109,7 @@ def _trained(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = small_network()
-        check = getattr(method, "check", None)
-        if check is not None:
-            check(network)
+        method = prepared(method, network, ())
         optimizer = torch.optim.Adam(network.parameters(), lr=5e-3, fused=True)
         compute = Compute(torch.device("cpu"), "fp32", False)
         step = Step(method, lambda x, _: x, 2, Update(network, network, cross_entropy, optimizer, compute))

@@ -4,7 +4,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from tqdm import tqdm
 
 from msda_train import checks
@@ -19,6 +20,7 @@ from msda_train.build import build
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
 from msda_train.errors import RunFailed
+from msda_train.mix import Method, prepared
 from msda_train.randomness import generator
 from msda_train.results.fingerprint import fingerprint
 from msda_train.results.rows import read_row, write_row
@@ -128,7 +130,7 @@ class Run:
     folder: Path
     kept: Kept = field(default_factory=Kept)
 
-    def prepare(self, model: DictConfig, method: Any) -> Step:
+    def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
         facts = {"classes": len(self.images.classes), "channels": self.images.channels}
         config: Any = OmegaConf.to_container(model, resolve=True)
@@ -144,12 +146,13 @@ class Run:
             update = new_update(network, self.recipe, self.compute)
             if is_ours(config):
                 self.kept.keep("network", wanted, update)
-        if hasattr(method, "check"):
-            method.check(update.network)
-        if hasattr(method, "remember"):
-            with self.compute.autocast():
-                method = method.remember(x for x, _ in self.train_loader.test_batches())
+        with self.compute.autocast():
+            method = prepared(method, update.network, self._training_images())
         return Step(method, self.recipe.augment, facts["classes"], update)
+
+    def _training_images(self) -> Iterator[Tensor]:
+        """In their stored order, normalised; the loader is made only if somebody looks."""
+        yield from (x for x, _ in self.train_loader.test_batches())
 
     @cached_property
     def train_loader(self) -> Loader:
