@@ -6,7 +6,7 @@ METHODS := erm,cutout,mixup,manifold_mixup,cutmix,hmix,gmix,saliencymix,fmix,res
 DEMO := dataset=digits model.width=8 recipe=short recipe.epochs=5 threads=1
 SMOKE := recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50 model.width=4 threads=1
 
-.PHONY: help setup demo test test-slow test-gpu lint format smoke bench cards tables figures clean
+.PHONY: help setup demo test test-slow test-gpu coverage docs lint format smoke bench cards tables figures clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,6 +36,13 @@ test-slow: setup  ## run the tests that take minutes
 
 test-gpu: setup  ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -n 0 -m gpu
+
+coverage: setup  ## run the tests and say which lines none of them reaches
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+docs: setup  ## build the documentation site, site/index.html
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -67,4 +74,4 @@ figures: setup  ## draw results/figures/ from the rows in results/rows/
 	$(BIN)/python scripts/figures.py
 
 clean:  ## remove the environment and caches; runs/ stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build dist
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache build dist site
