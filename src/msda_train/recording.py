@@ -78,6 +78,7 @@ class Switch:
         self.owners: WeakKeyDictionary[Any, Recordings] = WeakKeyDictionary()
 
     def wanted(self, x: Tensor) -> bool:
+        """Whether work on `x` (any shape) is recorded: only on a GPU, and only when switched on."""
         return self.on and x.is_cuda
 
 

@@ -48,10 +48,12 @@ def against_copy_and_peers(settings: Settings, kind: str, numbers: tuple[int, in
 
 
 def mixup(settings: Settings) -> Iterator[Row]:
+    """Rows 2 and 3: mixup against copying as many bytes, and against other libraries."""
     return against_copy_and_peers(settings, "mixup", (2, 3))
 
 
 def cutmix(settings: Settings) -> Iterator[Row]:
+    """Row 4: CutMix, likewise."""
     return against_copy_and_peers(settings, "cutmix", (4, 4))
 
 

@@ -28,10 +28,12 @@ class Goal:
 
 
 def at_most(must: float, strive: float) -> Goal:
+    """A goal where less is better, in the unit of what is judged."""
     return Goal(must, strive, True)
 
 
 def at_least(must: float, strive: float) -> Goal:
+    """A goal where more is better."""
     return Goal(must, strive, False)
 
 
@@ -64,6 +66,7 @@ class Row:
 
     @property
     def met(self) -> str:
+        """`Goal.met` of the median; "-" where there is no goal or nothing was measured."""
         return self.goal.met(self.judged.median) if self.goal and self.judged else "-"
 
 
@@ -87,6 +90,7 @@ def line(row: Row, *, with_reach: bool = False) -> str:
 
 
 def header() -> str:
+    """The line above `line`'s."""
     return _columns(HEAD).rstrip()
 
 
@@ -100,6 +104,7 @@ def ratio_text(row: Row) -> str:
 
 
 def quantity(value: float, unit: str) -> str:
+    """`1,230 us` or `0.725 s`: three digits, or whole numbers from 1,000 on."""
     return f"{value:,.0f} {unit}" if abs(value) >= 1000 else f"{_short(value)} {unit}"
 
 

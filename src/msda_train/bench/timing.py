@@ -56,6 +56,7 @@ def device_seconds(work: Work, repeats: int) -> float:
 
 
 def timer_of(device: torch.device) -> Timer:
+    """How seconds are counted on `device`: CPU time of this process, or between two events of a GPU."""
     return device_seconds if device.type == "cuda" else cpu_seconds
 
 

@@ -38,6 +38,7 @@ def words(settings: Settings, *more: str) -> list[str]:
 
 
 def network_words(width: int, *more: str) -> list[str]:
+    """The words for PreActResNet-18 of `width` channels in its first group (64 as published), and `more`."""
     return ["model=preactresnet18", f"model.width={width}", *more]
 
 
@@ -52,6 +53,7 @@ def _config(name: str) -> str:
 
 
 def method_of(settings: Settings, chosen: Sequence[str]) -> Method:
+    """The method that the words `chosen` name, made as a run makes it."""
     made: Method = build("method", compose(*words(settings), *chosen).method)
     return made
 
