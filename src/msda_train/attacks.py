@@ -22,7 +22,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Sum over the batch, nats."""
+    """0-d: the sum over the batch, nats, of logits (B, K) and labels y (B,)."""
     return F.cross_entropy(logits, y, reduction="sum")
 
 
@@ -30,7 +30,8 @@ def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 class Ball:
     """Where an adversarial image may lie: at most `eps` from the image in `norm`, each value in [low, high].
 
-    low and high None: no range, as some papers' scripts do in normalised space.
+    low and high None: no range, as some papers' scripts do in normalised space. Images, gradients and what
+    the methods give back are (B, C, H, W).
     """
 
     eps: float
@@ -113,7 +114,7 @@ def ifgsm(
     step_size: float,
     loss: Loss = cross_entropy,
 ) -> Tensor:
-    """`steps` steps from x itself, projected to the ball and clamped to the range after each."""
+    """(B, C, H, W): `steps` steps from x itself, each projected to the ball and clamped to the range."""
     moved = _ascend(model, x, x, y, ball, steps, step_size, loss)
     ball.check(x, moved)
     return moved

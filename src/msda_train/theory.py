@@ -19,7 +19,7 @@ def mixup(lam: ArrayLike) -> np.ndarray:
 
 
 def cutmix(lam: ArrayLike, dy: ArrayLike, dx: ArrayLike, height: int, width: int) -> np.ndarray:
-    """How much of the image the centres cover whose box, of share 1 - lam, holds both pixels."""
+    """How much of the image, in [0, 1], the centres cover whose box, of share 1 - lam, holds both pixels."""
     return _box_holds_both(1 - np.asarray(lam, dtype=float), dy, dx, height, width)
 
 

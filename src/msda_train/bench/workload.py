@@ -104,7 +104,8 @@ def float_batch(settings: Settings, batch: int) -> tuple[Tensor, Tensor]:
 
 
 def our_mixing(method: Method, x: Tensor, y: Tensor, classes: int) -> Work:
-    """What the training step does to a batch before the network sees it; every call is the next step."""
+    """What the training step does to a batch x (B, C, H, W), y (B,) before the network sees it: mixed pixels
+    and soft labels (B, `classes`). Every call is the next step."""
     numbers = count()
 
     def mix() -> tuple[Tensor, Tensor]:

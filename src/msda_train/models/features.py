@@ -35,7 +35,7 @@ class Append(torch.autograd.Function):
     def forward(
         ctx: Any, first: Tensor, new: Tensor, buffer: Tensor, training: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Copies `new` behind `first`. `.data` has a version counter of its own."""
+        """Copies `new` behind `first`, see the class for shapes. `.data` has a version counter of its own."""
         memory, start = buffer.data, first.shape[1]
         end = start + new.shape[1]
         own = memory[:, start:end].copy_(new)
@@ -79,7 +79,7 @@ class NormReLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """With respect to x, scale and shift; sums are float32."""
+        """With respect to x (B, c, H, W), scale and shift (c,); sums are float32."""
         x, scale, out = ctx.saved_tensors
         grad = torch.ops.aten.threshold_backward(grads[0], out, 0)
         by_scale = (grad * x).sum(BATCH_AND_PIXELS, dtype=scale.dtype)
@@ -112,7 +112,8 @@ class Features:
         self.mean, self.var = torch.cat([self.mean, mean]), torch.cat([self.var, var])
 
     def scale_and_shift(self, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-        """What `norm` does to the channels so far; in training its running statistics move on."""
+        """Scale and shift (c,) of what `norm` does to the channels so far; in training its running statistics
+        move on."""
         mean, var = norm.running_mean, norm.running_var
         assert mean is not None
         assert var is not None

@@ -18,7 +18,11 @@ def plan_text(
     commands: Mapping[str, Sequence[str]],
     again: Sequence[str],
 ) -> str:
-    """`commands`: the words of each missing run, by its key; `again`: what to type to run them all."""
+    """What `msda-table plan` prints: comments, and one command for each missing run.
+
+    times: seconds of a run, by fingerprint; commands: the words of each missing run, by its key; again: what
+    to type to run them all.
+    """
     missing = [job for job in plan.jobs if job.key in commands]
     lines = [*head(plan, disk, missing), ""]
     for each in plan.configurations:

@@ -137,7 +137,8 @@ def _shown_nearby(shown: Tensor, steps: list[tuple[int, int]]) -> Tensor:
 
 @torch.no_grad()
 def plan_on_host(share: Tensor, shown: Tensor, eps: float, rounds: int) -> Tensor:
-    """What `plan_on_device` finds, from those cells that may move: hidden ones, and who loses to them.
+    """(B, n, n) int64: what `plan_on_device` finds, of the same arguments on the CPU. It looks only at cells
+    that may move: hidden ones, and who loses to them.
 
     A shown cell asks for its own place first: it counts as that one's keeper from the start.
     """
@@ -195,6 +196,8 @@ class _Wishes:
 @torch.no_grad()
 def move_cells(x: Tensor, plan: Tensor, perm: Tensor | None = None, *, few: bool) -> Tensor:
     """(B, C, H, H) images, in x's memory format, whose cell j is cell plan[., j] of x, or of x[perm].
+
+    x (B, C, H, H), plan (B, n, n) int64 with n a divisor of H, perm (B,) int64.
 
     few: find those that move and copy only them again; a device would have to wait for their number.
     """
