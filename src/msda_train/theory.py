@@ -30,7 +30,8 @@ def hmix(
     share = (1 - np.asarray(lam, dtype=float)) * ratio
     outside = np.asarray(lam, dtype=float) / np.maximum(1 - share, 1e-200)
     both = _box_holds_both(share, dy, dx, height, width)
-    return (1 - outside) ** 2 + 2 * outside * (1 - outside) * share + outside**2 * both
+    weight: np.ndarray = (1 - outside) ** 2 + 2 * outside * (1 - outside) * share + outside**2 * both
+    return weight
 
 
 def gmix(lam: ArrayLike, dy: ArrayLike, dx: ArrayLike, height: int, width: int) -> np.ndarray:
@@ -39,7 +40,8 @@ def gmix(lam: ArrayLike, dy: ArrayLike, dx: ArrayLike, height: int, width: int) 
     share = np.minimum(lam, 1 - lam)
     area = np.maximum(2 * share * height * width, 1e-200)  # no bump: 0 everywhere but not 0 / 0
     both = share / 2 * np.exp(-np.pi * (np.square(dy) + np.square(dx)) / area)
-    return np.where(lam < 0.5, 1 - 2 * share, 0) + both
+    weight: np.ndarray = np.where(lam < 0.5, 1 - 2 * share, 0) + both
+    return weight
 
 
 def lam_quantiles(alpha: float, n: int = 200) -> np.ndarray:
@@ -58,7 +60,8 @@ def displacements(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def pair_count(height: int, width: int) -> np.ndarray:
     """(2 * height - 1, 2 * width - 1): how many pixels of an image have a partner at each displacement."""
     dy, dx = displacements(height, width)
-    return (height - np.abs(dy)) * (width - np.abs(dx))
+    count: np.ndarray = (height - np.abs(dy)) * (width - np.abs(dx))
+    return count
 
 
 def by_distance(total: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Rows 2 to 6: what mixing a batch costs, labels and random draws included, against copying the same bytes
 and against other libraries."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -121,7 +122,7 @@ def _of_peer(other: Peer, x: Tensor, y: Tensor) -> Work:
     return lambda: other.mix(own, y)
 
 
-def _measured(settings: Settings, cases: dict[str, Work]) -> dict:
+def _measured(settings: Settings, cases: dict[str, Work]) -> dict[str, np.ndarray]:
     return interleaved(
         cases,
         rounds=settings.rounds,
@@ -130,7 +131,14 @@ def _measured(settings: Settings, cases: dict[str, Work]) -> dict:
     )
 
 
-def _row(settings: Settings, number: int, kind: str, seconds: dict, other: str, goal: Goal | None) -> Row:
+def _row(
+    settings: Settings,
+    number: int,
+    kind: str,
+    seconds: Mapping[str, np.ndarray],
+    other: str,
+    goal: Goal | None,
+) -> Row:
     ours, theirs = seconds["ours"], seconds[other]
     copying = other == "copy"
     moved = 2 * 4 * settings.batch * 3 * settings.side**2  # bytes that must be read and written

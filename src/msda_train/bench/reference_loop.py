@@ -22,7 +22,7 @@ from msda_train.bench.settings import CIFAR_MEAN, CIFAR_STD
 WORKERS = 8  # beside a GPU
 
 
-class PilImages(Dataset):
+class PilImages(Dataset[tuple[Tensor, int]]):
     """Images (N, H, W, 3) uint8, one by one through PIL, and their labels."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, transform: Any):

@@ -52,7 +52,8 @@ def device_seconds(work: Work, repeats: int) -> float:
         work()
     last.record()
     last.synchronize()
-    return first.elapsed_time(last) / 1000
+    milliseconds: float = first.elapsed_time(last)
+    return milliseconds / 1000
 
 
 def timer_of(device: torch.device) -> Timer:

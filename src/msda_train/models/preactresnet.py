@@ -53,7 +53,8 @@ class PreActBlock(nn.Module):
         if self.projection is not None:
             shortcut = self.projection(h)
         h = self.dropout(self.conv1(h))
-        return self.end(self.conv2(self.relu(self.bn2(h)))) + shortcut
+        out: Tensor = self.end(self.conv2(self.relu(self.bn2(h)))) + shortcut
+        return out
 
 
 def preactresnet(

@@ -54,7 +54,8 @@ class WideBlock(nn.Module):
         if self.projection is not None:
             shortcut = self.projection(x if self.raw_projection else h)
         h = self.dropout(self.conv1(h))
-        return self.end(self.conv2(self.relu(self.bn2(h)))) + shortcut
+        out: Tensor = self.end(self.conv2(self.relu(self.bn2(h)))) + shortcut
+        return out
 
 
 def _xavier(model: nn.Module) -> None:

@@ -51,7 +51,8 @@ def input_gradient(
 
 def channel_norm(gradient: Tensor) -> Tensor:
     """(B, H, W) root mean square over channels of (B, C, H, W), up to a factor: sqrt(C)."""
-    return torch.linalg.vector_norm(gradient, dim=1)
+    norm: Tensor = torch.linalg.vector_norm(gradient, dim=1)
+    return norm
 
 
 def noisy_pair(

@@ -53,7 +53,8 @@ class Objective:
     @property
     def blocks(self) -> int:
         """S, blocks of a grid."""
-        return self.cost.shape[-2] * self.cost.shape[-1]
+        count: int = self.cost.shape[-2] * self.cost.shape[-1]
+        return count
 
     def crowding(self, others: np.ndarray) -> np.ndarray:
         """(P, n) A p where above the threshold, else 0; others (P, n): the counts p of the other outputs."""
@@ -75,7 +76,8 @@ class Objective:
         unary = shown - HALF_BONUS * (grid[..., 0] != grid[..., 1])
         right = block_distance(grid[:, :, :-1], grid[:, :, 1:]).sum(axis=(1, 2))
         down = block_distance(grid[:, :-1], grid[:, 1:]).sum(axis=(1, 2))
-        return unary.sum(axis=(1, 2)) + self.beta / self.blocks * (right + down)
+        energy: np.ndarray = unary.sum(axis=(1, 2)) + self.beta / self.blocks * (right + down)
+        return energy
 
 
 def solve(
@@ -106,7 +108,8 @@ def solve(
 
 def image_counts(grids: np.ndarray, n: int) -> np.ndarray:
     """(..., n) blocks that each of n images fills in each grid (..., h, w, 2), half blocks as 1/2."""
-    return (grids[..., None] == np.arange(n)).sum(axis=(-4, -3, -2)) / 2
+    counts: np.ndarray = (grids[..., None] == np.arange(n)).sum(axis=(-4, -3, -2)) / 2
+    return counts
 
 
 def block_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -147,7 +150,8 @@ def drive_apart(shown: np.ndarray) -> np.ndarray:
 
 def _others(counts: np.ndarray, j: int) -> np.ndarray:
     """(P, n) counts of all outputs but j; counts (P, n outputs, n images)."""
-    return counts.sum(axis=1) - counts[:, j]
+    others: np.ndarray = counts.sum(axis=1) - counts[:, j]
+    return others
 
 
 def _lower(cost: np.ndarray, halves: np.ndarray, weight: float, current: np.ndarray | None) -> np.ndarray:
@@ -172,4 +176,5 @@ def _lower(cost: np.ndarray, halves: np.ndarray, weight: float, current: np.ndar
         start = np.where(same.any(axis=-1), same.argmax(axis=-1), start)
     distance = weight * block_distance(offered[:, :, None], offered[:, None])
     labels = lowest_labels(np.ascontiguousarray(unary), distance, start)
-    return offered[part[:, 0], labels].transpose(2, 0, 1, 3)
+    chosen: np.ndarray = offered[part[:, 0], labels].transpose(2, 0, 1, 3)
+    return chosen

@@ -109,7 +109,8 @@ def alikeness(peaks: np.ndarray, omega: float) -> np.ndarray:
     n = peaks.shape[1]
     distance = np.abs(peaks[:, :, None] - peaks[:, None]).sum(axis=-1)
     total = distance.sum(axis=(1, 2), keepdims=True)
-    return (1 - omega) * np.eye(n) + omega * n * distance / np.where(total > 0, total, 1.0)
+    mixed: np.ndarray = (1 - omega) * np.eye(n) + omega * n * distance / np.where(total > 0, total, 1.0)
+    return mixed
 
 
 def collage(x: Tensor, grids: Tensor) -> Tensor:
@@ -125,4 +126,5 @@ def collage(x: Tensor, grids: Tensor) -> Tensor:
 def label_shares(grids: np.ndarray) -> np.ndarray:
     """(B, B) float32 share of the blocks of output i that show sample j, from grids (B, h, w, 2)."""
     blocks = grids.shape[1] * grids.shape[2]
-    return (image_counts(grids, len(grids)) / blocks).astype(np.float32)
+    share: np.ndarray = (image_counts(grids, len(grids)) / blocks).astype(np.float32)
+    return share

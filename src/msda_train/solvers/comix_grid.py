@@ -22,7 +22,8 @@ WIDEST = 8  # blocks a side; the work doubles with every column: 2^w switches of
 def grid_energy(unary: np.ndarray, distance: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(P,) energies of labels (h, w, P): sum of unary (h, w, P, L) plus distance (P, L, L) of neighbours."""
     edges = sum(costs.sum(axis=(0, 1)) for costs in _edge_costs(distance, labels))
-    return _at(unary, labels).sum(axis=(0, 1, 3)) + edges
+    energy: np.ndarray = _at(unary, labels).sum(axis=(0, 1, 3)) + edges
+    return energy
 
 
 def lowest_labels(unary: np.ndarray, distance: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -94,7 +95,8 @@ def _row_minima(linear: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.n
             np.minimum(kept, switched, out=lowest[:, 0])
             np.minimum(kept, switched + down[row - 1, column].reshape(moves), out=lowest[:, 1])
         rows[row] += lowest.reshape(len(bits), moves)
-    return rows.reshape(height, len(bits), problems, labels)
+    by_moves: np.ndarray = rows.reshape(height, len(bits), problems, labels)
+    return by_moves
 
 
 def _trace(rows: np.ndarray, down: np.ndarray) -> np.ndarray:

@@ -58,7 +58,8 @@ def grid_share(saliency: Tensor, blocks: int) -> Tensor:
 def _pool(t: Tensor, dim: int, size: int) -> Tensor:
     """Sums of `size` neighbours along a dimension. A few slices are added faster than sum() does it."""
     parts = t.unflatten(dim, (-1, size))
-    return reduce(torch.add, parts.unbind(dim + 1)) if size <= 4 else parts.sum(dim + 1)
+    total: Tensor = reduce(torch.add, parts.unbind(dim + 1)) if size <= 4 else parts.sum(dim + 1)
+    return total
 
 
 def prior(lam: np.ndarray, levels: int) -> np.ndarray:
@@ -112,7 +113,8 @@ def _fold(fees: Tensor, colours: Tensor, smooth: float) -> Tensor:
     fees[:, :-1] += steps[:, 0] + steps[:, 1]
     fees[:, 1:] += steps[0] + steps[1]
     (own_own, own_other), (other_own, other_other) = steps
-    return (own_other + other_own).sub_(own_own).sub_(other_other).add_(smooth).clamp_(min=0)
+    weight: Tensor = (own_other + other_own).sub_(own_own).sub_(other_other).add_(smooth).clamp_(min=0)
+    return weight
 
 
 def energy(terms: Terms, labels: Tensor) -> Tensor:

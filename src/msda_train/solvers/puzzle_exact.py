@@ -8,6 +8,7 @@ and 2 w for p > q. Capacities are integers of about 2^-28 of an image's energy: 
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def _graph(batch: int, n: int, levels: int) -> tuple[np.ndarray, np.ndarray, np.
     return _csr(links, sink + 1)
 
 
-def _csr(links: list[tuple], nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _csr(links: list[tuple[Any, ...]], nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Sorts links (from, to, place, multiple) into (indices, indptr, place, multiple)."""
     flat = [
         [np.broadcast_to(v, np.broadcast_shapes(np.shape(link[0]), np.shape(link[1]))).ravel() for v in link]

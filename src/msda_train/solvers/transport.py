@@ -149,7 +149,8 @@ def plan_on_host(share: Tensor, shown: Tensor, eps: float, rounds: int) -> Tenso
 
     def bid(cells: np.ndarray, entry: np.ndarray | int) -> np.ndarray:
         bits = (gain[cells] - cost[entry]).view(np.int32).astype(np.int64)
-        return (bits << 16) + (n * n - 1 - cells % (n * n))
+        bid_bits: np.ndarray = (bits << 16) + (n * n - 1 - cells % (n * n))
+        return bid_bits
 
     asked = np.ones(gain.size, dtype=np.int64)  # the entry of each cell's wish: 1, its own place
     kept, plan = np.zeros_like(asked), np.tile(np.arange(n * n), batch)
