@@ -38,7 +38,7 @@ test-gpu: setup  ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -n 0 -m gpu
 
 coverage: setup  ## run the tests and say which lines none of them reaches
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term-missing
 
 docs: setup  ## build the documentation site, site/index.html
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
