@@ -134,3 +134,11 @@ def test_curves_fall_as_the_paper_says():
     assert fall["cutmix"] > fall["hmix"] > 1.02
     assert fall["gmix"] > 1.02
     assert all((np.diff(c) < 1e-12).all() for c in curves.values())
+
+
+@pytest.mark.parametrize("lam", [0.0, 1e-300, 1e-17, 0.5, 1 - 2**-53, 1.0])
+def test_extreme_lam_gives_weights(lam):
+    """The weight of a pair of pixels is a mean of products of shares: in [0, 1] whatever lam."""
+    for weight in (theory.mixup(lam), theory.cutmix(lam, 0, 3, 8, 8), theory.hmix(lam, 0, 3, 8, 8, 1.0)):
+        assert 0 <= weight <= 1
+    assert 0 <= theory.gmix(lam, 0, 3, 8, 8) <= 1

@@ -20,7 +20,9 @@ def generator(seed: int, stream: str, epoch: int = 0, step: int = 0) -> Rng:
 
 
 def draw_lam(rng: Rng, alpha: float, size: int) -> np.ndarray:
-    """(size,) float64 draws of lam ~ Beta(alpha, alpha)."""
+    """(size,) float64 draws of lam ~ Beta(alpha, alpha). Beyond the limits, where NumPy's sampler leaves the
+    range of float64, the distribution is that of the limit: a fair coin, or 0.5."""
+    alpha = min(max(alpha, 1e-100), 1e100)
     return rng.beta(alpha, alpha, size)
 
 

@@ -28,7 +28,8 @@ def hmix(
 ) -> np.ndarray:
     """A box of share p = (1 - lam) * ratio as in CutMix, and own weight lam / (1 - p) outside it."""
     share = (1 - np.asarray(lam, dtype=float)) * ratio
-    outside = np.asarray(lam, dtype=float) / np.maximum(1 - share, 1e-200)
+    kept = 1 - share  # 0 where lam is too small to be told from 0: then nothing lies outside
+    outside = np.asarray(lam, dtype=float) / np.where(kept > 0, kept, 1)
     both = _box_holds_both(share, dy, dx, height, width)
     weight: np.ndarray = (1 - outside) ** 2 + 2 * outside * (1 - outside) * share + outside**2 * both
     return weight

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from msda_train.data.images import check_arrays
+from msda_train.data.images import check_arrays, check_classes
 from msda_train.errors import UserError
 
 X = np.zeros((4, 5, 6, 3), dtype=np.uint8)
@@ -64,3 +64,30 @@ def test_missing_array_and_label_beyond_the_names() -> None:
         check_arrays("here", arrays)
     with pytest.raises(UserError, match=r"label 2, but there are 2 class names; labels must be 0\.\.1"):
         check_arrays("here", _arrays(), classes=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0, 1, 2, 255], "label 255, but no image of class 3; .* If 255 means none, leave those images out"),
+        ([0, 1, 2, 3_000_000], "label 3000000, but no image of class 3"),
+        (np.array([0, 1, 2, -1]).astype(np.uint32), "label 4294967295, but no image of class 3"),
+        (np.array([0, 1, 2, 2**64 - 1], dtype=np.uint64), "label 18446744073709551615"),
+        ([1, 2, 1, 2], "label 2, but no image of class 0"),
+    ],
+)
+def test_a_stray_label_makes_no_classes(y: object, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        check_arrays("here", _arrays(y_train=np.array(y), y_test=np.array([1, 2])))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_without_an_image_to_train_or_to_test_on_is_told() -> None:
+    arrays = check_arrays("here", _arrays(), classes=["a", "b", "c"])
+    with pytest.raises(
+        UserError, match=r"here: 1 of 3 classes have no test image \('c'\); .*empty_classes=true"
+    ):
+        check_classes("here", arrays)
+    few = check_arrays("here", _arrays(y_train=np.array([0, 0, 0, 0])), classes=["a", "b", "c", "d", "e"])
+    with pytest.raises(UserError, match=r"4 of 5 classes have no training image \('b', 'c', 'd', ...\)"):
+        check_classes("here", few)

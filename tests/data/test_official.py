@@ -1,6 +1,7 @@
 """The official readers on small files in the official formats."""
 
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -140,3 +141,29 @@ def test_digits_are_real_balanced_and_known() -> None:
     assert digits.verify().official
     with pytest.raises(UserError, match=r"dataset.source=npz: unknown for digits; choose from: embedded"):
         Digits("digits", "npz").images()
+
+
+def test_a_cifar_archive_of_links_is_damaged(tmp_path: Path, draw: Callable, write_cifar10: Callable) -> None:
+    path = write_cifar10(tmp_path, *draw(50, 20, 10, (32, 32, 3)))
+    with tarfile.open(path, "w:gz") as archive:
+        for kind, target in ((tarfile.SYMTYPE, "/etc/passwd"), (tarfile.LNKTYPE, "elsewhere")):
+            link = tarfile.TarInfo("cifar-10-batches-py/test_batch")
+            link.type, link.linkname = kind, target
+            archive.addfile(link)
+    with pytest.raises(UserError, match="no cifar-10-batches-py/data_batch_1 in it"):
+        Cifar10("cifar10", "download").read_official(tmp_path)
+
+
+def test_tinyimagenet_tells_what_it_leaves_out(
+    tmp_path: Path, draw: Callable, write_tiny: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Endings in lower case are images, too; one without an annotation has no label."""
+    path = write_tiny(tmp_path, *draw(9, 6, 3))
+    with zipfile.ZipFile(path, "a") as archive:
+        names = archive.namelist()
+        pixels = archive.read(next(name for name in names if name.endswith(".JPEG")))
+        archive.writestr("tiny-imagenet-200/train/n0/images/more.jpeg", pixels)
+        archive.writestr("tiny-imagenet-200/val/images/unknown.JPEG", pixels)
+    arrays = TinyImageNet("tinyimagenet", "download").read_official(tmp_path)
+    assert len(arrays.x_train) == 10
+    assert "1 images have no place in the layout or no annotation" in capsys.readouterr().err

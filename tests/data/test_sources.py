@@ -1,5 +1,6 @@
 """npz files and image folders: read right, and refused with one line that names the file."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,3 +155,54 @@ def test_folder_refusals(draw: Callable, write_folder: Make, tmp_path: Path) -> 
         if not list(odd.parent.iterdir()):
             odd.parent.rmdir()
     read_folder(root)
+
+
+def test_an_image_is_turned_as_its_exif_says(tmp_path: Path, draw: Callable, write_folder: Make) -> None:
+    """Orientation 6: the camera was turned, viewers show the picture a quarter to the right."""
+    root = write_folder(*draw())
+    plain = read_folder(root)
+    path = sorted((root / "train").rglob("*.png"))[0]
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(path, exif=exif)
+    turned = read_folder(root)
+    (k,) = [k for k in range(len(plain.x_train)) if not np.array_equal(plain.x_train[k], turned.x_train[k])]
+    np.testing.assert_array_equal(turned.x_train[k], np.rot90(plain.x_train[k], -1))
+
+
+def test_what_is_no_image_is_counted_and_every_jpeg_is_read(
+    draw: Callable, write_folder: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_folder(*draw())
+    n = len(read_folder(root).x_train)
+    first = sorted((root / "train").rglob("*.png"))[0]
+    for ending in (".jfif", ".JPE", ".jpeg"):
+        with Image.open(first) as image:
+            image.save(first.with_suffix(ending), "JPEG")
+    (first.parent / "Thumbs.db").write_bytes(b"x")
+    (first.parent / "notes.txt").write_text("x")
+    assert len(read_folder(root).x_train) == n + 3
+    said = capsys.readouterr().err
+    assert "2 files are no images and left out, such as c0/Thumbs.db" in said
+    for ending in (".heic", ".avif", ".jp2", ".webp"):
+        odd = first.with_suffix(ending)
+        odd.write_bytes(b"x")
+        _refused(lambda: read_folder(root), f"{odd.name}: only png and jpg are read")
+        odd.unlink()
+
+
+def test_an_npz_larger_than_the_memory_is_one_line(tmp_path: Path) -> None:
+    """A header may claim anything; so may a zip of zeros."""
+    path = tmp_path / "set.npz"
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 32, 32, 3)}
+    with zipfile.ZipFile(path, "w") as archive, archive.open("x_train.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    _refused(lambda: read_npz(path), "larger than the memory|not an npz file of plain arrays")
+
+
+def test_an_npz_that_unpacks_to_more_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "set.npz"
+    np.savez_compressed(path, x_train=np.zeros((64, 64, 64, 3), np.uint8))
+    monkeypatch.setattr("os.sysconf", lambda name: 512 if name == "SC_PAGE_SIZE" else 1)
+    _refused(lambda: read_npz(path), "its arrays take .* GiB, this machine has")

@@ -131,7 +131,8 @@ def _read_members(path: Path, names: tuple[str, ...]) -> list[bytes]:
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
-                file: IO[bytes] | None = archive.extractfile(member) if member.name in names else None
+                wanted = member.name in names and member.isfile()  # a link is no file of the official archive
+                file: IO[bytes] | None = archive.extractfile(member) if wanted else None
                 if file is not None:
                     found[member.name] = file.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:

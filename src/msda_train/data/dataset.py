@@ -16,7 +16,7 @@ import numpy as np
 from msda_train import checks, paths
 from msda_train.data.content import canonical, content_as_stored
 from msda_train.data.download import Remote, fetch
-from msda_train.data.images import Arrays, Images
+from msda_train.data.images import Arrays, Images, check_classes
 from msda_train.data.noise import corrupted
 from msda_train.data.store import Store, signature
 from msda_train.data.subset import balanced, capped
@@ -56,6 +56,7 @@ class Dataset:
     cap_per_class: int | None = None  # before the subset; training images only
     label_noise: float = 0.0  # share of the training labels that are replaced by random ones
     label_noise_seed: int = 0
+    empty_classes: bool = False  # whether a class may lack training or test images
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     crop_padding: int = 0
@@ -193,6 +194,7 @@ class Dataset:
             raise UserError(f"dataset.name={self.name}: give a plain word, no path")
         checks.fraction("dataset.label_noise", self.label_noise)
         checks.whole("dataset.label_noise_seed", self.label_noise_seed, least=0)
+        checks.flag("dataset.empty_classes", self.empty_classes)
         for key, least in (("subset", 1), ("test_subset", 1), ("subset_seed", 0), ("cap_per_class", 1)):
             value = getattr(self, key)
             if value is None and key != "subset_seed":
@@ -244,6 +246,10 @@ class Dataset:
         return read_folder(path, official_classes=self.n_classes)
 
     def _named(self, arrays: Arrays, content: str) -> Images:
+        if not self.empty_classes:
+            check_classes(
+                f"dataset {self.name}" if self.root is None else f"dataset.root={self.root}", arrays
+            )
         counts = (arrays.x_train.shape[1:], len(arrays.classes), len(arrays.x_train), len(arrays.x_test))
         complete = counts == (self.shape, self.n_classes, self.n_train, self.n_test)
         if self.official_content is not None and self.source != "download":  # an archive has its own checksum

@@ -1,7 +1,11 @@
-"""A set of images in folders: `train/CLASS/*.png|jpg|jpeg`, the test images likewise in `test/` or `val/`."""
+"""A set of images in folders: `train/CLASS/*.png|jpg`, the test images likewise in `test/` or `val/`.
+
+An image is turned the way its EXIF orientation says, as every viewer shows it. What is no image is counted.
+"""
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,11 @@ from tqdm import tqdm
 from msda_train.data.images import Arrays, check_arrays, too_many_classes
 from msda_train.errors import UserError
 
-ENDINGS = (".png", ".jpg", ".jpeg")
-_OTHER_IMAGES = (".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".npy")
+ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif")
+_OTHER_IMAGES = (
+    *(".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy", ".avif", ".avifs", ".heic", ".heif"),
+    *(".jp2", ".j2k", ".jpx", ".jxl", ".svg", ".psd", ".tga", ".ico", ".dng", ".raw", ".exr", ".dds"),
+)
 _LAYOUT = "the layout is train/CLASS/*.png and test/CLASS/*.png (or val/, or jpg)"
 
 Fact = tuple[str, int, int]  # relative path, size in bytes, time of the last change in ns
@@ -85,7 +92,7 @@ def _wide_high(pixels: np.ndarray) -> str:
 
 def _decode(name: str, source: str | bytes) -> tuple[np.ndarray, bool]:
     """(H, W, 3) uint8 of one image, and whether it is grey (mode L or 1)."""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
@@ -94,7 +101,8 @@ def _decode(name: str, source: str | bytes) -> tuple[np.ndarray, bool]:
                     f"{name}: more than 8 bits per pixel (mode {image.mode}); convert it to 8 bits"
                 )
             grey = image.mode in ("L", "1")
-            plain: Any = image.convert("RGBA") if "transparency" in image.info else image
+            upright = ImageOps.exif_transpose(image)  # as every viewer shows it
+            plain: Any = upright.convert("RGBA") if "transparency" in upright.info else upright
             return np.asarray(plain.convert("RGB")), grey
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -116,12 +124,14 @@ def _split_folders(root: Path) -> tuple[Path, Path]:
 def _class_files(folder: Path) -> dict[str, list[str]]:
     """Class name → its image files."""
     classes: dict[str, list[str]] = {}
+    others: list[str] = []
     for name, _, _ in scan(folder, ""):
         words = name.split("/")[1:]
         ending = os.path.splitext(words[-1])[1].lower()
         if ending in _OTHER_IMAGES:
             raise UserError(f"{folder}{name}: only png and jpg are read; convert it or take it away")
         if ending not in ENDINGS:
+            others.append(name)
             continue
         if len(words) != 2:
             raise UserError(f"{folder}{name}: an image must lie directly in its class's folder; {_LAYOUT}")
@@ -133,7 +143,15 @@ def _class_files(folder: Path) -> dict[str, list[str]]:
         raise UserError(f"{folder / empty[0]}: no png or jpg image in it; add some or delete the folder")
     if not classes:
         raise UserError(f"{folder}: no images; {_LAYOUT}")
+    tell_left_out(str(folder), "files are no images", [name[1:] for name in others])
     return classes
+
+
+def tell_left_out(where: str, what: str, names: Sequence[str]) -> None:
+    """One line on what was not read, so that nobody believes it was."""
+    if names:
+        line = f"{where}: {len(names):,} {what} and left out, such as {sorted(names)[0]}"
+        tqdm.write("".join(char if char.isprintable() else "?" for char in line), file=sys.stderr)
 
 
 def _same_classes(root: Path, train: dict[str, list[str]], test: dict[str, list[str]]) -> None:

@@ -85,6 +85,8 @@ def check_arrays(
     y_train, y_test = (_check_labels(where, key, arrays[key]) for key in ("y_train", "y_test"))
     _check_pairs(where, x_train, y_train, x_test, y_test)
     largest = int(max(y_train.max(), y_test.max()))
+    if classes is None and official_classes is None:
+        _check_no_gap(where, y_train, y_test)
     n_classes = len(classes) if classes is not None else (official_classes or largest + 1)
     names = tuple(classes) if classes is not None else tuple(str(k) for k in range(n_classes))
     if official_classes is not None and max(n_classes, largest + 1) > official_classes:
@@ -97,6 +99,30 @@ def check_arrays(
     if n_classes < 2:
         raise UserError(f"{where}: one class only; give images of at least two classes")
     return Arrays(x_train, y_train, x_test, y_test, names)
+
+
+def _check_no_gap(where: str, y_train: np.ndarray, y_test: np.ndarray) -> None:
+    """The labels of a set without class names say how many classes there are, so each has to occur."""
+    found = np.union1d(y_train, y_test)
+    missing = np.flatnonzero(found != np.arange(len(found)))
+    if len(missing):
+        first = int(missing[0])
+        raise UserError(
+            f"{where}: label {found[-1]}, but no image of class {first}; labels must be 0..K-1 without "
+            f"a gap. If {found[-1]} means none, leave those images out; else name every label in `classes`"
+        )
+
+
+def check_classes(where: str, arrays: Arrays) -> None:
+    """UserError where a class has no image to train or to test on."""
+    for split, y in (("training", arrays.y_train), ("test", arrays.y_test)):
+        counts = np.bincount(y, minlength=len(arrays.classes))
+        if empty := np.flatnonzero(counts == 0).tolist():
+            names = ", ".join(f"{arrays.classes[k]!r}" for k in empty[:3]) + (", ..." if empty[3:] else "")
+            raise UserError(
+                f"{where}: {len(empty)} of {len(arrays.classes)} classes have no {split} image ({names}); "
+                f"add some, or type dataset.empty_classes=true to go on without"
+            )
 
 
 def _check_pairs(
@@ -155,6 +181,8 @@ def _check_labels(where: str, key: str, y: np.ndarray) -> np.ndarray:
         y = y[:, 0]
     if y.ndim != 1:
         raise UserError(f"{where}: {key} has shape {y.shape}; give one integer label per image, shape (N,)")
+    if len(y) and y.max() > np.iinfo(np.int64).max:
+        raise UserError(f"{where}: {key} has the label {y.max()}; labels must be 0..K-1")
     if len(y) and y.min() < 0:
         raise UserError(f"{where}: {key} has the label {y.min()}; labels must be 0..K-1")
     return y.astype(np.int64)

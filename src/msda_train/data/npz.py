@@ -1,5 +1,6 @@
 """A set of images in one `.npz` file: x_train, y_train, x_test, y_test and, if it likes, `classes`."""
 
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,11 +28,14 @@ def read_npz(
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):  # it takes a bare .npy too
                 raise ValueError("a single array")
+            _check_size(where, loaded.zip.infolist())
             found = {key: loaded[key] for key in loaded.files if key in KNOWN}
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise UserError(
             f"{where}: damaged or not an npz file ({error}); write it again with numpy.savez"
         ) from error
+    except MemoryError as error:
+        raise UserError(f"{where}: {error}; its arrays are larger than the memory of this machine") from error
     except ValueError as error:
         raise UserError(
             f"{where}: not an npz file of plain arrays; write it with "
@@ -41,6 +45,17 @@ def read_npz(
         raise UserError(f"{where}: cannot read it ({error.strerror or error}); check the file") from error
     classes = _names(where, found.pop("classes", None)) or class_names
     return check_arrays(where, found, classes=classes, official_classes=official_classes)
+
+
+def _check_size(where: str, members: Sequence[zipfile.ZipInfo]) -> None:
+    """UserError where a few megabytes would unpack to more than there is memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    size = sum(member.file_size for member in members if member.filename.removesuffix(".npy") in KNOWN)
+    if size > memory:
+        raise UserError(
+            f"{where}: its arrays take {size / 2**30:,.0f} GiB, this machine has {memory / 2**30:,.0f}; "
+            f"store fewer images"
+        )
 
 
 def _names(where: str, classes: np.ndarray | None) -> list[str] | None:

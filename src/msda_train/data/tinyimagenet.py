@@ -16,7 +16,7 @@ import numpy as np
 
 from msda_train.data.dataset import Dataset
 from msda_train.data.download import Remote
-from msda_train.data.imagefolder import decode_all, scan
+from msda_train.data.imagefolder import decode_all, scan, tell_left_out
 from msda_train.data.images import Arrays, check_arrays
 from msda_train.errors import UserError
 
@@ -57,6 +57,10 @@ class TinyImageNet(Dataset):
             classes = sorted(read(f"{TOP}/wnids.txt").decode().split())
             train = _train(names, classes)
             test = _validation(read(f"{TOP}/val/val_annotations.txt").decode(), classes)
+            read_ones = {path for path, _ in train + test}
+            others = [name for name in names if _is_image(name) and name not in read_ones]
+            others = [name for name in others if not name.startswith(f"{TOP}/test/")]  # those have no labels
+            tell_left_out(str(folder), "images have no place in the layout or no annotation", others)
             paths = [path for path, _ in train + test]
             labels = np.array([label for _, label in train + test], dtype=np.int64)
             x = decode_all(((path, read(path)) for path in paths), len(paths))
@@ -88,13 +92,17 @@ def _opened(source: Path) -> Iterator[tuple[list[str], ReadFile]]:
         ) from error
 
 
+def _is_image(name: str) -> bool:
+    return name.lower().endswith((".jpeg", ".jpg"))
+
+
 def _train(names: list[str], classes: list[str]) -> list[tuple[str, int]]:
     """(path, label) of `TOP/train/CLASS/images/*.JPEG`."""
     label = {name: k for k, name in enumerate(classes)}
     found = []
     for name in sorted(names):
         words = name.split("/")
-        if len(words) == 5 and words[1] == "train" and words[3] == "images" and name.endswith(".JPEG"):
+        if len(words) == 5 and words[1] == "train" and words[3] == "images" and _is_image(name):
             found.append((name, label[words[2]]))
     if not found:
         raise ValueError(f"no {TOP}/train/CLASS/images/*.JPEG")

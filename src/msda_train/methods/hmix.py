@@ -39,8 +39,9 @@ class HMix(Pairwise):
         """See `Pairwise.mix`."""
         height, width = x.shape[-2:]
         edges = centred_box(lam, draw_centre(rng, len(lam), height, width), height, width, self.ratio)
-        # The box never exceeds (1 - lam) * ratio, so the share outside is at least lam; 0 only where lam is
-        # 0.
-        outside = lam / np.maximum(kept_share(edges, height, width), np.finfo(float).tiny)
+        # The box never exceeds (1 - lam) * ratio, so the share outside is at least lam. Where it is 0 (lam is
+        # 0, or so small that 1 - lam is 1) nothing lies outside, and any weight will do.
+        kept = kept_share(edges, height, width)
+        outside = lam / np.where(kept > 0, kept, 1)
         mask = box_mask(edges, height, width, x.device).mul_(to_device(outside, x).view(-1, 1, 1, 1))
         return Mix(perm, to_device(lam, x), mask)

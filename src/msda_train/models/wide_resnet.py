@@ -4,8 +4,9 @@ Zagoruyko & Komodakis, BMVC 2016, arXiv:1605.07146. A 16-channel stem, three gro
 blocks with 16k, 32k, 64k channels, final BatchNorm and ReLU, average pooling, linear.
 - `standard`: no biases, He initialisation (fan out), stride on a block's first convolution, a projection
   acts on the activated input; `dropout` between the convolutions.
-- `manifold` (vikasverma1077/manifold_mixup, also Puzzle Mix): biases, Xavier-uniform initialisation with gain
-  sqrt(2), stride on the *second* 3x3 convolution, projection of the raw input, final BatchNorm momentum 0.9.
+- `manifold` (vikasverma1077/manifold_mixup, also Puzzle Mix): biases, PyTorch's own initialisation, stride on
+  the *second* 3x3 convolution, projection of the raw input, final BatchNorm momentum 0.9. Their files define
+  another initialisation, Xavier-uniform with gain sqrt(2), that no line of theirs calls: `init=xavier`.
 Depths for mixing: 0 pixels, 1 to 3 after each group (the authors' code); with `first_mix=block` depth 1
 lies after the first residual block instead (the paper's appendix) and the groups follow at 2, 3, 4.
 """
@@ -62,8 +63,8 @@ def _xavier(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.xavier_uniform_(module.weight, gain=math.sqrt(2))
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def wide_resnet(
@@ -77,9 +78,12 @@ def wide_resnet(
     classes: int,
     channels: int,
     regulariser: Regulariser | None = None,
+    init: str | None = None,
 ) -> Staged:
     """WRN-`depth`-`width` for images of `channels` channels; raises UserError unless depth is 6n + 4."""
     checks.one_of("model.variant", variant, ("standard", "manifold"))
+    if init is not None:
+        checks.one_of("model.init", init, ("xavier",))
     checks.one_of("model.first_mix", first_mix, ("group", "block"))
     checks.whole("model.depth", depth, least=10)
     checks.whole("model.width", width, least=1)
@@ -114,6 +118,8 @@ def wide_resnet(
         stages = [nn.Sequential(stem, *groups[0]), *groups[1:]]
     final = nn.BatchNorm2d(channels_in, momentum=0.9 if manifold else 0.1)
     model = Staged([*stages, nn.Sequential(final, nn.ReLU(), GlobalMean(), nn.Linear(channels_in, classes))])
-    initialise = _xavier if manifold else he_fan_out
-    initialise(model)
+    if init == "xavier":
+        _xavier(model)
+    elif not manifold:
+        he_fan_out(model)
     return model
