@@ -60,6 +60,7 @@ def test_numbers_are_added_and_nothing_else_changes(go):
     assert probe_run(path, [asked("wrong", Wrong()), asked("norm", Norm())], said.append) == 0
     after = json.loads(path.read_text())
     probes = after.pop("probes")
+    assert after.pop("checksum") != before.pop("checksum")
     assert after == before
     assert probes["wrong"]["numbers"] == {"error": pytest.approx(before["metrics"]["error/last"])}
     assert probes["wrong"]["asked"][0]["remarks"] == ["a remark"]
