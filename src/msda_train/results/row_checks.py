@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from msda_train.errors import UserError
 from msda_train.results.summary import METRICS, PROTOCOLS, summarise
 
@@ -35,14 +37,20 @@ _DATA_KEYS: dict[str, type] = {
 def checksum(raw: Mapping[str, Any]) -> str:
     """32 hex digits of all that the row says, whatever the order and the white space of its file."""
     said = {key: value for key, value in raw.items() if key != "checksum"}
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    try:
+        text = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a number of more than 64 bits
+        text = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: bytes) -> dict[str, Any]:
     """The row in a file's `text`. UserError where it is none, was changed since it was written, or says what
     cannot be; ValueError, RecursionError where it is not JSON."""
-    raw = json.loads(text, parse_constant=_refuse_constant)
+    try:
+        raw = orjson.loads(text)
+    except orjson.JSONDecodeError:  # says less about what is wrong, and knows no NaN
+        raw = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
     if not isinstance(raw, dict) or "schema" not in raw:
         raise UserError("not a row of msda-train (no 'schema')")
     if str(raw["schema"]).startswith("foreign-"):
@@ -127,7 +135,9 @@ def _check_history(raw: Mapping[str, Any]) -> None:
         if not isinstance(epoch, dict) or not all(metric in epoch for metric in METRICS):
             raise UserError(f"epoch {number} of 'history' has no {', '.join(METRICS)}")
         for metric in METRICS:
-            _check_metric(metric, epoch[metric])
+            value = epoch[metric]
+            if type(value) is not float or not 0.0 <= value <= 1.0:  # most are, and rows are many
+                _check_metric(metric, value)
         if epoch.get("epoch", number) != number:
             raise UserError(f"epoch {number} of 'history' says it is epoch {epoch['epoch']}")
     if history and any(raw["metrics"][name] != value for name, value in summarise(history).items()):

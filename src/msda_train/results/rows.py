@@ -13,7 +13,7 @@ from typing import Any
 
 from msda_train.atomic import replace_file
 from msda_train.errors import UserError
-from msda_train.results.fingerprint import column_fingerprint, fingerprint
+from msda_train.results.fingerprint import fingerprints
 from msda_train.results.row_checks import NAMES, checksum, parse, probed
 
 
@@ -70,10 +70,11 @@ def read_row(path: Path) -> Row:
     """The row at `path`; UserError of one line, file first, if it is not a sound one."""
     raw = _read(Path(path))
     try:
+        marks = fingerprints(raw["config"])
         return Row(
             path=Path(path),
-            fingerprint=fingerprint(raw["config"]),
-            column=column_fingerprint(raw["config"]),
+            fingerprint=marks[0],
+            column=marks[1],
             seed=raw["seed"],
             names={name: raw["names"].get(name) for name in NAMES},
             config=raw["config"],
@@ -91,7 +92,7 @@ def read_row(path: Path) -> Row:
 def _read(path: Path) -> dict[str, Any]:
     """What the file of a sound row holds; UserError of one line, file first."""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_bytes())
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:
