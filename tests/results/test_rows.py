@@ -288,3 +288,16 @@ def test_the_checksum_stays_what_it_is():
     numbers = [0.1, 1e-05, 1e-7, 123456789.125, 1e16, 1e22, 5e-324, -0.0, 2**53 + 1, -(2**63), 1.0]
     assert checksum({"b": numbers, "a": "\u00e9\n", "checksum": "x"}) == "12c47bdae97f086f2d7ac46d63caa08b"
     assert checksum({"a": 2**70}) == "153c467c03c5349670f3bd61b12c499e"
+
+
+def test_a_wide_network_of_before_is_another_than_today_s(tmp_path, raw):
+    model = {"_target_": "msda_train.models.wide_resnet.wide_resnet", "depth": 28, "variant": "manifold"}
+    raw["config"]["model"] = model
+    before = read_row(put(tmp_path, raw))
+    assert before.config["model"]["init"] == "xavier"
+    raw["config"]["model"] = model | {"init": None}
+    assert read_row(put(tmp_path, raw)).fingerprint != before.fingerprint
+    raw["config"]["model"] = model | {"variant": "standard"}
+    standard = read_row(put(tmp_path, raw)).fingerprint
+    raw["config"]["model"] |= {"init": None}
+    assert read_row(put(tmp_path, raw)).fingerprint == standard

@@ -69,15 +69,16 @@ def already_asked(path: Path, name: str, options: Mapping[str, Any]) -> bool:
 def read_row(path: Path) -> Row:
     """The row at `path`; UserError of one line, file first, if it is not a sound one."""
     raw = _read(Path(path))
+    config = _as_made(raw["config"])
     try:
-        marks = fingerprints(raw["config"])
+        marks = fingerprints(config)
         return Row(
             path=Path(path),
             fingerprint=marks[0],
             column=marks[1],
             seed=raw["seed"],
             names={name: raw["names"].get(name) for name in NAMES},
-            config=raw["config"],
+            config=config,
             metrics={**{name: float(value) for name, value in raw["metrics"].items()}, **probed(raw)},
             images_per_second=raw["images_per_second"],
             seconds=raw["seconds"],
@@ -87,6 +88,16 @@ def read_row(path: Path) -> Row:
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def _as_made(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`config`, with what it could not say when the row was written: wide networks of variant `manifold` once
+    started from other weights than today's."""
+    model = config.get("model")
+    if isinstance(model, dict) and str(model.get("_target_")).endswith(".wide_resnet"):
+        if model.get("variant") == "manifold" and "init" not in model:
+            return {**config, "model": {**model, "init": "xavier"}}
+    return config
 
 
 def _read(path: Path) -> dict[str, Any]:
