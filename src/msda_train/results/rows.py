@@ -94,10 +94,10 @@ def _as_made(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """`config`, with what it could not say when the row was written: wide networks of variant `manifold` once
     started from other weights than today's."""
     model = config.get("model")
-    if isinstance(model, dict) and str(model.get("_target_")).endswith(".wide_resnet"):
-        if model.get("variant") == "manifold" and "init" not in model:
-            return {**config, "model": {**model, "init": "xavier"}}
-    return config
+    if not isinstance(model, dict) or not str(model.get("_target_")).endswith(".wide_resnet"):
+        return config
+    old = model.get("variant") == "manifold" and "init" not in model
+    return {**config, "model": {**model, "init": "xavier"}} if old else config
 
 
 def _read(path: Path) -> dict[str, Any]:
