@@ -5,6 +5,7 @@ whitelist; this needs twenty lines.
 """
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.errors import UserError
+
+PLAIN = (str, int, float, tuple, list, dict, type(None))  # what a config can hold
 
 
 def build(name: str, node: DictConfig, **facts: Any) -> Any:
@@ -22,6 +25,25 @@ def build(name: str, node: DictConfig, **facts: Any) -> Any:
     except OmegaConfBaseException as e:
         raise UserError(f"{name}: {str(e).splitlines()[0]}") from None
     return _build(name, options, facts)
+
+
+def with_defaults(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options`, a resolved node, with every plain default of what its `_target_` names: all that the object
+    will be made of. Imports what is named. Raises UserError where it cannot."""
+    filled = {key: _filled(f"{name}.{key}", value) for key, value in options.items()}
+    if "_target_" not in options:
+        return filled
+    parameters = inspect.signature(_find(name, str(options["_target_"]))).parameters.values()
+    plain = {p.name: p.default for p in parameters if isinstance(p.default, PLAIN)}
+    return {**filled, **{key: _listed(value) for key, value in plain.items() if key not in filled}}
+
+
+def _filled(name: str, value: Any) -> Any:
+    return with_defaults(name, value) if isinstance(value, Mapping) else value
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _build(name: str, options: dict[str, Any], facts: dict[str, Any]) -> Any:

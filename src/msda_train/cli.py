@@ -77,7 +77,7 @@ class Jobs:
         if row is None:
             return
         self.rows.append(row)
-        if probes and (code := probe_run(row, probes, say, trust=True)):
+        if probes and (code := probe_run(row, probes, say, trust=row in self.kept.written)):
             self.failures.append(code)
 
 

@@ -1,11 +1,21 @@
 """What makes two runs the same experiment."""
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
 
 from msda_train.errors import UserError
-from msda_train.results.fingerprint import column_fingerprint, fingerprint
+from msda_train.results.defaults import defaults
+from msda_train.results.fingerprint import (
+    NODES,
+    UNCOUNTED,
+    canonical,
+    column_fingerprint,
+    fingerprint,
+    former_fingerprint,
+)
 from msda_train.results.match import compose_configs
 
 CONFIG = {
@@ -17,7 +27,14 @@ CONFIG = {
     },
     "model": {"_target_": "msda_train.models.preactresnet.preactresnet", "blocks": [2, 2, 2, 2], "width": 64},
     "method": {"_target_": "msda_train.methods.mixup.Mixup", "alpha": 1.0, "prob": 1.0},
-    "recipe": {"epochs": 200, "drops": [0.5, 0.75], "lr": 0.1, "nesterov": False, "label_smoothing": 0.0},
+    "recipe": {
+        "_target_": "msda_train.runner.recipe.Recipe",
+        "epochs": 200,
+        "drops": [0.5, 0.75],
+        "lr": 0.1,
+        "nesterov": False,
+        "label_smoothing": 0.0,
+    },
 }
 
 
@@ -29,8 +46,8 @@ def changed(node, **values):
 
 def test_sixteen_hex_digits_that_stay_what_they_are():
     # Stored rows are matched by this very rule: a change of it must be meant.
-    assert fingerprint(CONFIG) == "d3fb8422bd38ecfc"
-    assert column_fingerprint(CONFIG) == "55b4812deb81671d"
+    assert fingerprint(CONFIG) == "ee9ee5b696f4ee6b"
+    assert column_fingerprint(CONFIG) == "3f5c0e49247232e1"
 
 
 @pytest.mark.parametrize(
@@ -51,8 +68,66 @@ def test_what_changes_no_mathematics_changes_no_fingerprint(config):
 
 
 @pytest.mark.parametrize("off", [None, False, 0, 0.0, "", [], {}])
-def test_absent_means_off(off):
-    assert fingerprint(changed("recipe", new_option=off)) == fingerprint(CONFIG)
+def test_what_is_off_and_has_to_be_said_to_be_on_counts_as_absent(off):
+    assert fingerprint(changed("recipe", nesterov=off)) == fingerprint(CONFIG)
+
+
+def typed(*words):
+    (config,) = compose_configs([words]).values()
+    return config
+
+
+def test_an_option_that_is_not_stated_has_its_class_default():
+    stated = typed("method=cutmix")
+    assert fingerprint(typed("method=cutmix", "~method.prob")) == fingerprint(stated)  # 0.5
+    assert fingerprint(typed("method=cutmix", "method.prob=0")) != fingerprint(stated)
+    assert fingerprint(typed("method=cutmix", "~method.alpha")) == fingerprint(stated)
+    assert fingerprint(typed("method=cutmix", "~method.label")) == fingerprint(stated)
+
+
+def test_of_a_foreign_class_nothing_is_left_out():
+    """Its default is not ours to know: 0 may be on, and absent may be 0.5."""
+    marks = {
+        fingerprint(CONFIG | {"method": {"_target_": "mine.HalfMix", **options}})
+        for options in ({}, {"weight": 0}, {"weight": None}, {"weight": False}, {"weight": 0.5})
+    }
+    assert len(marks) == 5
+
+
+def test_a_falsy_value_other_than_the_default_counts():
+    every = [(node, key, off) for node, key in options() for off in (0, None, False)]
+    changes = [change for change in every if differs(*change)]
+    assert len(changes) > 50
+    for node, key, off in changes:
+        config = typed("method=attentive_cutmix", "recipe=puzzlemix")
+        given = fingerprint(config)
+        config[node] = {**config[node], key: off}
+        assert fingerprint(config) != given, (node, key, off)
+
+
+def options():
+    config = typed("method=attentive_cutmix", "recipe=puzzlemix")
+    for node in NODES:
+        for key in defaults(config[node]["_target_"]):
+            if key not in UNCOUNTED.get(node, ()):
+                yield node, key
+
+
+def differs(node, key, off):
+    config = typed("method=attentive_cutmix", "recipe=puzzlemix")
+    value = config[node].get(key, defaults(config[node]["_target_"])[key])
+    return not (canonical(value) == off and type(canonical(value)) is type(off))
+
+
+KEPT = sorted((Path(__file__).parents[2] / "results" / "rows").rglob("*.json"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_every_kept_row_is_found(path):
+    """Under the name of its file; and what it was called in its time is still known."""
+    row = json.loads(path.read_text())
+    assert fingerprint(row["config"]) == path.stem.partition("-")[0]
+    assert row["fingerprint"] in (fingerprint(row["config"]), former_fingerprint(row["config"]))
 
 
 @pytest.mark.parametrize(

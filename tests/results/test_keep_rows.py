@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from msda_train.results.summary import summarise
+
 HERE = Path(__file__).parent
 STORED = HERE / "rows" / "mixup_cifar10_preactresnet18"
 
@@ -33,7 +35,8 @@ def test_rows_are_copied_as_they_are_and_once(keep, tmp_path):
 def test_a_kept_row_is_never_overwritten(keep, tmp_path):
     path = sorted(STORED.iterdir())[0]
     raw = json.loads(path.read_text())
-    raw["metrics"]["error/last"] = 0.9
+    raw["history"][-1]["error"] = 0.9
+    raw["metrics"] = summarise(raw["history"])
     (tmp_path / "row.json").write_text(json.dumps(raw))
     kept = tmp_path / "kept"
     keep([STORED], kept)

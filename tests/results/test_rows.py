@@ -1,13 +1,17 @@
 """Rows: written whole or not at all, read with suspicion."""
 
 import json
+import random
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from msda_train.errors import UserError
-from msda_train.results.rows import kept_name, load_rows, read_row, write_row
+from msda_train.results.row_checks import checksum
+from msda_train.results.rows import add_probe, kept_name, load_rows, read_row, unsigned, write_row
+from msda_train.results.summary import summarise
 
 ROWS = Path(__file__).with_name("rows")
 STORED = sorted(ROWS.rglob("*.json"))
@@ -39,7 +43,11 @@ def test_stored_rows_keep_their_fingerprints_and_names():
 def test_a_written_row_is_read_back(tmp_path, raw):
     path = tmp_path / "runs" / "abc" / "s0" / "row.json"
     write_row(path, raw)
-    assert json.loads(path.read_text()) == raw
+    written = json.loads(path.read_text())
+    assert len(written.pop("checksum")) == 32
+    assert written == raw
+    assert read_row(path).signed
+    assert not read_row(put(tmp_path, raw)).signed
     assert read_row(path).metrics == raw["metrics"]
     assert [each.name for each in path.parent.iterdir()] == ["row.json"]
 
@@ -84,6 +92,10 @@ def without(raw, *keys):
     return json.dumps(raw)
 
 
+def changed(raw, key, **values):
+    return json.dumps(raw | {key: raw[key] | values})
+
+
 def with_metric(raw, text):
     raw["metrics"]["error/last"] = "HERE"
     return json.dumps(raw).replace('"HERE"', text)
@@ -111,6 +123,15 @@ BAD = {
     "no content": (lambda raw: without(raw, "data", "content"), "'data.content' is missing"),
     "seed": (lambda raw: json.dumps(raw | {"seed": "0"}), "'seed' is a str"),
     "seed true": (lambda raw: json.dumps(raw | {"seed": True}), "'seed' is a bool"),
+    "seed below 0": (lambda raw: json.dumps(raw | {"seed": -1}), "'seed' is -1"),
+    "no images": (
+        lambda raw: changed(raw, "data", test_images=0),
+        "test_images' is 0",
+    ),
+    "slow": (lambda raw: json.dumps(raw | {"images_per_second": -1.0}), "'images_per_second' is -1"),
+    "another history": (lambda raw: json.dumps(raw | {"history": raw["history"][:-1]}), "not those of its"),
+    "epoch": (lambda raw: json.dumps(raw | {"history": [{}]}), "epoch 1 of 'history' has no error"),
+    "signed": (lambda raw: json.dumps(raw | {"checksum": "0" * 32}), "was changed after it was written"),
     "names": (lambda raw: json.dumps(raw | {"names": {"dataset": 3}}), "names.dataset"),
 }
 
@@ -145,8 +166,8 @@ def test_copies_count_once_and_contradictions_are_named(tmp_path, raw):
     put(tmp_path / "b", raw | {"seconds": 1.0})
     assert len(load_rows([tmp_path])[0]) == 1
     assert load_rows([tmp_path, tmp_path])[1] == []
-    raw["metrics"]["error/last"] = 0.5
-    other = put(tmp_path / "c", raw)
+    raw["history"][-1]["error"] = 0.5
+    other = put(tmp_path / "c", raw | {"metrics": summarise(raw["history"])})
     rows, (complaint,) = load_rows([tmp_path])
     assert [row.path for row in rows] == [first]
     assert str(first) in complaint
@@ -185,3 +206,98 @@ def test_a_row_cannot_name_a_folder_elsewhere(tmp_path, raw, name):
             kept_name(row)
     else:
         assert len(kept_name(row).parts) == 2
+
+
+def test_every_damage_of_a_signed_row_is_told(tmp_path, raw):
+    """Digits, words, keys, whole values, in hundreds of places, and each costs the row, not the table."""
+    path = tmp_path / "row.json"
+    write_row(path, raw)
+    text, draw = path.read_text(), random.Random(0)
+    damaged = 0
+    for _ in range(400):
+        spoiled = damage(text, draw)
+        if json_or_none(spoiled) == json.loads(text):
+            continue  # 1.0 and 1.00
+        path.write_text(spoiled)
+        rows, complaints = load_rows([path])
+        assert (rows, len(complaints)) == ([], 1) or unsigned(rows), spoiled
+        assert complaints or '"checksum"' not in spoiled
+        damaged += 1
+    assert damaged > 350
+    path.write_text(text)
+    assert load_rows([path])[1] == []
+
+
+def damage(text, draw):
+    kind = draw.randrange(4)
+    if kind == 0:  # a digit
+        place = draw.choice([m.start() for m in re.finditer(r"\d", text)])
+        return text[:place] + str((int(text[place]) + draw.randrange(1, 10)) % 10) + text[place + 1 :]
+    if kind == 1:  # a letter
+        place = draw.choice([m.start() for m in re.finditer(r"[a-z]", text)])
+        return text[:place] + draw.choice("ABCXYZ") + text[place + 1 :]
+    raw = json.loads(text)
+    node = draw.choice([raw, raw["data"], raw["metrics"], raw["config"]["method"], raw["history"][0]])
+    key = draw.choice([key for key in node if key != "checksum"])
+    if kind == 2:
+        del node[key]
+    else:
+        node[key] = draw.choice([None, 0.123456, "x", [], {}, True])
+    return json.dumps(raw)
+
+
+def json_or_none(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def test_a_checksum_knows_neither_order_nor_white_space(tmp_path, raw):
+    write_row(tmp_path / "row.json", raw)
+    written = json.loads((tmp_path / "row.json").read_text())
+    other = put(tmp_path / "b", dict(reversed(written.items())))
+    assert read_row(other).signed
+    assert checksum(written) == checksum(raw)
+
+
+def test_a_probe_signs_the_row_anew_and_never_a_changed_one(tmp_path, raw):
+    path = tmp_path / "row.json"
+    write_row(path, raw)
+    told = {"options": {}, "remarks": [], "environment": {}}
+    add_probe(path, "calibration", {"numbers": {"ece_15": 0.25}, **told})
+    assert read_row(path).metrics["calibration/ece_15"] == 0.25
+    assert read_row(path).signed
+    changed = path.read_text().replace("0.25", "0.15")
+    path.write_text(changed)
+    with pytest.raises(UserError, match="checksum"):
+        add_probe(path, "calibration", {"numbers": {"ece_100": 0.3}, **told})
+    assert path.read_text() == changed
+
+
+def test_rows_of_before_checksums_are_read_and_said_to_be_unsigned(tmp_path, raw):
+    rows, complaints = load_rows([put(tmp_path, raw)])
+    assert complaints == []
+    assert unsigned(rows).startswith("1 rows carry no checksum")
+    write_row(tmp_path / "row.json", raw)
+    assert unsigned(load_rows([tmp_path])[0]) is None
+
+
+def test_the_checksum_stays_what_it_is():
+    """Whatever writes numbers in whatever way: a change of it would make all rows look changed."""
+    numbers = [0.1, 1e-05, 1e-7, 123456789.125, 1e16, 1e22, 5e-324, -0.0, 2**53 + 1, -(2**63), 1.0]
+    assert checksum({"b": numbers, "a": "\u00e9\n", "checksum": "x"}) == "12c47bdae97f086f2d7ac46d63caa08b"
+    assert checksum({"a": 2**70}) == "153c467c03c5349670f3bd61b12c499e"
+
+
+def test_a_wide_network_of_before_is_another_than_today_s(tmp_path, raw):
+    model = {"_target_": "msda_train.models.wide_resnet.wide_resnet", "depth": 28, "variant": "manifold"}
+    raw["config"]["model"] = model
+    before = read_row(put(tmp_path, raw))
+    assert before.config["model"]["init"] == "xavier"
+    raw["config"]["model"] = model | {"init": None}
+    assert read_row(put(tmp_path, raw)).fingerprint != before.fingerprint
+    raw["config"]["model"] = model | {"variant": "standard"}
+    standard = read_row(put(tmp_path, raw)).fingerprint
+    raw["config"]["model"] |= {"init": None}
+    assert read_row(put(tmp_path, raw)).fingerprint == standard

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from msda_train.errors import UserError
 from msda_train.probe_cli import run
 from msda_train.probes.subject import Finding
-from msda_train.results.rows import load_rows, read_row
+from msda_train.results.rows import load_rows, read_row, write_row
 from msda_train.runner.probing import LOGITS, Asked, build_probes, probe_run
 
 
@@ -60,6 +60,7 @@ def test_numbers_are_added_and_nothing_else_changes(go):
     assert probe_run(path, [asked("wrong", Wrong()), asked("norm", Norm())], said.append) == 0
     after = json.loads(path.read_text())
     probes = after.pop("probes")
+    assert after.pop("checksum") != before.pop("checksum")
     assert after == before
     assert probes["wrong"]["numbers"] == {"error": pytest.approx(before["metrics"]["error/last"])}
     assert probes["wrong"]["asked"][0]["remarks"] == ["a remark"]
@@ -67,7 +68,7 @@ def test_numbers_are_added_and_nothing_else_changes(go):
     assert read_row(path).metrics["wrong/error"] == probes["wrong"]["numbers"]["error"]
     assert np.load(path.parent / "probes" / "wrong.npz")["logits"].shape == (30, 10)
     stored = np.load(path.with_name(LOGITS))["test"]
-    assert (stored.shape, stored.dtype) == ((30, 10), np.float16)
+    assert (stored.shape, stored.dtype) == ((30, 10), np.float32)
 
 
 def test_what_is_there_is_not_measured_again(go):
@@ -154,3 +155,19 @@ def test_a_damaged_checkpoint_is_one_line(go, capsys):
         .endswith("checkpoint is damaged; move it away to train from the start")
     )
     assert path.read_bytes() == kept
+
+
+@pytest.mark.parametrize("first", ["standard logits first", "rounded ones of before"])
+def test_a_number_does_not_depend_on_what_was_asked_before(go, first):
+    path = go()
+    probe_run(path, [asked("wrong", Wrong())], lambda line: None)
+    fresh = json.loads(path.read_text())["probes"]["wrong"]["numbers"]
+    stored = dict(np.load(path.with_name(LOGITS)))
+    if first.startswith("rounded"):
+        np.savez(path.with_name(LOGITS), test=stored["test"].astype(np.float16) + 1)
+    raw = json.loads(path.read_text())
+    del raw["probes"]
+    write_row(path, raw)
+    probe_run(path, [asked("wrong", Wrong())], lambda line: None)
+    assert json.loads(path.read_text())["probes"]["wrong"]["numbers"] == fresh
+    assert np.array_equal(np.load(path.with_name(LOGITS))["test"], stored["test"])

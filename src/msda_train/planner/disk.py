@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -46,7 +47,8 @@ class Disk:
         for row in self.kept.get((job.fingerprint, job.seed), ()):
             if fits(row, job.configuration):
                 return row
-        for path in sorted(self.runs.glob(f"{job.fingerprint}-*/s{job.seed}/row.json")):
+        places = [self.runs.glob(f"{name}-*/s{job.seed}/row.json") for name in job.folders]
+        for path in sorted(chain.from_iterable(places)):
             try:
                 row = read_row(path)
             except UserError:

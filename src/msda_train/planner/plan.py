@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from msda_train.results.fingerprint import NODES, UNCOUNTED, fingerprint
+from msda_train.results.fingerprint import NODES, UNCOUNTED, fingerprint, former_fingerprint
 from msda_train.results.match import compose_configs
 from msda_train.results.published import Cell, Table
 
@@ -44,6 +44,11 @@ class Job:
     @property
     def fingerprint(self) -> str:
         return self.configuration.fingerprint
+
+    @property
+    def folders(self) -> set[str]:
+        """How its folder may begin: runs that are finished keep the name of their time."""
+        return {self.fingerprint, former_fingerprint(self.configuration.config)}
 
     @property
     def key(self) -> str:

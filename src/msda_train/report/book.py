@@ -10,7 +10,7 @@ from msda_train.report.gallery import Gallery, read_gallery
 from msda_train.report.history import History, read_history
 from msda_train.report.looks import looks
 from msda_train.results.compare import TableView, compare
-from msda_train.results.fingerprint import canonical
+from msda_train.results.fingerprint import settled
 from msda_train.results.foreign import Foreign
 from msda_train.results.published import Paper
 from msda_train.results.rows import Row
@@ -83,7 +83,7 @@ def _examples(rows: Iterable[Row]) -> list[Examples]:
     """One for each method config and set of images: the first row that has any, else the first reason."""
     found: dict[tuple[str, str], tuple[Row, Gallery | str]] = {}
     for row in rows:
-        key = json.dumps(canonical(row.config["method"]), sort_keys=True), str(row.data["content"])
+        key = json.dumps(settled(row.config["method"]), sort_keys=True), str(row.data["content"])
         if key not in found or isinstance(found[key][1], str):
             gallery = read_gallery(row.path)
             if key not in found or not isinstance(gallery, str):

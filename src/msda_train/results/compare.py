@@ -11,7 +11,7 @@ from itertools import combinations
 from math import sqrt
 
 from msda_train.errors import UserError, nearest
-from msda_train.results.fingerprint import canonical
+from msda_train.results.fingerprint import settled
 from msda_train.results.match import cells_by_fingerprint
 from msda_train.results.published import Cell, Paper, Table
 from msda_train.results.rows import Row
@@ -235,5 +235,5 @@ def _settings_held(cell: Cell, row: Row) -> int:
 def _holds(word: str, row: Row) -> bool:
     path, _, value = word.lstrip("+").partition("=")
     node, _, key = path.partition(".")
-    made = row.config.get(node, {}).get(key)
-    return bool(canonical({key: made}) == canonical({key: read_scalar(value)}))
+    made = row.config.get(node, {})
+    return bool(settled(made).get(key) == settled({**made, key: read_scalar(value)}).get(key))

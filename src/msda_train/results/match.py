@@ -14,8 +14,9 @@ from typing import Any
 from msda_train.atomic import replace_file
 from msda_train.errors import UserError
 from msda_train.paths import CONFIGS, DATA
+from msda_train.results import defaults
 from msda_train.results import fingerprint as fingerprint_module
-from msda_train.results.fingerprint import NODES, canonical, fingerprint
+from msda_train.results.fingerprint import NODES, fingerprint, settled
 from msda_train.results.published import Cell, Paper
 from msda_train.results.rows import Row
 from msda_train.results.shipped import experiment_choices
@@ -90,14 +91,14 @@ def _may_match(cell: Cell, rows: Iterable[Row]) -> bool:
 def _has(config: Mapping[str, Any], node: str, key: str, value: Any) -> bool:
     if node not in NODES or "." in key or isinstance(value, dict) or "${" in str(value):
         return True  # only Hydra can say
-    return bool(canonical({key: config[node].get(key)}) == canonical({key: value}))
+    return bool(settled(config[node]).get(key) == settled({**config[node], key: value}).get(key))
 
 
 def _configs_key() -> str:
-    """Changes when any config does, or the rule that makes fingerprints."""
+    """Changes when any config or default does, or the rule that makes fingerprints."""
     digest = hashlib.sha256(Path(fingerprint_module.__file__).read_bytes())
-    for path in sorted(CONFIGS.rglob("*.yaml")):
-        digest.update(f"\n{path.relative_to(CONFIGS)}\n".encode() + path.read_bytes())
+    for path in [*sorted(CONFIGS.rglob("*.yaml")), *defaults.sources()]:
+        digest.update(f"\n{path.name}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from msda_train.errors import UserError, nearest
 from msda_train.results.published import load_sound_papers
 from msda_train.results.render import render
-from msda_train.results.rows import Row, load_rows
+from msda_train.results.rows import Row, load_rows, unsigned
 from msda_train.results.summary import PROTOCOLS
 
 
@@ -27,6 +27,8 @@ def print_table(
     complaints += slips
     for complaint in complaints:
         print(f"{prog}: {complaint}", file=sys.stderr)
+    if remark := unsigned(rows):
+        print(f"{prog}: {remark}", file=sys.stderr)
     if not rows:
         raise UserError(f"no rows under {', '.join(map(str, places))}; type: msda-train method=erm")
     rows = _of_methods(rows, methods)

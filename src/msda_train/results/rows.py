@@ -5,7 +5,6 @@ its own fingerprint is recomputed. A bad row costs one line of complaint, never 
 """
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,30 +13,8 @@ from typing import Any
 
 from msda_train.atomic import replace_file
 from msda_train.errors import UserError
-from msda_train.results.fingerprint import column_fingerprint, fingerprint
-from msda_train.results.summary import PROTOCOLS
-
-SCHEMA = 1
-NAMES = ("dataset", "model", "method", "recipe", "experiment")
-
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "names": dict,
-    "seed": int,
-    "config": dict,
-    "metrics": dict,
-    "history": list,
-    "seconds": (int, float),
-    "images_per_second": (int, float),
-    "data": dict,
-    "environment": dict,
-}
-_DATA_KEYS: dict[str, type] = {
-    "content": str,
-    "train_images": int,
-    "test_images": int,
-    "classes": int,
-    "complete": bool,
-}
+from msda_train.results.fingerprint import fingerprints
+from msda_train.results.row_checks import NAMES, checksum, parse, probed
 
 
 @dataclass(frozen=True)
@@ -55,6 +32,7 @@ class Row:
     seconds: float
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
+    signed: bool  # whether it carries a checksum, which it then fits
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -66,7 +44,7 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
     """Write `row` so that a reader finds the whole file or none, also after a power cut."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, _text(row).encode())
+    replace_file(path, _text({**row, "checksum": checksum(row)}).encode())
 
 
 def add_probe(path: Path, name: str, found: Mapping[str, Any]) -> None:
@@ -74,7 +52,7 @@ def add_probe(path: Path, name: str, found: Mapping[str, Any]) -> None:
 
     found: numbers (name to float), options (as asked, JSON-ready), remarks, environment.
     """
-    raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    raw = _read(Path(path))
     before = raw.setdefault("probes", {}).get(name, {"numbers": {}, "asked": []})
     numbers = dict(found["numbers"]) | before["numbers"]
     asked = {key: found[key] for key in ("options", "remarks", "environment")}
@@ -84,26 +62,62 @@ def add_probe(path: Path, name: str, found: Mapping[str, Any]) -> None:
 
 def already_asked(path: Path, name: str, options: Mapping[str, Any]) -> bool:
     """Whether the row at `path` has the answers of the probe `name` with just these options."""
-    probes = json.loads(Path(path).read_text(encoding="utf-8")).get("probes", {})
+    probes = _read(Path(path)).get("probes", {})
     return any(asked["options"] == options for asked in probes.get(name, {}).get("asked", []))
 
 
 def read_row(path: Path) -> Row:
     """The row at `path`; UserError of one line, file first, if it is not a sound one."""
+    raw = _read(Path(path))
+    config = _as_made(raw["config"])
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-        return _row(Path(path), raw)
+        marks = fingerprints(config)
+        return Row(
+            path=Path(path),
+            fingerprint=marks[0],
+            column=marks[1],
+            seed=raw["seed"],
+            names={name: raw["names"].get(name) for name in NAMES},
+            config=config,
+            metrics={**{name: float(value) for name, value in raw["metrics"].items()}, **probed(raw)},
+            images_per_second=raw["images_per_second"],
+            seconds=raw["seconds"],
+            data=raw["data"],
+            environment=raw["environment"],
+            signed="checksum" in raw,
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _as_made(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`config`, with what it could not say when the row was written: wide networks of variant `manifold` once
+    started from other weights than today's."""
+    model = config.get("model")
+    if not isinstance(model, dict) or not str(model.get("_target_")).endswith(".wide_resnet"):
+        return config
+    old = model.get("variant") == "manifold" and "init" not in model
+    return {**config, "model": {**model, "init": "xavier"}} if old else config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What the file of a sound row holds; UserError of one line, file first."""
+    try:
+        return parse(path.read_bytes())
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not JSON or cut off (line {error.lineno}: {error.msg})") from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # not UTF-8, a number of a thousand digits, brackets without end
+    except (ValueError, RecursionError) as error:  # not UTF-8, a thousand digits, brackets without end
         raise UserError(f"{path}: not JSON that can be read ({type(error).__name__})") from None
+
+
+def unsigned(rows: Iterable[Row]) -> str | None:
+    """A remark on rows that nobody can tell from changed ones; None where all carry a checksum."""
+    count = sum(not row.signed for row in rows)
+    return f"{count} rows carry no checksum: they were written before December 2026" if count else None
 
 
 def load_rows(places: Iterable[Path]) -> tuple[list[Row], list[str]]:
@@ -162,80 +176,6 @@ def _row_files(places: Iterable[Path]) -> Iterator[Path]:
             for name in sorted(files):
                 if name == "row.json" or (name.endswith(".json") and not name.startswith(".") and not in_run):
                     yield Path(folder, name)
-
-
-def _row(path: Path, raw: Any) -> Row:
-    if not isinstance(raw, dict) or "schema" not in raw:
-        raise UserError("not a row of msda-train (no 'schema')")
-    if str(raw["schema"]).startswith("foreign-"):
-        raise UserError("a foreign row, never mixed with ours; type: msda-table import --list")
-    if raw["schema"] != SCHEMA:
-        raise UserError(f"schema {raw['schema']!r} is unknown here, {SCHEMA} is expected; update msda-train")
-    _check_types(raw, _KEYS, "")
-    _check_types(raw["data"], _DATA_KEYS, "data.")
-    for name in NAMES:
-        if not isinstance(raw["names"].get(name), str | None):
-            raise UserError(f"'names.{name}' is not a word")
-    for protocol in PROTOCOLS:
-        _check_metric(raw["metrics"], protocol)
-    for key in ("seconds", "images_per_second"):
-        _finite(raw[key], key)
-    return Row(
-        path=path,
-        fingerprint=fingerprint(raw["config"]),
-        column=column_fingerprint(raw["config"]),
-        seed=raw["seed"],
-        names={name: raw["names"].get(name) for name in NAMES},
-        config=raw["config"],
-        metrics={name: _finite(value, name) for name, value in (raw["metrics"] | _probed(raw)).items()},
-        images_per_second=raw["images_per_second"],
-        seconds=raw["seconds"],
-        data=raw["data"],
-        environment=raw["environment"],
-    )
-
-
-def _probed(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """`calibration/ece_15` and so on: what the probes found."""
-    probes = raw.get("probes", {})
-    if not isinstance(probes, dict) or not all(
-        isinstance(answers, dict) and isinstance(answers.get("numbers"), dict) for answers in probes.values()
-    ):
-        raise UserError("'probes' is not a dict of dicts with 'numbers'")
-    found = {name: answers["numbers"] for name, answers in probes.items()}
-    return {f"{name}/{key}": value for name, numbers in found.items() for key, value in numbers.items()}
-
-
-def _check_types(raw: Mapping[str, Any], keys: Mapping[str, Any], prefix: str) -> None:
-    for key, kind in keys.items():
-        if key not in raw:
-            raise UserError(f"'{prefix}{key}' is missing")
-        if not isinstance(raw[key], kind) or (isinstance(raw[key], bool) and kind is not bool):
-            raise UserError(f"'{prefix}{key}' is a {type(raw[key]).__name__}")
-
-
-def _check_metric(metrics: Mapping[str, Any], protocol: str) -> None:
-    if protocol not in metrics:
-        raise UserError(f"metric '{protocol}' is missing")
-    value = _finite(metrics[protocol], protocol)
-    if value < 0 or (value > 1 and not protocol.startswith("nll")):
-        raise UserError(f"metric '{protocol}' is {value:g}: errors are fractions, nll is at least 0")
-
-
-def _finite(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"'{name}' is not a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise UserError(f"'{name}' is {number}")
-    return number
-
-
-def _refuse_constant(word: str) -> None:
-    raise UserError(f"holds {word}, so the run did not end well")
 
 
 def _text(row: Mapping[str, Any]) -> str:

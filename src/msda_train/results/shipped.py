@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 from msda_train.errors import UserError
 from msda_train.paths import CONFIGS
-from msda_train.results.fingerprint import NODES, UNCOUNTED, canonical
+from msda_train.results.fingerprint import NODES, UNCOUNTED, canonical, settled
 from msda_train.results.rows import Row, one_line
 from msda_train.results.yamlfile import read_yaml, without_lines
 
@@ -41,9 +41,10 @@ def differences(row: Row, node: str, overlay: Mapping[str, Any]) -> list[str]:
     files = {**_shipped(node, row.names[node]), **overlay}
     shipped = {key: _resolved(item, row.config) for key, item in files.items()}
     made = row.config[node]
+    counted, expected = settled(made), settled({"_target_": made.get("_target_"), **shipped})
     words = []
     for key in [*shipped, *(key for key in made if key not in shipped)]:
-        if key in skipped or canonical({key: made.get(key)}) == canonical({key: shipped.get(key)}):
+        if key in skipped or counted.get(key) == expected.get(key):
             continue
         if _is_node(made.get(key)):
             words += _nested(node, key, made[key])
@@ -69,7 +70,8 @@ def _nested(node: str, key: str, made: Mapping[str, Any]) -> list[str]:
     for path in sorted((CONFIGS / key).glob("*.yaml")):
         shipped = _read(f"{key}/{path.name}")
         if canonical({"_target_": shipped.get("_target_")}) == canonical({"_target_": made["_target_"]}):
-            changed = [k for k in made if canonical({k: made[k]}) != canonical({k: shipped.get(k)})]
+            counted, expected = settled(made), settled(shipped)
+            changed = [k for k in made if counted.get(k) != expected.get(k)]
             options = [f"{'' if k in shipped else '+'}{node}.{key}.{k}={_typed(made[k])}" for k in changed]
             return [f"{key}={path.stem}", *options]
     return [f"{node}.{key}={_typed(made)}"]

@@ -2,12 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from msda_train.data.images import Images
-from msda_train.results.rows import Row
+from msda_train.errors import UserError
+from msda_train.results.fingerprint import fingerprint, former_fingerprint
+from msda_train.results.rows import Row, read_row
 from msda_train.results.summary import summarise
 from msda_train.runner.memory import peak_memory
 
@@ -47,6 +51,29 @@ def row_of(
         "sessions": progress.sessions,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def run_folder(runs: Path, config: Mapping[str, Any], content: str, seed: int) -> Path:
+    """Where the run of `config` on images of this content lives: <runs>/<fingerprint>-<content>/s<seed>. One
+    that was finished under its former fingerprint stays where it is."""
+    identity, former = fingerprint(config), former_fingerprint(config)
+    folder, old = (runs / f"{name}-{content[:8]}" / f"s{seed}" for name in (identity, former))
+    if not folder.exists() and (old / "row.json").is_file():
+        with suppress(UserError):  # damaged: nobody knows whose it was
+            if read_row(old / "row.json").fingerprint == identity:
+                return old
+    return folder
+
+
+def expected_row(path: Path, identity: str, content: str, seed: int) -> Row:
+    """The row at `path`. UserError where it is not that of the run of this fingerprint, images and seed."""
+    row = read_row(path)
+    if (row.fingerprint, row.data["content"], row.seed) != (identity, content, seed):
+        raise UserError(
+            f"{path}: is the row of another run ({row.names['method']} seed {row.seed}, {row.fingerprint}) "
+            f"than of this one ({identity} seed {seed}); move it away, or type runs=FOLDER"
+        )
+    return row
 
 
 def complete(row: Row) -> str:

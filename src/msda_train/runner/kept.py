@@ -8,6 +8,7 @@ more memory than one of a single run. Imports no torch: whoever only composes wo
 import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,11 +19,12 @@ DEPENDENT = {"images": ("training batches", "test batches")}  # these hold copie
 class Kept:
     """By kind, what was made last and what it was made for: anything that compares equal for the same.
 
-    runs: how many this process has finished.
+    runs: how many this process has finished; written: their rows, which it may trust as its own.
     """
 
     last: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     runs: int = 0
+    written: set[Path] = field(default_factory=set)
 
     def find(self, kind: str, wanted: Any) -> Any:
         """The one of this `kind` that was made for `wanted`; else None, and the one there is has been let

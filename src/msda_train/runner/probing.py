@@ -1,7 +1,7 @@
 """Probes of finished runs: which are missing, one after the other, into the row and beside it.
 
-A probe that fails costs its own numbers only. Test logits are computed once and stored as float16, so a
-measure that needs nothing else can be asked for when the network is long gone.
+A probe that fails costs its own numbers only. Test logits are computed once and stored as they are, float32:
+a measure that needs nothing else gives the same number when the network is long gone.
 """
 
 import io
@@ -66,8 +66,7 @@ def probe_run(
         subject = _subject(opened)
         codes = [_tried(opened, asked, subject, say) for asked in missing]
         if "test_logits" in vars(subject) and subject.stored_logits is None:
-            logits = subject.test_logits.numpy().astype(np.float16)
-            replace_file(path.with_name(LOGITS), _npz({"test": logits}))
+            replace_file(path.with_name(LOGITS), _npz({"test": subject.test_logits.numpy()}))
     return max(codes, default=0)
 
 
@@ -116,13 +115,15 @@ def _subject(opened: OpenedRun) -> Subject:
 
 
 def _stored_logits(path: Path, n: int) -> np.ndarray | None:
-    """None where there are none, or none of this test set: they are computed again."""
+    """None where there are none, or none of this test set: they are computed again. So are those of before
+    December 2026, rounded to float16, as long as there is a network to ask."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             logits: np.ndarray = stored["test"]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None
-    return logits if logits.ndim == 2 and len(logits) == n else None
+    rounded = logits.dtype == np.float16 and path.with_name("checkpoint.pt").is_file()
+    return logits if logits.ndim == 2 and len(logits) == n and not rounded else None
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

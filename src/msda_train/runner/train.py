@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from msda_train import checks
-from msda_train.build import build
+from msda_train.build import build, with_defaults
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
 from msda_train.errors import RunFailed
@@ -28,7 +28,7 @@ from msda_train.results.work import lasting
 from msda_train.runner import checkpoint, gallery
 from msda_train.runner.device import Compute, as_told
 from msda_train.runner.environment import environment
-from msda_train.runner.finished import complete, row_of
+from msda_train.runner.finished import complete, expected_row, row_of, run_folder
 from msda_train.runner.kept import Kept, is_ours
 from msda_train.runner.memory import reset_peak_memory
 from msda_train.runner.network import check_fit, new_update
@@ -79,12 +79,13 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kep
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     checks.flag("profile", cfg.profile)
     compute = as_told(cfg)
-    config: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
+    typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
+    config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     recipe: Recipe = build("recipe", cfg.recipe)
     method = build("method", cfg.method)
     images = _images(cfg.dataset, config["dataset"], kept)
     identity = fingerprint(config)
-    folder = Path(cfg.runs).expanduser() / f"{identity}-{images.content[:8]}" / f"s{cfg.seed}"
+    folder = run_folder(Path(cfg.runs).expanduser(), config, images.content, cfg.seed)
     with checkpoint.owned(folder):
         run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, kept)
         if cfg.profile:
@@ -93,7 +94,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kep
             return None
         row_path = folder / "row.json"
         if row_path.exists():
-            say(complete(read_row(row_path)))
+            say(complete(expected_row(row_path, identity, images.content, cfg.seed)))
             return row_path
         (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
         step = run.prepare(cfg.model, method)
@@ -105,6 +106,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kep
         write_row(row_path, row_of(run, progress, names, config))
         say(f"{complete(read_row(row_path))}\n{row_path}")
     kept.runs += 1
+    kept.written.add(row_path)
     return row_path
 
 
