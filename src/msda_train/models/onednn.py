@@ -1,11 +1,11 @@
 """Strided 1x1 convolutions of few channels on a CPU: the way past a fault of oneDNN.
 
-The weight gradient of a float32 1x1 convolution with a stride, of channels_last images with fewer channels
-than oneDNN's block (8 with AVX2, 16 with AVX-512), is written beyond its workspace
-(uxlfoundation/oneDNN#6035, in torch 2.11 to 2.15): wrong numbers, a dead process or, by luck, nothing,
-depending on threads, batch and map. Taking every stride-th pixel first, then convolving with stride 1, is
-the same function and never enters that code. Elsewhere nothing changes. Where the fault did not strike, the
-bits stay the same for batches of more than 8 images of more than 1 channel.
+The weight gradient of a 1x1 convolution with a stride, of channels_last images with fewer channels than
+oneDNN's block (8 with AVX2, 16 with AVX-512), is written beyond its workspace (uxlfoundation/oneDNN#6035):
+wrong numbers, a dead process or, by luck, nothing, depending on threads, batch and map. Taking every
+stride-th pixel first, then convolving with stride 1, is the same function and never enters that code.
+Elsewhere nothing changes. Where the fault did not strike, float32 keeps its bits for batches of more than 8
+images of more than 1 channel.
 `msda-check machine` compares what comes out with float64.
 """
 
@@ -24,11 +24,9 @@ BLOCK = 16  # channels; oneDNN's largest
 
 def struck(x: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int] | str) -> bool:
     """Whether the weight gradient of this convolution, x (B, C, H, W), weight (C', C / groups, k, k), may be
-    wrong. In bf16 other code is at work."""
+    wrong."""
     return (
         x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
         and weight.shape[1] == x.shape[-3] < BLOCK
         and all(side == 1 for side in weight.shape[2:])
         and any(step > 1 for step in stride)

@@ -19,7 +19,7 @@ def fit(network: nn.Module, channels: int, height: int, width: int, compute: Com
     """Makes any `network` safe from oneDNN's fault; UserError where that cannot be done, or where it cannot
     take images of this size. One black image in evaluation mode: nothing is drawn and no statistic moves."""
     avoid_fault(network).eval()
-    in_danger = compute.device.type == "cpu" and compute.precision == "fp32"
+    in_danger = compute.device.type == "cpu"
     try:
         with torch.no_grad(), Watch() if in_danger else nullcontext():
             network(torch.zeros(1, channels, height, width))

@@ -1,0 +1,75 @@
+"""Whether this machine computes the layers of the suite's networks rightly: worst errors, by network.
+
+Layers are worked through by a process of their own, because a broken one may end it: then each layer in
+question gets a process to itself, and the one that ends it again is written down as such.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from msda_train.runner.layers import Layer
+
+LIMITS = {"fp32": 1e-4, "bf16": 2e-2}  # relative; right ones stay below 2e-5 and 3e-3
+CRASHES = {"the process": float("inf")}
+CHUNK = 100  # layers in one process
+Errors = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How layers are computed: device as `device=` says it, fp32 or bf16, CPU threads, and whether `plain`
+    (as torch does it, nothing avoided) and `full` (all channels, not some)."""
+
+    device: str
+    precision: str
+    threads: int
+    plain: bool = False
+    full: bool = False
+
+    def __str__(self) -> str:
+        threads = f" {self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else ""
+        return f"{self.precision}{threads}"
+
+    def wrong(self, found: Errors) -> bool:
+        """Whether one of these errors is beyond rounding; NaN is."""
+        return not all(error < LIMITS[self.precision] for error in found.values())
+
+
+def measured(
+    layers: Sequence[Layer], setting: Setting, done: Callable[[int], object] = lambda count: None
+) -> dict[Layer, Errors]:
+    """The relative errors of each layer; infinite where the process dies. `done` hears how many are."""
+    found: dict[Layer, Errors] = {}
+    for start in range(0, len(layers), CHUNK):
+        chunk = list(layers[start : start + CHUNK])
+        answers = list(_answers(chunk, setting))
+        if len(answers) < len(chunk):  # what came before the end may be spoilt as well
+            answers = [next(_answers([layer], setting), CRASHES) for layer in chunk]
+        found.update(zip(chunk, answers, strict=True))
+        done(len(chunk))
+    return found
+
+
+def _answers(layers: Sequence[Layer], setting: Setting) -> Iterator[Errors]:
+    """As many as a process of their own lived to give; nothing of a process that died on its way out."""
+    job = json.dumps({**asdict(setting), "layers": [asdict(layer) for layer in layers]})
+    command = [sys.executable, "-m", "msda_train.runner.against_float64"]
+    child = subprocess.run(command, input=job + "\n", capture_output=True, text=True, check=False)
+    if child.returncode == 0:
+        yield from (json.loads(line) for line in child.stdout.splitlines())
+
+
+def advice(found: Mapping[Setting, Mapping[Layer, Errors]]) -> str:
+    """One line: what to do about what was found."""
+    bad = {s for s, layers in found.items() if any(s.wrong(errors) for errors in layers.values())}
+    if not bad:
+        return "fine: this machine computes these layers rightly"
+    told = "wrong: rows made here would be, too; "
+    if not any(s.precision == "fp32" for s in bad):
+        return told + "type precision=fp32"
+    if all(s.threads > 1 for s in bad) and any(s.threads == 1 for s in found):
+        return told + "type threads=1"
+    return told + "install another version of torch, or train on another device"
