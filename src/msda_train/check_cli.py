@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from msda_train.commands.parser import Parser, answered, tell
+from msda_train.commands.parser import Parser, answered
 from msda_train.errors import UserError
 from msda_train.words import explain
 
@@ -102,17 +103,23 @@ def _print(
         cells = [_cell(setting, [of[layer] for layer in own]) for setting, of in found.items()]
         print("  ".join([f"{words:{width}}", f"{len(own):6}", *(f"{cell:>14}" for cell in cells)]))
     bad = [
-        (setting, layer, errors)
+        (*_worst(errors), layer, setting)
         for setting, of in found.items()
         for layer, errors in of.items()
         if setting.wrong(errors)
     ]
-    for setting, layer, errors in bad[:SHOWN]:
-        worst = max(errors, key=lambda name: (errors[name] != errors[name], errors[name]))
-        what = "crashes" if errors[worst] == float("inf") else f"{worst} wrong by {errors[worst]:.2g}"
-        print(f"{layer}, {setting}: {what}")
+    bad.sort(key=lambda one: one[1], reverse=True)  # crashes first
+    for what, error, layer, setting in bad[:SHOWN]:
+        told = f"crashes ({what})" if error == float("inf") else f"{what} wrong by {error:.2g}"
+        print(f"{layer}, {setting}: {told}")
     if len(bad) > SHOWN:
-        tell("msda-check", f"and {len(bad) - SHOWN} more")
+        print(f"and {len(bad) - SHOWN} more")
+
+
+def _worst(errors: "Errors") -> tuple[str, float]:
+    """Name and size of the largest error; NaN counts as wholly wrong."""
+    name = max(errors, key=lambda name: 1.0 if isnan(errors[name]) else errors[name])
+    return name, 1.0 if isnan(errors[name]) else errors[name]
 
 
 def _cell(setting: "Setting", errors: Sequence["Errors"]) -> str:
@@ -121,7 +128,7 @@ def _cell(setting: "Setting", errors: Sequence["Errors"]) -> str:
     crashes = sum(float("inf") in e.values() for e in wrong)
     if crashes:
         return f"CRASHES {crashes}"
-    return f"WRONG {len(wrong)}" if wrong else f"{max(max(e.values()) for e in errors):.0e}"
+    return f"WRONG {len(wrong)}" if wrong else f"{max(_worst(e)[1] for e in errors):.0e}"
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ from msda_train.runner import against_float64, machine
 from msda_train.runner.against_float64 import errors
 from msda_train.runner.device import Compute
 from msda_train.runner.layers import NETWORKS, Layer, networks
-from msda_train.runner.machine import CRASHES, LIMITS, Setting, advice, measured
+from msda_train.runner.machine import LIMITS, Setting, advice, measured
 
 FLOAT, BF16 = (Compute(torch.device("cpu"), precision, False) for precision in ("fp32", "bf16"))
 CONV = Layer("conv", 5, 10, (8, 8), (3, 3), (2, 2), (1, 1), (1, 1), 1, bias=True)
 ONE = Layer("conv", 5, 10, (32, 32), (1, 1), (2, 2), (0, 0), (1, 1))
+CRASHES = {"SIGSEGV": float("inf")}
 KINDS = [
     CONV,
     ONE,
@@ -72,16 +73,19 @@ def test_nan_and_the_end_of_a_process_are_wrong():
 
 def test_a_process_that_dies_is_no_end_of_the_check():
     """An impossible device ends every process with an error, as a broken layer does with a signal."""
-    assert measured([CONV], Setting("nowhere", "fp32", 1)) == {CONV: CRASHES}
+    ((how, error),) = measured([CONV], Setting("nowhere", "fp32", 1))[CONV].items()
+    assert error == float("inf")
+    assert "device=nowhere: unknown" in how
 
 
 def test_only_the_deadly_layer_is_blamed(monkeypatch):
     def answers(layers, setting):
-        yield from ({"output": 0.0} for layer in layers if layer != ONE) if ONE not in layers else ()
+        return "SIGSEGV" if ONE in layers else [{"output": 0.0} for _ in layers]
 
     monkeypatch.setattr(machine, "_answers", answers)
     found = measured(KINDS, Setting("cpu", "fp32", 1))
     assert [layer for layer, errors in found.items() if errors == CRASHES] == [ONE]
+    assert len(found) == len(KINDS)
 
 
 def test_advice_names_what_helps():
@@ -110,6 +114,7 @@ def test_the_command_says_what_is_wrong(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "CRASHES 3" in out
     assert "output wrong by 0.5" in out
+    assert "crashes (SIGSEGV)" in out
     assert out.splitlines()[-1].startswith("wrong: ")
 
 

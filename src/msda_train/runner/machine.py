@@ -5,15 +5,15 @@ question gets a process to itself, and the one that ends it again is written dow
 """
 
 import json
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from msda_train.runner.layers import Layer
 
 LIMITS = {"fp32": 1e-4, "bf16": 2e-2}  # relative; right ones stay below 2e-5 and 3e-3
-CRASHES = {"the process": float("inf")}
 CHUNK = 100  # layers in one process
 Errors = Mapping[str, float]
 
@@ -41,25 +41,30 @@ class Setting:
 def measured(
     layers: Sequence[Layer], setting: Setting, done: Callable[[int], object] = lambda count: None
 ) -> dict[Layer, Errors]:
-    """The relative errors of each layer; infinite where the process dies. `done` hears how many are."""
+    """The relative errors of each layer; infinite, under the name of its end, where the process dies. `done`
+    hears how many are."""
     found: dict[Layer, Errors] = {}
     for start in range(0, len(layers), CHUNK):
         chunk = list(layers[start : start + CHUNK])
-        answers = list(_answers(chunk, setting))
-        if len(answers) < len(chunk):  # what came before the end may be spoilt as well
-            answers = [next(_answers([layer], setting), CRASHES) for layer in chunk]
+        answers = _answers(chunk, setting)
+        if isinstance(answers, str):  # what came before the end may be spoilt as well
+            alone = [_answers([layer], setting) for layer in chunk]
+            answers = [{a: float("inf")} if isinstance(a, str) else a[0] for a in alone]
         found.update(zip(chunk, answers, strict=True))
         done(len(chunk))
     return found
 
 
-def _answers(layers: Sequence[Layer], setting: Setting) -> Iterator[Errors]:
-    """As many as a process of their own lived to give; nothing of a process that died on its way out."""
+def _answers(layers: Sequence[Layer], setting: Setting) -> list[Errors] | str:
+    """Of a process of their own; how it ended, if it did not live to the end."""
     job = json.dumps({**asdict(setting), "layers": [asdict(layer) for layer in layers]})
     command = [sys.executable, "-m", "msda_train.runner.against_float64"]
     child = subprocess.run(command, input=job + "\n", capture_output=True, text=True, check=False)
     if child.returncode == 0:
-        yield from (json.loads(line) for line in child.stdout.splitlines())
+        return [json.loads(line) for line in child.stdout.splitlines()]
+    if child.returncode < 0:
+        return signal.Signals(-child.returncode).name
+    return (child.stderr.strip().splitlines() or ["no word"])[-1]
 
 
 def advice(found: Mapping[Setting, Mapping[Layer, Errors]]) -> str:
