@@ -1,7 +1,7 @@
 """Whether this machine computes the layers of the suite's networks rightly: worst errors, by network.
 
-Layers are worked through by a process of their own, because a broken one may end it: then each layer in
-question gets a process to itself, and the one that ends it again is written down as such.
+Layers are worked through by a process of their own, because a broken one may end it: then halves of the list
+get a process each, and halves of these, until the one that ends it is alone and written down as such.
 """
 
 import json
@@ -46,13 +46,19 @@ def measured(
     found: dict[Layer, Errors] = {}
     for start in range(0, len(layers), CHUNK):
         chunk = list(layers[start : start + CHUNK])
-        answers = _answers(chunk, setting)
-        if isinstance(answers, str):  # what came before the end may be spoilt as well
-            alone = [_answers([layer], setting) for layer in chunk]
-            answers = [{a: float("inf")} if isinstance(a, str) else a[0] for a in alone]
-        found.update(zip(chunk, answers, strict=True))
+        found.update(zip(chunk, _lived_through(chunk, setting), strict=True))
         done(len(chunk))
     return found
+
+
+def _lived_through(layers: Sequence[Layer], setting: Setting) -> list[Errors]:
+    """The errors of all; where a process dies, of both halves anew: what came before may be spoilt as well."""
+    answers, half = _answers(layers, setting), len(layers) // 2
+    if not isinstance(answers, str):
+        return answers
+    if not half:
+        return [{answers: float("inf")}]
+    return _lived_through(layers[:half], setting) + _lived_through(layers[half:], setting)
 
 
 def _answers(layers: Sequence[Layer], setting: Setting) -> list[Errors] | str:
