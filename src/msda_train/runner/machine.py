@@ -52,7 +52,7 @@ def measured(
 
 
 def _lived_through(layers: Sequence[Layer], setting: Setting) -> list[Errors]:
-    """The errors of all; where a process dies, of both halves anew: what came before may be spoilt as well."""
+    """The errors of all; where a process dies, of both halves anew: what came before may be spoilt."""
     answers, half = _answers(layers, setting), len(layers) // 2
     if not isinstance(answers, str):
         return answers
