@@ -4,8 +4,8 @@ The weight gradient of a 1x1 convolution with a stride, of channels_last images 
 oneDNN's block (8 with AVX2, 16 with AVX-512), is written beyond its workspace (uxlfoundation/oneDNN#6035):
 wrong numbers, a dead process or, by luck, nothing, depending on threads, batch and map. Taking every
 stride-th pixel first, then convolving with stride 1, is the same function and never enters that code.
-Elsewhere nothing changes. Where the fault did not strike, float32 keeps its bits for batches of more than 8
-images of more than 1 channel.
+Elsewhere nothing changes. Where the fault did not strike, float32 on one thread keeps its bits for batches of
+more than 8 images of more than 1 channel.
 `msda-check machine` compares what comes out with float64.
 """
 
