@@ -97,6 +97,11 @@ def test_advice_names_what_helps():
     assert "another version of torch" in advice({fp32: wrong, alone: wrong, bf16: right})
 
 
+def test_what_torch_alone_gets_wrong_is_no_word_on_rows():
+    plain = Setting("cpu", "fp32", 1, plain=True)
+    assert advice({plain: {CONV: {"output": 1.0}}}).endswith("type msda-check machine")
+
+
 def test_the_command_checks_one_network(capsys):
     words = "machine model=preactresnet18 model.width=2 model.blocks=[1,1] dataset=digits --threads 1"
     assert run([*words.split(), "--device", "cpu"]) == 0

@@ -78,6 +78,8 @@ def advice(found: Mapping[Setting, Mapping[Layer, Errors]]) -> str:
     bad = {s for s, layers in found.items() if any(s.wrong(errors) for errors in layers.values())}
     if not bad:
         return "fine: this machine computes these layers rightly"
+    if any(s.plain for s in bad):
+        return "wrong as torch computes it; whether msda-train goes round it: type msda-check machine"
     told = "wrong: rows made here would be, too; "
     if not any(s.precision == "fp32" for s in bad):
         return told + "type precision=fp32"
