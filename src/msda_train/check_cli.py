@@ -37,7 +37,7 @@ def _run(words: Sequence[str]) -> int:
         "machine",
         help="every layer of every network, forward and both gradients, against float64",
         description="Compare each distinct layer of each network, as published and as the demo makes it "
-        "narrow, with float64: output and gradients, in every precision used here. Takes some minutes.",
+        "narrow, with float64: output and gradients, in every precision used here. A few minutes.",
         epilog="model=wrn28_10 model.width=4 dataset=digits checks that network only.",
     )
     machine.add_argument("words", nargs="*", metavar="model=NAME", help="one network, as msda-train has it")
