@@ -13,11 +13,11 @@ help:  ## this list
 
 setup: .venv/done  ## make .venv and install msda-train into it, with the tools for developing it
 
-.venv/done: pyproject.toml
+.venv/done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and f"Python 3.11 to 3.13 is needed, this is {v[0]}.{v[1]}; type make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: setup  ## train every method on real handwritten digits, two seeds each, and print the table

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from msda_train import checks
 from msda_train.errors import UserError
 from msda_train.mix import Mix
+from msda_train.models.onednn import avoid_fault
 
 
 class Staged(nn.Module):
@@ -23,6 +24,7 @@ class Staged(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.least_side = least_side
+        avoid_fault(self)
 
     def forward(self, x: Tensor, mix: Mix | None = None) -> Tensor:
         """Logits (B, K) for images x (B, C, H, W); `mix` is None in evaluation. Raises UserError for images

@@ -1,11 +1,13 @@
 """A network as built on the CPU becomes one that is trained."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from msda_train.errors import UserError
+from msda_train.models.onednn import Watch, avoid_fault
 from msda_train.runner.device import Compute
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.update import Replay, Update
@@ -13,12 +15,13 @@ from msda_train.runner.update import Replay, Update
 VARIANTS = 64  # that one network may be compiled for: shapes, depths of mixing, training and testing
 
 
-def check_fit(network: nn.Module, channels: int, height: int, width: int) -> None:
-    """UserError where the network cannot take images of this size. One black image in evaluation mode:
-    nothing is drawn and no statistic moves."""
-    network.eval()
+def fit(network: nn.Module, channels: int, height: int, width: int, compute: Compute) -> None:
+    """Makes any `network` safe from oneDNN's fault; UserError where that cannot be done, or where it cannot
+    take images of this size. One black image in evaluation mode: nothing is drawn and no statistic moves."""
+    avoid_fault(network).eval()
+    in_danger = compute.device.type == "cpu"
     try:
-        with torch.no_grad():
+        with torch.no_grad(), Watch() if in_danger else nullcontext():
             network(torch.zeros(1, channels, height, width))
     except RuntimeError as e:
         why = " ".join(str(e).split())[:200]

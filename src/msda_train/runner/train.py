@@ -31,7 +31,7 @@ from msda_train.runner.environment import environment
 from msda_train.runner.finished import complete, expected_row, row_of, run_folder
 from msda_train.runner.kept import Kept, is_ours
 from msda_train.runner.memory import reset_peak_memory
-from msda_train.runner.network import check_fit, new_update
+from msda_train.runner.network import fit, new_update
 from msda_train.runner.profile import profile
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
@@ -144,7 +144,7 @@ class Run:
         if update is not None:
             update.restart(network.state_dict())
         else:
-            check_fit(network, self.images.channels, *self.images.size)
+            fit(network, self.images.channels, *self.images.size, self.compute)
             update = new_update(network, self.recipe, self.compute)
             if is_ours(config):
                 self.kept.keep("network", wanted, update)
