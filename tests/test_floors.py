@@ -7,7 +7,10 @@ import msda_train
 
 ROOT = Path(msda_train.__file__).parent
 FLOORS = {
-    5: {"cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "worker", "commands", "words", "bench"},
+    5: {
+        *("cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "worker", "guard", "commands", "words"),
+        "bench",
+    },
     4: {"runner", "planner", "report"},
     3: {"results", "probes"},
     2: {"methods", "models", "data"},

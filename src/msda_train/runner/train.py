@@ -21,6 +21,7 @@ from msda_train.data.images import Images
 from msda_train.data.loader import Loader
 from msda_train.errors import RunFailed
 from msda_train.mix import Method, prepared
+from msda_train.paths import typed_path
 from msda_train.randomness import generator
 from msda_train.results.fingerprint import fingerprint
 from msda_train.results.rows import read_row, write_row
@@ -84,7 +85,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kep
     method = build("method", cfg.method)
     images = _images(cfg.dataset, config["dataset"], kept)
     identity = fingerprint(config)
-    folder = Path(cfg.runs).expanduser() / f"{identity}-{images.content[:8]}" / f"s{cfg.seed}"
+    folder = typed_path("runs", cfg.runs) / f"{identity}-{images.content[:8]}" / f"s{cfg.seed}"
     with checkpoint.owned(folder):
         run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, kept)
         if cfg.profile:
