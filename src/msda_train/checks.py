@@ -67,9 +67,9 @@ def _is(value: Any, wanted: Any) -> bool:
         return any(_is(value, each) for each in inner)
     if origin in (list, tuple, Sequence):
         return isinstance(value, list | tuple) and all(_is(item, inner[0]) for item in value)
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FLOATS
-    if wanted is int:
+    if wanted is float and isinstance(value, float):
+        return abs(value) < FLOATS
+    if wanted in (float, int):
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
     return isinstance(value, wanted) if wanted in (str, bool, NoneType) else True
 

@@ -47,7 +47,8 @@ class Jobs:
     def run(self, cfg: DictConfig) -> None:
         """One job, called by Hydra. A failure is told and remembered, so the next job of a sweep starts."""
         self.multirun = HydraConfig.get().mode == RunMode.MULTIRUN
-        words = " ".join(HydraConfig.get().overrides.task)
+        # As typed: a ${...} in it is for the config to look up.
+        words = " ".join(OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
         if self.multirun:
             say(f"msda-train {words}")
         self.train(cfg, HydraConfig.get().runtime.choices, words)
