@@ -19,7 +19,19 @@ FLOORS = {
         *("theory", "saliency", "solvers", "stored", "compose"),
     },
     0: {
-        *("mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "build", "recording"),
+        *(
+            "mix",
+            "randomness",
+            "checks",
+            "atomic",
+            "paths",
+            "commit",
+            "errors",
+            "build",
+            "consent",
+            "sizes",
+            "recording",
+        ),
         "__init__",
     },
 }

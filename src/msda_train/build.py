@@ -1,22 +1,20 @@
 """From config nodes to objects: `_target_` names a class, the other keys are its arguments.
 
 Hydra's own `instantiate` does the same, but wraps what a constructor raises, and from Hydra 1.4 on wants a
-whitelist; this needs forty lines. It is also where code of the current folder begins to count: only when a
-`_target_` names a module that is nowhere else. Whoever builds what a stored row names looks at it first.
+whitelist; this needs forty lines. A `_target_` is consent: what it names is imported, also from the current
+folder. So whoever builds what a stored row names looks at it first.
 """
 
 import inspect
-import os
-import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from msda_train import checks
+from msda_train.consent import allow
 from msda_train.errors import UserError
 
 # What the runner asks of each axis, whoever wrote it: more is no business of a name's.
@@ -85,8 +83,7 @@ def _find(name: str, target: str) -> Any:
     if not module or not all(part.isidentifier() for part in (*module, attribute)):
         raise UserError(f"{name}._target_={target}: names no class; type {name}._target_=my_file.MyClass")
     try:
-        if find_spec(module[0]) is None:  # at the end, and only now: a file there can hide no library
-            sys.path.append(os.getcwd())
+        allow(module[0])
         made = getattr(import_module(".".join(module)), attribute)
     except (ImportError, AttributeError, ValueError) as e:
         raise UserError(f"{name}._target_={target}: cannot be imported ({e})") from None

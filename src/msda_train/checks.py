@@ -1,6 +1,7 @@
 """Checks of single option values. Each raises a UserError that names the option as it is typed."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -9,6 +10,10 @@ from msda_train.errors import UserError, nearest
 
 LARGEST = 10**18  # whole numbers end here: beyond, arrays and generators overflow
 FLOATS = 1e300  # the others here; nan is not below it either
+
+_FOREIGN = re.compile(
+    r"(regulariser|experiment|method|probes)=\w+|(dataset|model|method|recipe)(\.[a-z]\w*)+=[\w.+\-,\[\] ]*"
+)
 
 
 def number(option: str, value: Any) -> float:
@@ -82,3 +87,12 @@ def _said(wanted: Any) -> str:
         return f"a list; each item {_said(inner[0])}"
     words = {float: "a finite number", int: "a whole number of less than 19 digits", str: "text"}
     return {**words, bool: "true or false", NoneType: "null"}.get(wanted, "a node")
+
+
+def foreign_words(where: str, words: Sequence[str], names: Mapping[str, Any]) -> None:
+    """UserError where what somebody's file wants typed behind msda-train, `words` and `names` of files, is
+    more than options of a run and plain values: a class, a place to write to, an environment variable."""
+    chosen = [f"{key}={names[key]}" for key in ("experiment", "method", "probes") if names.get(key)]
+    for word in (*words, *chosen):
+        if not _FOREIGN.fullmatch(word):
+            raise UserError(f"{where}: {word!r} may name options of a run and their values, nothing else")

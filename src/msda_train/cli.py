@@ -48,7 +48,8 @@ class Jobs:
         """One job, called by Hydra. A failure is told and remembered, so the next job of a sweep starts."""
         self.multirun = HydraConfig.get().mode == RunMode.MULTIRUN
         # As typed: a ${...} in it is for the config to look up.
-        words = " ".join(OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False))
+        typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        words = " ".join(typed)
         if self.multirun:
             say(f"msda-train {words}")
         self.train(cfg, HydraConfig.get().runtime.choices, words)

@@ -176,3 +176,7 @@ def _standing(dataset: "Dataset", images: "Images") -> str:
     if dataset.source == "download":
         return "the official set, from files with the official checksums"
     return "as many images and classes as the official set; its content hash is not known here"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

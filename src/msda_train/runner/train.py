@@ -37,6 +37,7 @@ from msda_train.runner.profile import profile
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
 from msda_train.runner.update import Update
+from msda_train.sizes import bounded
 
 AXES = ("dataset", "model", "method", "recipe")
 SETTINGS = (
@@ -139,7 +140,8 @@ class Run:
         wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
         update: Update | None = self.kept.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
-        network = build("model", model, **facts)
+        with bounded("model"):
+            network = build("model", model, **facts)
         if update is not None:
             update.restart(network.state_dict())
         else:
