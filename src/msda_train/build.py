@@ -57,7 +57,8 @@ def _build(name: str, options: dict[str, Any], facts: dict[str, Any]) -> Any:
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as e:
         if not ours and e.__traceback__ and e.__traceback__.tb_next:  # inside somebody's own code
             raise
-        why = " ".join(str(e).split())[:200]
+        large = "can't allocate memory" in str(e)
+        why = "more memory than this machine has" if large else " ".join(str(e).split())[:200]
         raise UserError(f"{name}: cannot be made with these options ({why})") from None
 
 

@@ -79,14 +79,14 @@ def _of_hydra(error: Exception) -> bool:
 
 
 def _of_system(error: OSError) -> str:
-    if not _flushed():
-        return f"the output cannot be written ({error.strerror or error})"
+    why = error.strerror or str(error)
     try:
         os.getcwd()
     except OSError:
         return "the folder you stand in is gone; type: cd FOLDER"
-    where = error.filename if isinstance(error.filename, str) else os.curdir
-    return f"{where}: {error.strerror or error}; type a folder or file that you may read and write"
+    if not _flushed() or error.filename is None:  # a write: those of files are told where they happen
+        return f"the output cannot be written ({why}); make room, or send it elsewhere"
+    return f"{error.filename}: {why}; type a folder or file that you may read and write"
 
 
 def _open_streams() -> None:

@@ -29,6 +29,8 @@ def as_text(word: str) -> str:
     """`word` with its value in quotes where that is text, such as a path: Hydra would take 2024 or true for
     something else, and trip over signs. UserError for a list."""
     key, sign, value = word.partition("=")
+    if key in (*GROUPS, "probes") and re.fullmatch(r"[-+.\d].*|(?i:true|false|nan|inf)", value):
+        return f'{key}="{value}"'  # no file has such a name: Hydra shall say so
     if key.lstrip("+") not in TEXT or not sign or value == "null" or re.search(r"[\"']|\$\{", value):
         return word
     if value[:1] in ("[", "{"):
@@ -71,6 +73,10 @@ def one_of_each(words: Sequence[str]) -> None:
             missing = "no experiment is what goes without saying; leave the word out"
             chosen = f"a {key} has to be chosen; {nearest('', _files(key))}"
             raise UserError(f"{word}: {missing if key == 'experiment' else chosen}")
+        if key == "hydra" or (key == "probes" and value == "null"):
+            raise UserError(
+                f"{word}: cannot be; type {'hydra.OPTION=VALUE' if key == 'hydra' else 'probes=none'}"
+            )
         if (key in GROUPS and value.startswith("[")) or word in methods[1:]:
             both = word if value.startswith("[") else " ".join(methods)
             also = "; cutout goes with any method as recipe.cutout=16" if key == "method" else ""
@@ -91,8 +97,9 @@ def explain(problem: BaseException, overrides: list[str]) -> str:
     text = str(problem).strip()
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key:
-        word = key.group(1)
-        return f"{word}: no such option; {nearest(word, _options(overrides))}"
+        word, known = key.group(1), _options(overrides)
+        why = "it has been taken away" if word in known else nearest(word, known)
+        return f"{word}: no such option; {why}"
     lines = [line.strip() for line in (text.splitlines() or [type(problem).__name__]) if line.strip(" ^")]
     return " ".join(lines[:2])
 

@@ -189,6 +189,10 @@ class Dataset:
             raise UserError(
                 f"dataset.source={self.source}: unknown for {self.name}; {nearest(self.source, self.sources)}"
             )
+        if self.source == "embedded" and self.root is not None:
+            raise UserError(
+                f"dataset.root={self.root}: {self.name} comes along, nothing is read; leave it out"
+            )
         if not self.name or any(letter in self.name for letter in "/\\\n"):
             raise UserError(f"dataset.name={self.name}: give a plain word, no path")
         checks.fraction("dataset.label_noise", self.label_noise)
