@@ -123,7 +123,7 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
         (["~recipe"], "recipe.batch_size: no such option; it has been taken away"),
         (["recipe=5"], "recipe=5: unknown; choose from: cutmix, cutout, manifold_mixup"),
         (["dataset.source=null"], "dataset.source=null: must be text"),
-        (["dataset.root=nowhere"], "dataset.root=nowhere: digits reads no files; leave the word out"),
+        (["dataset.root=nowhere"], "dataset.root=nowhere: digits comes along, nothing is read; leave it out"),
         (["runs=null"], "runs=null: must be text"),
         (["runs="], "runs=: must be a folder; type runs=runs"),
         (["runs=[a]"], "runs=[a]: must be one word; a folder or file of that name is runs=./[a]"),
@@ -208,7 +208,7 @@ def test_text_stays_text(msda_train, tmp_path, name):
 def test_text_in_a_sweep(msda_train, tmp_path):
     code, _, err = msda_train("-m", "runs=2024,true")
     assert code == 0, err
-    assert {path.name for path in tmp_path.iterdir()} == {"2024", "true"}
+    assert {path.parents[2].name for path in tmp_path.rglob("row.json")} == {"2024", "true"}
 
 
 def test_somebody_elses_method(msda_train, tmp_path):

@@ -33,6 +33,6 @@ def typed_path(option: str, text: object) -> Path:
     """What was typed for `option`, with ~ and ~NAME as the shell has them; UserError where nobody has that
     home."""
     try:
-        return Path(str(text)).expanduser()
+        return Path(str(text)).expanduser() if str(text).startswith("~") else Path(str(text))
     except RuntimeError:
         raise UserError(f"{option}={text}: there is no such home folder; type the whole path") from None
