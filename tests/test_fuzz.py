@@ -81,6 +81,11 @@ def _state(folder):
     return {path: path.is_file() and path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
+@pytest.fixture(scope="module")
+def lines():
+    return list(all_lines())
+
+
 @pytest.fixture
 def typed(tmp_path, small_run, monkeypatch, capfd):
     """Types a line in an empty folder, where training is one step; checks what every line must keep."""
@@ -130,13 +135,12 @@ def _one_step(self, step, say):
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_a_line_is_done_or_refused_in_one_line(typed, part):
-    lines = list(all_lines())
+def test_a_line_is_done_or_refused_in_one_line(typed, lines, part):
     for line in random.Random(part).sample(lines, 12):
         typed(line)
 
 
 @pytest.mark.slow
-def test_hundreds_of_lines(typed):
-    for line in random.Random(4).sample(list(all_lines()), 800):
+def test_hundreds_of_lines(typed, lines):
+    for line in random.Random(4).sample(lines, 800):
         typed(line)
