@@ -114,6 +114,48 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
             ["experiment=null"],
             "experiment=null: no experiment is what goes without saying; leave the word out",
         ),
+        (
+            ["~method"],
+            "method: is no node of options; type method=NAME, choose from: attentive_cutmix, comixup",
+        ),
+        (["~seed"], "seed: has to be there; take ~seed away"),
+        (["~dataset.mean"], "recipe.mean: Interpolation key 'dataset.mean' not found"),
+        (["~recipe"], "recipe.batch_size: no such option; it has been taken away"),
+        (["recipe=5"], "recipe=5: unknown; choose from: cutmix, cutout, manifold_mixup"),
+        (["dataset.source=null"], "dataset.source=null: must be text"),
+        (["dataset.root=nowhere"], "dataset.root=nowhere: digits comes along, nothing is read; leave it out"),
+        (["runs=null"], "runs=null: must be text"),
+        (["runs="], "runs=: must be a folder; type runs=runs"),
+        (["runs=[a]"], "runs=[a]: must be one word; a folder or file of that name is runs=./[a]"),
+        (["hydra=null"], "hydra=null: cannot be; type hydra.OPTION=VALUE"),
+        (["probes=null"], "probes=null: cannot be; type probes=none"),
+        (["+probes.x=1"], "probes.x=1: must be a node, or null for without it"),
+        (["probes=standard", "probes.ood=5"], "probes.ood=5: must be a node, or null for without it"),
+        (["recipe.epochs=" + "9" * 5000], "a number has thousands of digits; type a smaller one"),
+        (
+            ["recipe.epochs=" + "9" * 40],
+            "recipe.epochs=" + "9" * 40 + ": must be a whole number of less than 19",
+        ),
+        (["recipe.lr=nan"], "recipe.lr=nan: must be a finite number"),
+        (["recipe.mean=[a]"], "recipe.mean=['a']: must be a list; each item a finite number"),
+        (
+            ["method._target_=builtins.dict"],
+            "method._target_=builtins.dict: makes no method, for it has no plan",
+        ),
+        (["model._target_=..."], "model._target_=...: names no class; type model._target_=my_file.MyClass"),
+        (["model._target_=.x.y"], "model._target_=.x.y: names no class; type model._target_=my_file.MyClass"),
+        (["--resolve"], "--resolve: goes with --cfg job"),
+        (["--experimental-rerun=x.pickle"], "--experimental-rerun: not here; type the words of the run"),
+        (["threads=100000000"], "threads=100000000: at most "),
+        (
+            ["model.width=100000000"],
+            "model: cannot be made with these options (more memory than this machine has)",
+        ),
+        (
+            ["model.width=20000"],
+            "model: these options make a network whose weights, gradients and momentum need",
+        ),
+        (["model.blocks=[1000000]"], "model: more than 20,000 tensors of weights; type fewer blocks"),
         (["recipe.cutout=-1"], "recipe.cutout=-1: must be a whole number, at least 0"),
         (["method=cutmix", "method.prob=1.1"], "method.prob=1.1: must lie in [0, 1]; type method.prob=0.5"),
         (
@@ -124,8 +166,9 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
 )
 def test_bad_words(msda_train, tmp_path, words, line):
     code, out, err = msda_train(*words)
-    assert (code, out, err) == (2, "", [f"msda-train: {line}"])
-    assert not list(tmp_path.rglob("row.json"))
+    assert (code, out, len(err)) == (2, "", 1)
+    assert err[0].startswith(f"msda-train: {line}")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -152,6 +195,20 @@ def test_bad_input_is_one_line_and_exit_code_2(msda_train, words):
     assert [line for line in err if not line.startswith("msda-train seed=")] == [err[-1]]
     assert err[-1].startswith("msda-train: ")
     assert "Traceback" not in err[-1]
+
+
+@pytest.mark.parametrize("name", ["2024", "1e3", "true", "null.5", "~a", "a(b)", "[a]", "a:b", "007"])
+def test_text_stays_text(msda_train, tmp_path, name):
+    """However it looks to Hydra's grammar."""
+    code, _, err = msda_train(f"runs=./{name}" if name[0] in "[~" else f"runs={name}")
+    assert code == 0, err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_text_in_a_sweep(msda_train, tmp_path):
+    code, _, err = msda_train("-m", "runs=2024,true")
+    assert code == 0, err
+    assert {path.parents[2].name for path in tmp_path.rglob("row.json")} == {"2024", "true"}
 
 
 def test_somebody_elses_method(msda_train, tmp_path):

@@ -8,15 +8,8 @@ import msda_train
 ROOT = Path(msda_train.__file__).parent
 FLOORS = {
     5: {
-        "cli",
-        "table_cli",
-        "data_cli",
-        "probe_cli",
-        "plot_cli",
-        "check_cli",
-        "worker",
-        "commands",
-        "words",
+        *("cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "check_cli", "worker", "guard"),
+        *("commands", "words"),
         "bench",
     },
     4: {"runner", "planner", "report"},
@@ -27,7 +20,19 @@ FLOORS = {
         *("theory", "saliency", "solvers", "stored", "compose"),
     },
     0: {
-        *("mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "build", "recording"),
+        *(
+            "mix",
+            "randomness",
+            "checks",
+            "atomic",
+            "paths",
+            "commit",
+            "errors",
+            "build",
+            "consent",
+            "sizes",
+            "recording",
+        ),
         "__init__",
     },
 }

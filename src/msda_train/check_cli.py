@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from msda_train.commands.parser import Parser, answered
+from msda_train.commands.parser import Parser
 from msda_train.errors import UserError
+from msda_train.guard import answered
 from msda_train.words import explain
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def main() -> None:
 def run(words: Sequence[str]) -> int:
     """The exit code of `msda-check WORDS`: 0 all is right, 1 something is wrong, 2 bad input, 130
     interrupted."""
-    return answered("msda-check", _run, words, "stopped; nothing is kept, type it again")
+    return answered("msda-check", lambda: _run(words), "stopped; nothing is kept, type it again", words)
 
 
 def _run(words: Sequence[str]) -> int:

@@ -5,8 +5,8 @@ Nothing here imports torch before a run starts, so `--help` and mistakes answer 
 
 import os
 import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,22 +14,24 @@ from typing import Any, NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.compose import DEFAULTS
-from msda_train.errors import RunFailed, UserError
+from msda_train.errors import UserError
+from msda_train.guard import answered, told
 from msda_train.paths import CONFIGS
 from msda_train.results.rows import NAMES
 from msda_train.runner.kept import Kept
-from msda_train.words import explain, one_of_each, quoted
+from msda_train.words import as_text, complete, one_of_each
+
+STOPPED = "stopped; the same command goes on from the last checkpoint"
 
 
 def say(line: str) -> None:
     """One line for the person at the terminal; results go to stdout, all else to stderr."""
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk behind stderr must not cost the run
+        print(line, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -45,7 +47,9 @@ class Jobs:
     def run(self, cfg: DictConfig) -> None:
         """One job, called by Hydra. A failure is told and remembered, so the next job of a sweep starts."""
         self.multirun = HydraConfig.get().mode == RunMode.MULTIRUN
-        words = " ".join(HydraConfig.get().overrides.task)
+        # As typed: a ${...} in it is for the config to look up.
+        typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        words = " ".join(typed)
         if self.multirun:
             say(f"msda-train {words}")
         self.train(cfg, HydraConfig.get().runtime.choices, words)
@@ -54,16 +58,12 @@ class Jobs:
         """The same, with the names that were typed for groups."""
         try:
             self._train(cfg, choices)
-        except (UserError, RunFailed) as e:
-            say(f"msda-train: {e}")
-            self.failures.append(e.exit_code)
-        except Exception:  # a bug, ours or of somebody's own method: its traceback is wanted
-            traceback.print_exc()
-            say(f"msda-train: failed: {words}")
-            self.failures.append(1)
+        except Exception as error:
+            self.failures.append(told("msda-train", error, words.split()))
 
     def _train(self, cfg: DictConfig, choices: Mapping[str, Any]) -> None:
         """Runs the config, then its probes; the names in the row are the words typed."""
+        complete(cfg)
         from msda_train.runner.probing import build_probes, probe_run  # torch: only once a run really starts
         from msda_train.runner.train import train
 
@@ -85,9 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     jobs = Jobs()
-    code = _guarded(lambda: _hydra(jobs, arguments), arguments)
-    if code == 0 and jobs.multirun:
-        _tell(jobs)
+    code = answered("msda-train", lambda: _hydra(jobs, arguments), STOPPED, arguments)
     return max([code, *jobs.failures])
 
 
@@ -97,38 +95,15 @@ def run_words(words: Sequence[str], kept: Kept) -> int:
     kept: what earlier runs of this process left for the next.
     """
     jobs = Jobs(kept=kept)
-    code = _guarded(lambda: jobs.train(*_composed(words), " ".join(words)), words)
+    code = answered("msda-train", lambda: jobs.train(*_composed(words), " ".join(words)), STOPPED, words)
     return max([code, *jobs.failures])
-
-
-def _guarded(work: Callable[[], None], arguments: Sequence[str]) -> int:
-    """The exit code of `work`, once what went wrong has been told."""
-    if os.getcwd() not in sys.path:  # so that `method._target_=my_file.MyMix` finds a file of this folder
-        sys.path.append(os.getcwd())
-    try:
-        work()
-    except UserError as e:
-        say(f"msda-train: {e}")
-        return e.exit_code
-    except (HydraException, OmegaConfBaseException) as e:
-        say(f"msda-train: {explain(e, [a for a in arguments if '=' in a])}")
-        return 2
-    except OSError as e:
-        say(
-            f"msda-train: {e.filename or 'runs'}: {e.strerror or e}; type runs=FOLDER, a folder you may write"
-        )
-        return 2
-    except KeyboardInterrupt:
-        say("msda-train: stopped; the same command goes on from the last checkpoint")
-        return 130
-    return 0
 
 
 def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
     """The config, and the words typed for groups."""
     one_of_each(words)
     with hydra.initialize_config_dir(str(CONFIGS), **DEFAULTS):
-        cfg = hydra.compose("train", [quoted(word) for word in words], return_hydra_config=True)
+        cfg = hydra.compose("train", [as_text(word) for word in words], return_hydra_config=True)
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
         del cfg["hydra"]
@@ -136,7 +111,7 @@ def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
 
 
 def _hydra(jobs: Jobs, arguments: list[str]) -> None:
-    """Hydra's own command line, made to raise what it would print over many lines."""
+    """Hydra's own command line, made to raise what it would print over many lines; a sweep's table."""
     sys.argv = ["msda-train", *_flags_first(arguments)]
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -147,6 +122,8 @@ def _hydra(jobs: Jobs, arguments: list[str]) -> None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
+    if jobs.multirun:
+        _tell(jobs)
 
 
 def _flags_first(arguments: list[str]) -> list[str]:
@@ -157,9 +134,14 @@ def _flags_first(arguments: list[str]) -> list[str]:
         raise UserError(f"{message}; type msda-train --help")
 
     parser.error = refuse  # type: ignore[method-assign]
-    words = parser.parse_intermixed_args(arguments).overrides
-    one_of_each(words)
-    return [a for a in arguments if a not in words] + [quoted(word) for word in words]
+    parsed = parser.parse_intermixed_args(arguments)
+    if parsed.experimental_rerun:  # a pickle: whoever wrote the file says what is executed
+        raise UserError("--experimental-rerun: not here; type the words of the run")
+    if parsed.resolve and not parsed.cfg:
+        raise UserError("--resolve: goes with --cfg job")
+    one_of_each(parsed.overrides)
+    flags = [a for a in arguments if a not in parsed.overrides]
+    return flags + [as_text(word) for word in parsed.overrides]
 
 
 def _tell(jobs: Jobs) -> None:

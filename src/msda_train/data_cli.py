@@ -1,7 +1,6 @@
 """`msda-data`: list the data sets, prepare one (download, decode, cache), verify what is cached."""
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msda_train.errors import UserError, nearest
-from msda_train.paths import CONFIGS
+from msda_train.guard import answered
+from msda_train.paths import CONFIGS, DATA
 
 if TYPE_CHECKING:
     from msda_train.data.dataset import Dataset
@@ -31,14 +31,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 well; 1 the cached images are not what they should be; 2 bad input; 130 interrupted."""
-    try:
-        return _command(sys.argv[1:] if argv is None else list(argv))
-    except UserError as error:
-        print(f"msda-data: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("msda-data: interrupted; type the command again to go on", file=sys.stderr)
-        return 130
+    words = sys.argv[1:] if argv is None else list(argv)
+    return answered(
+        "msda-data", lambda: _command(words), "interrupted; type the command again to go on", words
+    )
 
 
 def _command(argv: list[str]) -> int:
@@ -123,29 +119,24 @@ def _row(dataset: "Dataset") -> tuple[str, ...]:
 
 
 def _short(path: Path) -> str:
-    home = str(Path.home())
-    return f"~{str(path)[len(home) :]}" if str(path).startswith(home + os.sep) else str(path)
+    home = DATA.parents[1]
+    return str("~" / path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
 def _dataset(name: str, words: Sequence[str]) -> "Dataset":
     """The object that `dataset=NAME` and `words` make, as msda-train makes it."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     from msda_train.build import build
     from msda_train.compose import compose
-    from msda_train.words import explain, quoted
+    from msda_train.words import as_text
 
     if name not in _names():
         raise UserError(f"unknown data set '{name}'; {nearest(name, _names())}")
     for word in words:
         if not re.fullmatch(r"dataset\.\w+=.+", word):
             raise UserError(f"'{word}': only dataset.KEY=VALUE counts here")
-    overrides = [f"dataset={name}", *map(quoted, words)]
-    try:
-        return build("dataset", compose(*overrides).dataset)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, overrides)) from error
+    overrides = [f"dataset={name}", *map(as_text, words)]
+    made: Dataset = build("dataset", compose(*overrides).dataset)
+    return made
 
 
 def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
@@ -185,3 +176,7 @@ def _standing(dataset: "Dataset", images: "Images") -> str:
     if dataset.source == "download":
         return "the official set, from files with the official checksums"
     return "as many images and classes as the official set; its content hash is not known here"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msda_train.atomic import replace_file
-from msda_train.commands.parser import Parser, answered, tell
+from msda_train.commands.parser import Parser
 from msda_train.errors import UserError, nearest
+from msda_train.guard import answered, tell
 from msda_train.paths import CONFIGS
 from msda_train.report.looks import looks
 from msda_train.report.pictures.boundary import boundary_picture
@@ -33,7 +34,7 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> int:
     """The exit code of `msda-plot WORDS`: 0 done, 2 bad input or a run without the data, 130 interrupted."""
-    return answered("msda-plot", _run, words, "stopped")
+    return answered("msda-plot", lambda: _run(words), "stopped", words)
 
 
 def _run(words: Sequence[str]) -> int:

@@ -1,17 +1,17 @@
 """`msda-probe RUN...`: finished runs through probes, at any later time."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from msda_train.commands.parser import Parser, answered, tell
+from msda_train.commands.parser import Parser
 from msda_train.compose import compose
 from msda_train.errors import UserError
-from msda_train.words import explain
+from msda_train.guard import answered, tell, told
+from msda_train.words import as_text, complete
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> int:
     """The exit code of `msda-probe WORDS`: 0 done, 1 a probe failed, 2 bad input, 130 interrupted."""
-    return answered("msda-probe", _run, words, "stopped; the same command goes on with what is missing")
+    return answered(
+        "msda-probe", lambda: _run(words), "stopped; the same command goes on with what is missing", words
+    )
 
 
 def _run(words: Sequence[str]) -> int:
@@ -38,14 +40,17 @@ def _run(words: Sequence[str]) -> int:
         "--trust", action="store_true", help="build classes that the row names and we do not have"
     )
     args = made.parse_args(list(words))
-    overrides = [word for word in args.words if word.lstrip("+~").startswith("probes") and "=" in word]
+    overrides = [word for word in args.words if re.match(r"\+{0,2}probes[^/]*=|~probes", word)]
     places = [Path(word) for word in args.words if word not in overrides]
     if not places:
         raise UserError("which run? type: msda-probe RUN_FOLDER probes=standard")
     rows = [row for place in places for row in _rows(place)]
     node = _probes(overrides)
-    from msda_train.runner.probing import build_probes, probe_run  # torch: only once there is work
+    from msda_train.runner.device import known_device  # torch: only once there is work
+    from msda_train.runner.probing import build_probes, probe_run
 
+    if args.device is not None:
+        known_device(args.device)
     probes, codes = build_probes(node), [0]
     if not probes:
         raise UserError("probes=none: nothing to do; type probes=standard or probes=full")
@@ -53,9 +58,8 @@ def _run(words: Sequence[str]) -> int:
         _say(str(row))
         try:
             codes.append(probe_run(row, probes, _say, device=args.device, trust=args.trust))
-        except UserError as error:
-            _say(str(error))
-            codes.append(error.exit_code)
+        except Exception as error:  # the next run may be better
+            codes.append(told("msda-probe", error))
     return max(codes)
 
 
@@ -74,11 +78,10 @@ def _rows(place: Path) -> list[Path]:
 def _probes(overrides: Sequence[str]) -> DictConfig:
     chosen = any(word.startswith("probes=") for word in overrides)
     words = overrides if chosen else ["probes=standard", *overrides]
-    try:
-        node: DictConfig = compose(*words).probes
-        return node
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, list(words))) from None
+    cfg = compose(*map(as_text, words))
+    complete(cfg)
+    node: DictConfig = cfg.probes
+    return node
 
 
 def _say(line: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msda_train.build import build
 from msda_train.errors import UserError
+from msda_train.sizes import bounded
 
 MODELS = "msda_train.models."  # a row is untrusted: nothing else that it names is built
 
@@ -33,7 +34,10 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     weights = _weights(folder / "checkpoint.pt")
     channels = next((w.shape[1] for w in weights.values() if w.dim() == 4), 0)  # the stem's convolution
     try:
-        with torch.random.fork_rng(devices=[]):  # initial values are drawn, then thrown away
+        with (
+            bounded("model"),
+            torch.random.fork_rng(devices=[]),
+        ):  # initial values are drawn, then thrown away
             network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=channels)
         network.load_state_dict(weights)
     except UserError as e:

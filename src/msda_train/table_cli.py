@@ -1,15 +1,15 @@
 """`msda-table`: the table of all finished runs. Imports no torch and answers in about a second."""
 
-import os
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
 from msda_train.commands.parser import DEFAULT_FOLDERS, Parser, add_styles, existing_folders
 from msda_train.errors import UserError
+from msda_train.guard import answered
 from msda_train.results.printed import print_table
-from msda_train.results.rows import one_line
 from msda_train.results.summary import METRICS
 
 # The first word of a command line may name one of these, each a module of `commands` with `main(words)`,
@@ -23,23 +23,15 @@ def main() -> None:
 
 def run(words: list[str]) -> int:
     """The exit code of `msda-table WORDS`."""
-    # A terminal that cannot show ± gets a question mark, not a traceback.
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
     name = words[0] if words and words[0] in COMMANDS else None
-    try:
-        code = import_module(f"msda_train.commands.{name}_command").main(words[1:]) if name else _table(words)
-        sys.stdout.flush()
-        return code
-    except UserError as error:
-        print(f"msda-table: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("msda-table: stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `msda-table | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return answered("msda-table", lambda: _command(name)(words[bool(name) :]), "stopped", words)
+
+
+def _command(name: str | None) -> Callable[[list[str]], int]:
+    if name is None:
+        return _table
+    made: Callable[[list[str]], int] = import_module(f"msda_train.commands.{name}_command").main
+    return made
 
 
 def _table(words: list[str]) -> int:

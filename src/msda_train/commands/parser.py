@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +11,7 @@ from msda_train.errors import UserError
 from msda_train.paths import PUBLISHED
 from msda_train.results.grid import STYLES
 from msda_train.results.published import Paper, load_sound_papers
-from msda_train.results.rows import Row, load_rows, one_line
+from msda_train.results.rows import Row, load_rows
 
 DEFAULT_FOLDERS = (Path("runs"), Path("results/rows"))
 
@@ -21,23 +21,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; type: {self.prog} --help")
-
-
-def answered(prog: str, run: Callable[[Sequence[str]], int], words: Sequence[str], stopped: str) -> int:
-    """The exit code of run(words); bad input and an interrupt are one line on stderr."""
-    try:
-        return run(words)
-    except UserError as error:
-        tell(prog, str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        tell(prog, stopped)
-        return 130
-
-
-def tell(prog: str, line: str) -> None:
-    """One line for the person at the terminal."""
-    print(f"{prog}: {one_line(line)}", file=sys.stderr, flush=True)
 
 
 def add_styles(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from msda_train.planner.seeds import parse_seeds
 from msda_train.results.compare import find_table
 from msda_train.results.rows import Row
 from msda_train.results.yamlfile import LINE, read_yaml
-from msda_train.words import GROUPS, explain, one_of_each, quoted
+from msda_train.words import GROUPS, as_text, explain, one_of_each
 
 KEPT = Path("results/rows")
 MOST_JOBS = 256
@@ -120,7 +120,7 @@ def _extra(words: Sequence[str], runs: str | None) -> tuple[list[str], str]:
                 raise UserError(f"{word} and --runs {runs}: type one of them")
             runs = value
         else:
-            extra.append(quoted(word))
+            extra.append(as_text(word))
     return extra, runs or "runs"
 
 

@@ -1,8 +1,6 @@
 """`msda-table verify RUN`: evaluates the stored checkpoint again; it must give the stored metrics. The only
 subcommand that imports torch."""
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +29,6 @@ def main(words: list[str]) -> int:
     args = made.parse_args(words)
     if not args.run.exists():
         raise UserError(f"{args.run}: there is no such run")
-    if args.trust:
-        sys.path.append(os.getcwd())  # as msda-train does, so that my_file.MyModel is found
     from msda_train.runner.verify import verify
 
     done = verify(args.run, device=args.device, trust=args.trust)

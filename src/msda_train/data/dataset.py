@@ -155,7 +155,7 @@ class Dataset:
             raise UserError(
                 f"dataset.root is null; type dataset.root={example} with dataset.source={self.source}"
             )
-        path = Path(self.root).expanduser().absolute()
+        path = paths.typed_path("dataset.root", self.root).absolute()
         return [path / f"{self.name}.npz" if self.source == "npz" and path.is_dir() else path]
 
     def command(self, verb: str) -> str:
@@ -190,6 +190,10 @@ class Dataset:
             raise UserError(
                 f"dataset.source={self.source}: unknown for {self.name}; {nearest(self.source, self.sources)}"
             )
+        if self.source == "embedded" and self.root is not None:
+            raise UserError(
+                f"dataset.root={self.root}: {self.name} comes along, nothing is read; leave it out"
+            )
         if not self.name or any(letter in self.name for letter in "/\\\n"):
             raise UserError(f"dataset.name={self.name}: give a plain word, no path")
         checks.fraction("dataset.label_noise", self.label_noise)
@@ -203,11 +207,13 @@ class Dataset:
                 raise UserError(f"dataset.{key}={value}: give a whole number, {least} or more")
 
     def _folder(self) -> Path:
-        return paths.DATA / self.name if self.root is None else Path(self.root).expanduser().absolute()
+        if self.root is None:
+            return paths.DATA / self.name
+        return paths.typed_path("dataset.root", self.root).absolute()
 
     def _store(self) -> Store:
-        folder = paths.DATA / "arrays" if self.cache is None else Path(self.cache).expanduser().absolute()
-        return Store(folder, f"{self.command('prepare')} --rebuild")
+        cache = paths.DATA / "arrays" if self.cache is None else paths.typed_path("dataset.cache", self.cache)
+        return Store(cache.absolute(), f"{self.command('prepare')} --rebuild")
 
     def _signature(self) -> str:
         """Changes when a file of the source does. UserError where the source is not there at all."""

@@ -121,8 +121,11 @@ class Loader:
                 )
         if min(std) <= 0:
             raise UserError(f"recipe.std={list(std)}: give numbers above 0")
-        if self.crop_padding < 0:
-            raise UserError(f"recipe.crop_padding={self.crop_padding}: give 0 or more pixels")
+        widest = 2 * max(self.height, self.width)  # all images are kept with their frame
+        if not 0 <= self.crop_padding <= widest:
+            raise UserError(
+                f"recipe.crop_padding={self.crop_padding}: give 0 or more pixels, at most {widest} here"
+            )
         least, most = (1, None) if self.seed is None else (2, self.n)  # one image has no partner
         if self.batch_size < least:
             raise UserError(f"recipe.batch_size={self.batch_size}: give {least} or more")

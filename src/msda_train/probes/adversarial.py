@@ -8,7 +8,6 @@ Sense of Security", ICML 2018, arXiv:1802.00420, section 3.1.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from msda_train import checks, metrics
 from msda_train.attacks import input_gradient
 from msda_train.errors import UserError
+from msda_train.paths import typed_path
 from msda_train.probes.attack import Attack, attack_of
 from msda_train.probes.subject import Finding, Subject
 from msda_train.randomness import generator
@@ -159,7 +159,7 @@ def source_of(folder: str, subject: Subject) -> tuple[Subject, str]:
 
     UserError where it was trained on another data set.
     """
-    network, config = load_network(Path(folder).expanduser())
+    network, config = load_network(typed_path("probes.adversarial.source", folder))
     own, other = (
         {key: c["dataset"].get(key) for key in ("_target_", "name")} for c in (subject.config, config)
     )

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from msda_train import checks
 from msda_train.errors import UserError, nearest
 from msda_train.paths import CONFIGS, PUBLISHED
 from msda_train.results.rows import one_line
@@ -205,6 +206,7 @@ def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
     overrides = values.get("set", [])
     if not (isinstance(overrides, list) and all(isinstance(word, str) and "=" in word for word in overrides)):
         raise UserError(f"{where}: 'set' is {overrides!r}, a list like [method.alpha=1.0] is expected")
+    checks.foreign_words(where, overrides, values)
     cell = Cell(**(values | words | {"set": tuple(overrides), "setting": values.get("setting") or ""}))
     _check_number(where, "value", cell.value, cell.digits)
     for name, spread in (("std", cell.std), ("spread", cell.spread)):

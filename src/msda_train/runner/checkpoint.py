@@ -5,8 +5,8 @@ No scheduler and no generator state is kept: both are functions of progress and 
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from msda_train.runner.update import Update
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Makes the run folder and holds its lock; raises UserError where that is impossible or another process
-    works there. The lock dies with the process, so a killed run leaves nothing to clean up."""
+    works there. The lock dies with the process, so a killed run leaves nothing to clean up; a refused one,
+    which is told by a UserError inside, takes away what was made here."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / "lock", "w")  # noqa: SIM115 (closed below, by `with lock`)
@@ -33,7 +35,21 @@ def owned(folder: Path) -> Iterator[None]:
             raise UserError(f"{folder}: another process is training this very run; wait for it") from None
         for left in folder.glob("*.tmp"):  # of a killed run: nobody else writes here
             left.unlink()
-        yield
+        try:
+            yield
+        except UserError:
+            _take_away(folder, made)
+            raise
+
+
+def _take_away(folder: Path, made: Sequence[Path]) -> None:
+    """Removes the folders `made` for a run that never began."""
+    if folder in made and {path.name for path in folder.iterdir()} <= {"lock", "config.yaml"}:
+        with suppress(OSError):  # another run began beside it meanwhile
+            for path in folder.iterdir():
+                path.unlink()
+            for each in made:
+                each.rmdir()
 
 
 def save(path: Path, update: Update, progress: Mapping[str, Any]) -> None:

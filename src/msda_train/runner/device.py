@@ -18,6 +18,7 @@ from msda_train.errors import UserError
 from msda_train.recording import SWITCH
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt, malloc.h
+MOST_THREADS = 256  # even on a smaller machine, to repeat another's sums; far more of them crash
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,11 @@ def choose(
         checks.flag(option, value)
     if threads is not None:
         checks.whole("threads", threads, least=1)
+        most = max(MOST_THREADS, os.cpu_count() or 1)
+        if threads > most:
+            raise UserError(f"threads={threads}: at most {most} here; type threads={os.cpu_count() or 1}")
         torch.set_num_threads(threads)
-    chosen = _device(str(device))
+    chosen = known_device(str(device))
     if graph and chosen.type != "cuda":
         raise UserError("graph=true: CUDA graphs need a CUDA device; type graph=false or device=cuda")
     if precision == "auto":
@@ -95,11 +99,12 @@ def choose(
     return Compute(chosen, precision, compile_model, graph, deterministic)
 
 
-def _device(word: str) -> torch.device:
+def known_device(word: str) -> torch.device:
+    """The device that the word names; UserError where there is none."""
     if word == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = word.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
         raise UserError(f"device={word}: unknown; choose from: auto, cpu, cuda, cuda:N")
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device={word}: torch sees no CUDA device here; type device=cpu or device=auto")

@@ -21,6 +21,7 @@ from msda_train.data.images import Images
 from msda_train.data.loader import Loader
 from msda_train.errors import RunFailed
 from msda_train.mix import Method, prepared
+from msda_train.paths import typed_path
 from msda_train.randomness import generator
 from msda_train.results.fingerprint import fingerprint
 from msda_train.results.rows import read_row, write_row
@@ -36,6 +37,7 @@ from msda_train.runner.profile import profile
 from msda_train.runner.recipe import Recipe
 from msda_train.runner.step import Step, evaluate
 from msda_train.runner.update import Update
+from msda_train.sizes import bounded
 
 AXES = ("dataset", "model", "method", "recipe")
 SETTINGS = (
@@ -85,7 +87,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kep
     method = build("method", cfg.method)
     images = _images(cfg.dataset, config["dataset"], kept)
     identity = fingerprint(config)
-    folder = run_folder(Path(cfg.runs).expanduser(), config, images.content, cfg.seed)
+    folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     with checkpoint.owned(folder):
         run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, kept)
         if cfg.profile:
@@ -140,7 +142,8 @@ class Run:
         wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
         update: Update | None = self.kept.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
-        network = build("model", model, **facts)
+        with bounded("model"):
+            network = build("model", model, **facts)
         if update is not None:
             update.restart(network.state_dict())
         else:
