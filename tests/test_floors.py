@@ -16,7 +16,19 @@ FLOORS = {
         *("theory", "saliency", "solvers", "stored", "compose"),
     },
     0: {
-        *("mix", "randomness", "checks", "atomic", "paths", "commit", "errors", "build", "recording"),
+        *(
+            "mix",
+            "randomness",
+            "checks",
+            "atomic",
+            "locks",
+            "signals",
+            "paths",
+            "commit",
+            "errors",
+            "build",
+            "recording",
+        ),
         "__init__",
     },
 }

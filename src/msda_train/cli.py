@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from msda_train import signals
 from msda_train.compose import DEFAULTS
 from msda_train.errors import RunFailed, UserError
 from msda_train.paths import CONFIGS
@@ -82,7 +83,8 @@ class Jobs:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted."""
+    """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted (129
+    and 143: by SIGHUP and SIGTERM)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     jobs = Jobs()
     code = _guarded(lambda: _hydra(jobs, arguments), arguments)
@@ -101,6 +103,7 @@ def run_words(words: Sequence[str], kept: Kept) -> int:
     return max([code, *jobs.failures])
 
 
+@signals.heeded()
 def _guarded(work: Callable[[], None], arguments: Sequence[str]) -> int:
     """The exit code of `work`, once what went wrong has been told."""
     if os.getcwd() not in sys.path:  # so that `method._target_=my_file.MyMix` finds a file of this folder
@@ -118,9 +121,9 @@ def _guarded(work: Callable[[], None], arguments: Sequence[str]) -> int:
             f"msda-train: {e.filename or 'runs'}: {e.strerror or e}; type runs=FOLDER, a folder you may write"
         )
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         say("msda-train: stopped; the same command goes on from the last checkpoint")
-        return 130
+        return signals.exit_code(stop)
     return 0
 
 

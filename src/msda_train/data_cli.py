@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from msda_train import signals
 from msda_train.errors import UserError, nearest
 from msda_train.paths import CONFIGS
 
@@ -29,6 +30,7 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; type msda-data --help")
 
 
+@signals.heeded()
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 well; 1 the cached images are not what they should be; 2 bad input; 130 interrupted."""
     try:
@@ -36,9 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"msda-data: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("msda-data: interrupted; type the command again to go on", file=sys.stderr)
-        return 130
+        return signals.exit_code(stop)
 
 
 def _command(argv: list[str]) -> int:

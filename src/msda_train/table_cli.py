@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from msda_train import signals
 from msda_train.commands.parser import DEFAULT_FOLDERS, Parser, add_styles, existing_folders
 from msda_train.errors import UserError
 from msda_train.results.printed import print_table
@@ -21,6 +22,7 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+@signals.heeded()
 def run(words: list[str]) -> int:
     """The exit code of `msda-table WORDS`."""
     # A terminal that cannot show ± gets a question mark, not a traceback.
@@ -34,9 +36,9 @@ def run(words: list[str]) -> int:
     except UserError as error:
         print(f"msda-table: {one_line(error)}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("msda-table: stopped", file=sys.stderr)
-        return 130
+        return signals.exit_code(stop)
     except BrokenPipeError:  # `msda-table | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

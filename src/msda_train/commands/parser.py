@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from msda_train import signals
 from msda_train.errors import UserError
 from msda_train.paths import PUBLISHED
 from msda_train.results.grid import STYLES
@@ -23,6 +24,7 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; type: {self.prog} --help")
 
 
+@signals.heeded()
 def answered(prog: str, run: Callable[[Sequence[str]], int], words: Sequence[str], stopped: str) -> int:
     """The exit code of run(words); bad input and an interrupt are one line on stderr."""
     try:
@@ -30,9 +32,9 @@ def answered(prog: str, run: Callable[[Sequence[str]], int], words: Sequence[str
     except UserError as error:
         tell(prog, str(error))
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         tell(prog, stopped)
-        return 130
+        return signals.exit_code(stop)
 
 
 def tell(prog: str, line: str) -> None:
