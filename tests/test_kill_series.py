@@ -46,7 +46,9 @@ tables:
           - {label: None, metric: error, value: 4.80, method: erm}
           - {label: Input, metric: error, value: 3.90, method: mixup}
 """
-WORKER = "import sys; sys.path.insert(0, {here!r}); import test_kill_series as t; t.worker({folder!r}, {locks})"
+WORKER = (
+    "import sys; sys.path.insert(0, {here!r}); import test_kill_series as t; t.worker({folder!r}, {locks})"
+)
 PLACES = {"row.json", "config.yaml", "checkpoint.pt", "gallery.json", "lock"}
 
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from msda_train import signals
 from msda_train.commands.plan_words import Request, parser, request
 from msda_train.errors import UserError
-from msda_train.planner.estimate import ask_speed
+from msda_train.planner.asking import ask_speed
 from msda_train.planner.execute import Executor, progress
 from msda_train.planner.plan import Job
 from msda_train.planner.text import head, outcome_text
