@@ -49,7 +49,7 @@ tables:
 WORKER = (
     "import sys; sys.path.insert(0, {here!r}); import test_kill_series as t; t.worker({folder!r}, {locks})"
 )
-PLACES = {"row.json", "config.yaml", "checkpoint.pt", "gallery.json", "lock"}
+PLACES = {"row.json", "config.yaml", "checkpoint.pt", "gallery.json", "lock", "multirun.yaml"}
 
 
 def life(folder, words, locks=True):
@@ -226,8 +226,7 @@ def _series(world, kind, kills):
             number += 1
         if figures["kills"] == kills:
             break
-    for each in range(number + 1):
-        world.finish(world.words(kind, each))
+    world.finish(world.words(kind, number))
     return number + 1, figures
 
 
@@ -284,3 +283,23 @@ def _printed(world, capsys):
     assert table_cli.run(["plan", "--no-probe", *world.plan()]) == 0
     lines = capsys.readouterr().out.splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("msda-train ")]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.slow
+def test_a_plan_that_is_stopped_has_lost_nothing(world, number, code):
+    """The planner tells its trainers and waits; they end their epochs and save."""
+    one, draw = world("stopped"), random.Random(3)
+    words = [word.replace("checkpoint_seconds=0", "checkpoint_seconds=3600") for word in one.words("plan")]
+    process = one.start(words)
+    _wait("any", one, process, draw)
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == code, (one.folder / f"said.{process.pid}").read_text()
+    logs = [path.read_text() for path in one.runs.glob("logs/*.log")]
+    assert any("msda-train: stopped; the same command goes on" in log for log in logs)
+    ended = one.epochs()
+    assert one.left() == []
+    one.finish(one.words("plan"))
+    assert set(one.epochs().values()) == {1}
+    assert ended < one.epochs()

@@ -12,6 +12,7 @@ import pytest
 
 from msda_train.planner import child, execute
 from msda_train.results.rows import load_rows, write_row
+from msda_train.signals import Stopped
 
 
 def test_all_runs_are_done_and_done_runs_are_left_alone(world, plan, make_row):
@@ -103,7 +104,10 @@ def test_a_killed_trainer_is_no_failure_of_the_run(world, plan):
     assert len(world.executor([job]).run().done) == 1
 
 
-def test_an_interrupt_stops_the_trainers(world, plan):
+@pytest.mark.parametrize(
+    ("stop", "number"), [(KeyboardInterrupt(), signal.SIGINT), (Stopped(signal.SIGHUP), signal.SIGHUP)]
+)
+def test_an_interrupt_stops_the_trainers(world, plan, stop, number):
     world.seconds = 30
     executor = world.executor(plan(0).jobs, at_once=2)
     started = []
@@ -111,11 +115,11 @@ def test_an_interrupt_stops_the_trainers(world, plan):
     def interrupt(executor):
         if len(world.diary()) == 2:
             started.extend(each.worker.process for each in executor.running)
-            raise KeyboardInterrupt
+            raise stop
 
     with pytest.raises(KeyboardInterrupt):
         executor.run(interrupt)
-    assert [process.returncode for process in started] == [-signal.SIGINT, -signal.SIGINT]
+    assert [process.returncode for process in started] == [-number, -number]
 
 
 def test_what_another_process_does_is_taken(world, plan):
