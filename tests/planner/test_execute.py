@@ -1,5 +1,6 @@
 """The planner's loop with trainers that are only scripts: claims, shares, failures, orphans."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -7,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from msda_train.atomic import NotWritten
 from msda_train.planner import child, execute
 from msda_train.results.rows import load_rows, write_row
 from msda_train.signals import Stopped
@@ -143,6 +146,19 @@ def test_a_trainer_that_finds_its_folder_taken_is_no_failure(world, plan, monkey
     outcome = world.executor([job], wait=False).run()
     assert (outcome.taken, outcome.failed) == ([job], [])
     assert world.disk.failure(job) is None
+
+
+def test_a_full_disk_is_no_failure_of_the_run(world, plan, monkeypatch):
+    """The same command tries it again once there is room, without --retry."""
+    (job, _) = plan(0).jobs
+    told = str(NotWritten(OSError(errno.ENOSPC, "No space left on device"), Path("checkpoint.pt")))
+    code = f"import sys; print({told!r}, file=sys.stderr); sys.exit(2)"
+    with monkeypatch.context() as patch:
+        patch.setattr(child, "module_command", lambda module, words: [sys.executable, "-S", "-c", code])
+        ((failed, failure),) = world.executor([job]).run().failed
+    assert (failed, failure.last[-1]) == (job, told)
+    assert world.disk.failure(job) is None
+    assert len(world.executor([job]).run().done) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has leashes")

@@ -30,6 +30,7 @@ STOPPED = {-signal.SIGKILL} | {
     code for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) for code in (-number, 128 + number)
 }
 TAKEN = "another process is training this very run"  # says a trainer that finds its run folder locked
+UNWRITTEN = "cannot be written ("  # says one whose disk is full: nor is the run to blame for that
 _STEPS = re.compile(r"\b(\d+)/(\d+) \[")
 
 
@@ -207,7 +208,7 @@ class Executor:
         elif not last:
             last = (f"exit code {code} and not a word",)
         failure = Failure(command, code, last)
-        if code not in STOPPED:
+        if code not in STOPPED and not (code == 2 and any(UNWRITTEN in line for line in last)):
             self.disk.record(each.job, failure)
         self.outcome.failed.append((each.job, failure))
 
