@@ -25,6 +25,8 @@ FLOORS = {
             "randomness",
             "checks",
             "atomic",
+            "locks",
+            "signals",
             "paths",
             "commit",
             "errors",

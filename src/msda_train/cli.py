@@ -82,7 +82,8 @@ class Jobs:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted."""
+    """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted (129
+    and 143: by SIGHUP and SIGTERM)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     jobs = Jobs()
     code = answered("msda-train", lambda: _hydra(jobs, arguments), STOPPED, arguments)

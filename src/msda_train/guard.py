@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from traceback import walk_tb
 
+from msda_train import signals
 from msda_train.errors import RunFailed, UserError
 from msda_train.results.rows import one_line
 
@@ -14,8 +15,10 @@ HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 NO_MEMORY = ("can't allocate memory", "out of memory", "Unable to allocate")
 
 
+@signals.heeded()
 def answered(prog: str, run: Callable[[], int | None], stopped: str, words: Sequence[str] = ()) -> int:
-    """The exit code of `run`: its own (None: 0), that of the error it raises, 130 where it is interrupted.
+    """The exit code of `run`: its own (None: 0), that of the error it raises, 130 where it is
+    interrupted (129 and 143: by SIGHUP and SIGTERM).
 
     stopped: what to say then; words: as typed, for what Hydra says about them.
     """
@@ -24,9 +27,9 @@ def answered(prog: str, run: Callable[[], int | None], stopped: str, words: Sequ
         code = run() or 0
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         tell(prog, stopped)
-        return 130
+        return signals.exit_code(stop)
     except SystemExit as end:  # --help
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         return code if _flushed() else 2

@@ -11,12 +11,13 @@ import json
 import os
 import sys
 
-from msda_train import cli
+from msda_train import cli, signals
 from msda_train.runner.kept import Kept
 
 
+@signals.heeded()
 def main() -> int:
-    """Exit code: 0 when stdin ends, else that of the run that failed; 130 where it is interrupted."""
+    """Exit code: 0 when stdin ends, else that of the run that failed; 130, 129 or 143 where it is stopped."""
     jobs, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")  # what a run starts inherits neither
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -30,8 +31,8 @@ def main() -> int:
             if code:
                 return code
             print("done", file=answers, flush=True)
-    except KeyboardInterrupt:  # between two runs
-        return 130
+    except KeyboardInterrupt as stop:  # between two runs
+        return signals.exit_code(stop)
     return 0
 
 

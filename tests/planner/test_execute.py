@@ -1,5 +1,6 @@
 """The planner's loop with trainers that are only scripts: claims, shares, failures, orphans."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -7,11 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from msda_train.atomic import NotWritten
 from msda_train.planner import child, execute
 from msda_train.results.rows import load_rows, write_row
+from msda_train.signals import Stopped
 
 
 def test_all_runs_are_done_and_done_runs_are_left_alone(world, plan, make_row):
@@ -103,7 +107,10 @@ def test_a_killed_trainer_is_no_failure_of_the_run(world, plan):
     assert len(world.executor([job]).run().done) == 1
 
 
-def test_an_interrupt_stops_the_trainers(world, plan):
+@pytest.mark.parametrize(
+    ("stop", "number"), [(KeyboardInterrupt(), signal.SIGINT), (Stopped(signal.SIGHUP), signal.SIGHUP)]
+)
+def test_an_interrupt_stops_the_trainers(world, plan, stop, number):
     world.seconds = 30
     executor = world.executor(plan(0).jobs, at_once=2)
     started = []
@@ -111,11 +118,11 @@ def test_an_interrupt_stops_the_trainers(world, plan):
     def interrupt(executor):
         if len(world.diary()) == 2:
             started.extend(each.worker.process for each in executor.running)
-            raise KeyboardInterrupt
+            raise stop
 
     with pytest.raises(KeyboardInterrupt):
         executor.run(interrupt)
-    assert [process.returncode for process in started] == [-signal.SIGINT, -signal.SIGINT]
+    assert [process.returncode for process in started] == [-number, -number]
 
 
 def test_what_another_process_does_is_taken(world, plan):
@@ -139,6 +146,19 @@ def test_a_trainer_that_finds_its_folder_taken_is_no_failure(world, plan, monkey
     outcome = world.executor([job], wait=False).run()
     assert (outcome.taken, outcome.failed) == ([job], [])
     assert world.disk.failure(job) is None
+
+
+def test_a_full_disk_is_no_failure_of_the_run(world, plan, monkeypatch):
+    """The same command tries it again once there is room, without --retry."""
+    (job, _) = plan(0).jobs
+    told = str(NotWritten(OSError(errno.ENOSPC, "No space left on device"), Path("checkpoint.pt")))
+    code = f"import sys; print({told!r}, file=sys.stderr); sys.exit(2)"
+    with monkeypatch.context() as patch:
+        patch.setattr(child, "module_command", lambda module, words: [sys.executable, "-S", "-c", code])
+        ((failed, failure),) = world.executor([job]).run().failed
+    assert (failed, failure.last[-1]) == (job, told)
+    assert world.disk.failure(job) is None
+    assert len(world.executor([job]).run().done) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has leashes")

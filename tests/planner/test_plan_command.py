@@ -2,17 +2,19 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from msda_train.commands.plan_command import main
 from msda_train.errors import UserError
-from msda_train.planner import estimate
+from msda_train.planner import asking, estimate
 from msda_train.planner.estimate import duration
 from msda_train.results.rows import write_row
 
 GOLDEN = Path(__file__).parent / "golden_plan.txt"
+SILENT = "not measured within 0.5 s"
 FACTS = {
     "device": "cpu",
     "device_name": "Made-up CPU",
@@ -166,7 +168,36 @@ def test_durations(seconds, text):
 
 
 def test_a_probe_that_dies_is_no_answer(monkeypatch):
-    monkeypatch.setattr(
-        estimate, "module_command", lambda module, words: ["bash", "-c", "echo oh >&2; exit 3"]
-    )
-    assert estimate.ask_speed([["a"], ["b"]], measure=True) == [{"error": "the probe ended early: oh"}] * 2
+    monkeypatch.setattr(asking, "module_command", lambda module, words: ["bash", "-c", "echo oh >&2; exit 3"])
+    assert asking.ask_speed([["a"], ["b"]], measure=True) == [{"error": "the probe ended early: oh"}] * 2
+
+
+def test_a_probe_that_takes_too_long_is_left_behind(monkeypatch, capsys):
+    """Each network is told as soon as it is measured; one that hangs costs its own time only."""
+    full, rough = json.dumps({"step_seconds": 2.0}), json.dumps({"rough": True, "step_seconds": 9.0})
+    monkeypatch.setattr(asking, "MOST_SECONDS", 0.5)
+    hangs = {"rough": f"echo '{rough}'; exec sleep 60", "silent": "exec sleep 60", "fine": f"echo '{full}'"}
+
+    def command(module, words):
+        return ["bash", "-c", ";".join(hangs[word] for word in words if word != "--")]
+
+    monkeypatch.setattr(asking, "module_command", command)
+    began = time.monotonic()
+    answers = asking.ask_speed([["fine"], ["rough"], ["silent"], ["fine"]], measure=True)
+    assert time.monotonic() - began < 30
+    assert answers == [json.loads(full), json.loads(rough), {"error": SILENT}, json.loads(full)]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("msda-table: ")]
+    assert told == [
+        "msda-table: fine: 2 s a step",
+        "msda-table: rough: roughly 9 s a step",
+        f"msda-table: silent: {SILENT}",
+        "msda-table: fine: 2 s a step",
+    ]
+
+
+def test_a_rough_estimate_says_so(plan):
+    (each,) = plan(0, extra=WORDS).configurations[:1]
+    answer = {"rough": True, "step_seconds": 2.5, "steps": 1, "images": 2}
+    found = estimate._from_step(each, answer, FACTS)
+    assert found.source.startswith("roughly, from one step on 2 images")
+    assert found.seconds == pytest.approx(2.5 / 25 * (60 + 30 / 3) * each.epochs + 5)

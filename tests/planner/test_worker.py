@@ -91,7 +91,7 @@ def test_ctrl_c_and_nothing_to_do(worker, tmp_path, small):
     while not list(tmp_path.glob("runs/*/s1/checkpoint.pt")):
         assert worker.process.poll() is None
         time.sleep(0.01)
-    worker.interrupt()
+    worker.process.send_signal(signal.SIGINT)
     assert worker.ended() == 130
     last = (tmp_path / "second.log").read_text().splitlines()[-1]
     assert last == "msda-train: stopped; the same command goes on from the last checkpoint"

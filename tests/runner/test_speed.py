@@ -38,6 +38,13 @@ def test_steps_are_measured(ask):
     assert 0 < one["step_seconds"] < 60
 
 
+def test_a_rough_answer_comes_first(ask):
+    """For batches that are worth it: on a busy machine it may be the only one."""
+    rough, whole = ask(["recipe.batch_size=48"])
+    assert (rough["rough"], rough["images"], whole["steps"]) == (True, 3, speed.LEAST_STEPS)
+    assert 0 < rough["step_seconds"] < 600
+
+
 def test_nothing_is_downloaded_to_know_the_size(ask):
     (facts,) = ask(["dataset=cifar10", "dataset.subset=null", "dataset.test_subset=null"], facts=True)
     assert (facts["train_images"], facts["test_images"]) == (50_000, 10_000)

@@ -136,7 +136,7 @@ def test_two_processes_cannot_train_the_same_run(go, tmp_path):
 
 def test_what_a_killed_run_left_behind_is_swept(go):
     path = go()
-    left = path.parent / "checkpoint.ptabc.tmp"
+    left = path.parent / ".checkpoint.ptabc.tmp"
     left.write_bytes(b"half a checkpoint")
     go()
     assert not left.exists()

@@ -3,6 +3,7 @@
 import sys
 
 from msda_train.commands.plan_words import Request, parser, request
+from msda_train.planner.asking import MOST_SECONDS
 from msda_train.planner.estimate import Estimate, estimates
 from msda_train.planner.text import plan_text
 
@@ -29,5 +30,10 @@ def _times(asked: Request, *, probe: bool) -> dict[str, Estimate]:
     words = [f"device={device}"] if device else []
     words += [f"threads={threads}"] if threads else []
     if probe:
-        print("msda-table: measuring a few training steps of each model ...", file=sys.stderr, flush=True)
+        limit = f"at most {MOST_SECONDS:g} s each"
+        print(
+            f"msda-table: measuring a few training steps of each model, {limit} ...",
+            file=sys.stderr,
+            flush=True,
+        )
     return estimates(asked.plan, asked.rows, words, probe=probe)

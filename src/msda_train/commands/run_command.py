@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from msda_train import signals
 from msda_train.commands.plan_words import Request, parser, request
 from msda_train.errors import UserError
-from msda_train.planner.estimate import ask_speed
+from msda_train.planner.asking import ask_speed
 from msda_train.planner.execute import Executor, progress
 from msda_train.planner.plan import Job
 from msda_train.planner.text import head, outcome_text
@@ -17,7 +18,8 @@ from msda_train.results.rows import one_line
 
 
 def main(words: list[str]) -> int:
-    """Exit code 0: all rows are there; 1: some are not; 130: interrupted."""
+    """Exit code 0: all rows are there; 1: some are not; 130, 129, 143: interrupted, by SIGHUP, by
+    SIGTERM."""
     made = parser("run", "Train the runs that a published table still needs; type it again to go on.")
     made.add_argument("--retry", action="store_true", help="try runs again that failed before")
     made.add_argument(
@@ -35,10 +37,10 @@ def main(words: list[str]) -> int:
     )
     try:
         _run(executor, missing)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         done = sum(asked.disk.row(job) is not None for job in asked.plan.jobs)
         _say(f"stopped with {done} of {len(asked.plan.jobs)} runs done; the same command goes on")
-        return 130
+        return signals.exit_code(stop)
     except OSError as error:
         where = error.filename or asked.disk.runs
         raise UserError(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -71,10 +70,6 @@ class Worker:
         well; any other is its last."""
         return 0 if DONE in (self._answers.read(4096) or b"") else self.process.poll()
 
-    def interrupt(self) -> None:
-        """As Ctrl-C would."""
-        self.process.send_signal(signal.SIGINT)
-
     def dismiss(self) -> None:
         """It gets no more runs, and ends after the one it has."""
         self._jobs.close()
@@ -83,12 +78,16 @@ class Worker:
     def dismissed(self) -> bool:
         return self._jobs.closed
 
-    def end(self, seconds: float) -> None:
-        """Dismisses it, waits so long for its end, then kills it."""
+    def end(self, seconds: float) -> bool:
+        """Dismisses it, waits so long for its end, then kills it; False where it had to be killed, because
+        of the time or a second Ctrl-C."""
         self.dismiss()
         try:
             self.process.wait(seconds)
+            return True
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self.process.kill()
             self.process.wait()
-        self._answers.close()
+            return False
+        finally:
+            self._answers.close()

@@ -6,17 +6,16 @@
 <runs>/failed/<fingerprint>/s<seed>/failure.json    it failed; in a folder where only row.json is a row
 """
 
-import fcntl
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 from msda_train.atomic import replace_file
 from msda_train.errors import UserError
+from msda_train.locks import Lock, is_taken, take
 from msda_train.planner.plan import Configuration, Job
 from msda_train.results.published import probes_of
 from msda_train.results.rows import Row, one_line, read_row
@@ -57,33 +56,19 @@ class Disk:
                 return row
         return None
 
-    def claim(self, job: Job) -> IO[str] | None:
-        """The open, locked claim file, or None while another planner holds it. The lock dies with the
-        process, so a killed planner leaves nothing to clean up."""
+    def claim(self, job: Job) -> Lock:
+        """Held until it is closed; raises Taken while another planner holds it. It dies with the process, so
+        a killed planner leaves nothing to clean up."""
         path = self.runs / "claims" / job.key
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = open(path, "w")  # noqa: SIM115 (open as long as the claim is held)
+            return take(path)
         except OSError as error:
             raise UserError(f"--runs {self.runs}: cannot be written ({error.strerror})") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return None
-        return file
 
     def in_training(self, job: Job) -> bool:
         """Whether a trainer is at work on this run that no living planner started."""
-        for path in self.runs.glob(f"{job.fingerprint}-*/s{job.seed}/lock"):
-            try:
-                with open(path) as file:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-            except OSError:  # it vanished, or is not ours to read: the trainer will say so
-                continue
-        return False
+        return any(map(is_taken, self.runs.glob(f"{job.fingerprint}-*/s{job.seed}/lock")))
 
     def log(self, job: Job) -> Path:
         return self.runs / "logs" / f"{job.key}.log"

@@ -1,14 +1,12 @@
 """How long a run will take: from rows of the same device and model, else from a few measured steps."""
 
 import json
-import subprocess
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from msda_train.planner.child import environment, module_command
+from msda_train.planner.asking import ask_speed
 from msda_train.planner.plan import Configuration, Plan
 from msda_train.results.fingerprint import canonical
 from msda_train.results.rows import Row, one_line
@@ -48,27 +46,6 @@ def estimates(
     if probe and left:
         found |= _from_probes(left, found, device_words, ask)
     return found
-
-
-def ask_speed(groups: Sequence[Sequence[str]], measure: bool) -> list[dict[str, Any]]:
-    """What `runner.speed` says to each group of words; a group it does not answer has `{"error": ...}`."""
-    if not groups:
-        return []
-    words = [] if measure else ["--facts"]
-    for number, group in enumerate(groups):
-        words += [*(["--"] if number else []), *group]
-    command = module_command("runner.speed", words)
-    began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    answers: list[dict[str, Any]] = []
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            answers.append(json.loads(line))
-    lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    if not measure:  # what any trainer does before its first step, too
-        answers = [{**each, "start_seconds": time.monotonic() - began} for each in answers]
-    missing = {"error": f"the probe ended early: {lines[-1]}"}
-    return [*answers, *[missing] * len(groups)][: len(groups)]
 
 
 def _from_rows(wanted: Configuration, rows: Iterable[Row], facts: Mapping[str, Any]) -> Estimate:
@@ -134,6 +111,8 @@ def _from_step(each: Configuration, answer: Mapping[str, Any], facts: Mapping[st
     per_image = answer["step_seconds"] / each.config["recipe"]["batch_size"]
     images = facts["train_images"] + TEST_SHARE * facts["test_images"]
     source = f"from {answer['steps']} measured steps of {answer['step_seconds']:.3g} s"
+    if answer.get("rough"):
+        source = f"roughly, from one step on {answer['images']} images: this machine is too slow or too busy"
     return Estimate(per_image * images * each.epochs + facts["start_seconds"], source, facts)
 
 

@@ -7,13 +7,16 @@ a checkpoint is the trainer's. So starting again is all there is to going on.
 
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import ceil
-from typing import IO, Any
+from typing import Any
 
+from msda_train import signals
+from msda_train.locks import Lock, Taken
 from msda_train.planner.child import Worker
 from msda_train.planner.disk import START, Disk, Failure, last_lines
 from msda_train.planner.plan import Job, typed
@@ -21,10 +24,13 @@ from msda_train.results.work import work_key
 
 POLL_SECONDS = 0.1
 WAIT_SECONDS = 2.0  # between two looks at a run that another process is doing
-GRACE_SECONDS = 10.0  # for trainers to end after Ctrl-C, before they are killed
+GRACE_SECONDS = signals.GRACE_SECONDS + 7  # for trainers to end after a signal, before they are killed
 # Somebody stopped the trainer; the run itself is not to blame, so nothing is recorded against it.
-STOPPED = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, 130}
+STOPPED = {-signal.SIGKILL} | {
+    code for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) for code in (-number, 128 + number)
+}
 TAKEN = "another process is training this very run"  # says a trainer that finds its run folder locked
+UNWRITTEN = "cannot be written ("  # says one whose disk is full: nor is the run to blame for that
 _STEPS = re.compile(r"\b(\d+)/(\d+) \[")
 
 
@@ -48,7 +54,7 @@ class Devices:
 @dataclass
 class Running:
     job: Job
-    claim: IO[str]
+    claim: Lock
     worker: Worker
 
 
@@ -81,12 +87,15 @@ class Executor:
         self.workers: list[Worker] = []  # those who run something, and those who wait for more
         self.work = {job.fingerprint: work_key(job.configuration.config) for job in jobs}
         self.outcome = Outcome()
+        self.hints: dict[str, None] = {}  # what somebody may have to do before a claim is free, each once
         # Each failure from before is forgiven once, when its turn comes; one of meanwhile is not.
         self.forgiven = {job.key: disk.failure(job) if retry else None for job in jobs}
         self._looked = time.monotonic()
 
     def run(self, watch: Watch = lambda executor: None) -> Outcome:
-        """Until nothing is left. On KeyboardInterrupt the trainers are stopped, then it is raised again."""
+        """Until nothing is left. On KeyboardInterrupt the trainers get the same signal and are waited
+        for, then it is raised again."""
+        number: int = signal.SIGINT
         try:
             while self.pending or self.running or (self.waiting and self.wait):
                 self._reap()
@@ -94,8 +103,11 @@ class Executor:
                 self._look_again()
                 watch(self)
                 time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt as stop:
+            number = signals.number_of(stop)
+            raise
         finally:  # also after a mistake of ours: no trainer is left behind unseen
-            self._stop()
+            self._stop(number)
         self.outcome.taken += self.waiting
         return self.outcome
 
@@ -137,9 +149,11 @@ class Executor:
         if self.disk.row(job):
             self.outcome.done.append(job)
             return
-        claim = self.disk.claim(job)
-        if claim is None:
+        try:
+            claim = self.disk.claim(job)
+        except Taken as taken:
             self.waiting.append(job)
+            self.hints |= {taken.hint: None} if taken.hint else {}
             return
         # Only now is it ours alone: it may have ended, either way, while we looked.
         failure = self.disk.failure(job)
@@ -190,11 +204,11 @@ class Executor:
     def _failed(self, each: Running, code: int, last: tuple[str, ...]) -> None:
         command = typed(self.words(each.job, each.worker.device))
         if code in STOPPED:
-            last = (*last, f"stopped by signal {-code if code < 0 else 2}")
+            last = (*last, f"stopped by signal {-code if code < 0 else code - 128}")
         elif not last:
             last = (f"exit code {code} and not a word",)
         failure = Failure(command, code, last)
-        if code not in STOPPED:
+        if code not in STOPPED and not (code == 2 and any(UNWRITTEN in line for line in last)):
             self.disk.record(each.job, failure)
         self.outcome.failed.append((each.job, failure))
 
@@ -204,22 +218,27 @@ class Executor:
             self._looked = time.monotonic()
             self.pending, self.waiting = self.pending + self.waiting, []
 
-    def _stop(self) -> None:
+    def _stop(self, number: int) -> None:
         for each in self.running:
-            each.worker.interrupt()
+            each.worker.process.send_signal(number)
         for worker in self.workers:
             worker.dismiss()
         end = time.monotonic() + GRACE_SECONDS
         for worker in self.workers:
-            worker.end(max(0.0, end - time.monotonic()))
+            if not worker.end(max(0.0, end - time.monotonic())):
+                end = 0.0
         for each in self.running:
             each.claim.close()
 
 
 def progress(total_epochs: float, bar: Any) -> Watch:
     """A watch that shows epochs and runs on a tqdm `bar` of `total_epochs`."""
+    told: set[str] = set()
 
     def watch(executor: Executor) -> None:
+        for hint in executor.hints.keys() - told:
+            told.add(hint)
+            bar.write(f"msda-table: waiting for another planner; {hint}", file=sys.stderr)
         ended = [*executor.outcome.done, *(job for job, _ in executor.outcome.failed)]
         epochs = float(sum(job.configuration.epochs for job in ended))
         epochs += sum(executor.fraction(each) * each.job.configuration.epochs for each in executor.running)

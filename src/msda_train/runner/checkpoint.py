@@ -3,16 +3,18 @@
 No scheduler and no generator state is kept: both are functions of progress and seed.
 """
 
-import fcntl
+import io
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
-from msda_train.atomic import whole_file
+from msda_train import locks, signals
+from msda_train.atomic import replace_file, whole_file, writing
 from msda_train.errors import UserError
 from msda_train.runner.update import Update
 
@@ -25,16 +27,16 @@ def owned(folder: Path) -> Iterator[None]:
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "w")  # noqa: SIM115 (closed below, by `with lock`)
+        lock = locks.take(folder / "lock")
+    except locks.Taken as taken:
+        wait = f"wait for it ({taken.hint})" if taken.hint else "wait for it"
+        raise UserError(f"{folder}: another process is training this very run; {wait}") from None
     except OSError as e:
         raise UserError(f"runs={folder}: cannot be written ({e.strerror}); type runs=FOLDER") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{folder}: another process is training this very run; wait for it") from None
-        for left in folder.glob("*.tmp"):  # of a killed run: nobody else writes here
-            left.unlink()
+    with closing(lock):
+        for left in folder.rglob(".*.tmp"):  # of a killed run: nobody else writes here
+            with writing(left):
+                left.unlink()
         try:
             yield
         except UserError:
@@ -52,15 +54,44 @@ def _take_away(folder: Path, made: Sequence[Path]) -> None:
                 each.rmdir()
 
 
-def save(path: Path, update: Update, progress: Mapping[str, Any]) -> None:
-    """Writes weights, optimizer and `progress` (JSON-ready) to a temporary name, then renames."""
-    state = {
+class Saving:
+    """Checkpoints of a run at `path`, at most one in `seconds`. A context: an interrupt in it loses no epoch
+    that was longer than the grace of a signal; shorter ones are soon made again."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path, self._seconds = path, seconds
+        self._saved_at = self._began = time.monotonic()
+        self._unsaved: bytes | None = None
+
+    def epoch(self, update: Update, progress: Mapping[str, Any], *, now: bool) -> None:
+        """One has ended. Its weights, optimizer and `progress` (JSON-ready) go to the disk where it is time,
+        or `now`. Raises NotWritten; the checkpoint before is still whole then."""
+        began, self._began = self._began, time.monotonic()
+        if now or self._began - self._saved_at >= self._seconds:
+            with whole_file(self._path) as file:
+                torch.save(_state(update, progress), file)
+            self._saved_at, self._unsaved = time.monotonic(), None
+        elif self._began - began >= signals.GRACE_SECONDS:
+            out = io.BytesIO()
+            torch.save(_state(update, progress), out)
+            self._unsaved = out.getvalue()
+        else:
+            self._unsaved = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt) and self._unsaved is not None:
+            replace_file(self._path, self._unsaved)
+
+
+def _state(update: Update, progress: Mapping[str, Any]) -> dict[str, Any]:
+    return {
         "model": update.network.state_dict(),
         "optimizer": update.optimizer.state_dict(),
         "progress": json.dumps(progress),
     }
-    with whole_file(path) as file:
-        torch.save(state, file)
 
 
 def load(path: Path, update: Update, fingerprint: str) -> dict[str, Any]:

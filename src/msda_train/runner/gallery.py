@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from msda_train.atomic import replace_file
+from msda_train.atomic import NotWritten, replace_file
 from msda_train.mix import NOWHERE, Mix
 from msda_train.randomness import generator
 from msda_train.runner.step import Step
@@ -40,7 +40,9 @@ def keep(run: "Run", step: Step, say: Callable[[str], None]) -> None:
     try:
         with torch.random.fork_rng(devices=cuda), torch.no_grad():
             replace_file(run.folder / NAME, _as_json(_examples(run, step)))
-    except Exception as error:  # out of memory, a full disk, a method that cannot plan once more
+    except NotWritten:  # the row would not be, either; once there is room the same command writes both
+        raise
+    except Exception as error:  # out of memory, a method that cannot plan once more
         say(f"no {NAME}: {' '.join(str(error).split())[:200]}")
 
 

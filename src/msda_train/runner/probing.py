@@ -15,7 +15,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from msda_train.atomic import replace_file
+from msda_train.atomic import NotWritten, replace_file, writing
 from msda_train.build import build
 from msda_train.errors import UserError
 from msda_train.probes.subject import Finding, Probe, Subject
@@ -65,8 +65,6 @@ def probe_run(
         opened = open_run(path, device=device, trust=trust, network_needed=False)
         subject = _subject(opened)
         codes = [_tried(opened, asked, subject, say) for asked in missing]
-        if "test_logits" in vars(subject) and subject.stored_logits is None:
-            replace_file(path.with_name(LOGITS), _npz({"test": subject.test_logits.numpy()}))
     return max(codes, default=0)
 
 
@@ -74,7 +72,10 @@ def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> int:
     """The probe's exit code; at 0, what it found is in the row."""
     try:
         found = asked.probe(subject)
+        _keep_logits(opened, subject)
         _keep(opened, asked, found)
+    except NotWritten:  # no other probe could keep what it finds, either
+        raise
     except Exception as error:  # out of memory, a data set that is not here: the others go on
         say(f"probe {asked.name} failed: {' '.join(str(error).split())[:300] or type(error).__name__}")
         return error.exit_code if isinstance(error, UserError) else 1
@@ -84,6 +85,14 @@ def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> int:
     return 0
 
 
+def _keep_logits(opened: OpenedRun, subject: Subject) -> None:
+    """Before the probe's own numbers: once those are in the row, nobody asks for the logits again."""
+    path = opened.path.with_name(LOGITS)
+    made = "test_logits" in vars(subject) and subject.stored_logits is None
+    if made and _stored_logits(path, len(subject.test_logits)) is None:
+        replace_file(path, _npz({"test": subject.test_logits.numpy()}))
+
+
 def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
     numbers = {key: float(value) for key, value in found.numbers.items()}
     wrong = [key for key, value in numbers.items() if not np.isfinite(value)]
@@ -91,7 +100,8 @@ def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
         raise UserError(f"{', '.join(wrong)}: not finite")
     if found.arrays:
         file = opened.path.parent / "probes" / f"{asked.name}.npz"
-        file.parent.mkdir(exist_ok=True)
+        with writing(file):
+            file.parent.mkdir(exist_ok=True)
         replace_file(file, _npz(found.arrays))
     made = environment(opened.run.compute)
     told = {"options": asked.options, "remarks": list(found.remarks), "environment": made}

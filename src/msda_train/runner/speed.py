@@ -1,8 +1,9 @@
 """How fast this machine trains: `python -m msda_train.runner.speed [--facts] WORDS [-- WORDS ...]`.
 
 For each group of words (as for msda-train) it takes a few real training steps of that model at that batch
-size on synthetic images of the right shape and prints one line of JSON. With --facts it measures nothing and
-says only which device and how many images a run would have. A program of its own, because it imports torch.
+size on synthetic images of the right shape and prints one line of JSON; on a CPU a rough one (`"rough":
+true`) comes before it. With --facts it measures nothing and says only which device and how many images a run
+would have. A program of its own, because it imports torch.
 """
 
 import json
@@ -29,6 +30,7 @@ from msda_train.runner.step import Step
 from msda_train.runner.train import Run
 
 LEAST_STEPS, MOST_STEPS = 3, 50
+ROUGHLY = 16
 ENOUGH_SECONDS = 1.0  # of measured steps; a step that takes long is measured LEAST_STEPS times
 
 
@@ -69,6 +71,17 @@ def _answer(words: Sequence[str], *, facts_only: bool) -> dict[str, Any]:
     return {**facts, "step_seconds": median(seconds), "steps": len(seconds)}
 
 
+def rough_seconds(step: Step, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
+    """A first answer, from a sixteenth of the batch: on a machine so slow or busy that nobody waits for whole
+    steps, it is all there is."""
+    few = len(x) // ROUGHLY
+    _one(step, x[:few], y[:few], -2)  # the first allocates
+    started = time.monotonic()
+    _one(step, x[:few], y[:few], -2)
+    seconds = (time.monotonic() - started) * len(x) / few
+    return {"rough": True, "step_seconds": seconds, "steps": 1, "images": few}
+
+
 def step_seconds(cfg: DictConfig, compute: Compute, shape: Sequence[int], classes: int) -> list[float]:
     """Seconds of each of a few training steps of `cfg` on noise of `shape` (H, W, C), after one that warms
     up."""
@@ -86,6 +99,8 @@ def step_seconds(cfg: DictConfig, compute: Compute, shape: Sequence[int], classe
     for number in range(-2, MOST_STEPS):
         started = time.perf_counter()
         for here, xb, yb in step.over(run.train_loader, number + 2):
+            if number == -2 and compute.device.type == "cpu" and not compute.compile and batch >= 2 * ROUGHLY:
+                print(json.dumps(rough_seconds(here, xb, yb)), flush=True)
             _one(here, xb, yb, number)
         seconds = time.perf_counter() - started
         timed += [seconds] if number >= 0 or (seconds > ENOUGH_SECONDS and number == -1) else []

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from tqdm import tqdm
 
-from msda_train import checks
+from msda_train import checks, signals
+from msda_train.atomic import replace_file
 from msda_train.build import build, with_defaults
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
@@ -98,7 +99,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kep
         if row_path.exists():
             say(complete(expected_row(row_path, identity, images.content, cfg.seed)))
             return row_path
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))
+        replace_file(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
         step = run.prepare(cfg.model, method)
         run.load()
         say(compute.told)
@@ -200,25 +201,24 @@ class Run:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
         path = self.folder / "checkpoint.pt"
         progress = Progress()
-        steps = len(self.train_loader)
+        steps, total = len(self.train_loader), self.recipe.epochs
         if path.exists():
             saved = checkpoint.load(path, step.update, self.fingerprint)
             progress = Progress(saved["history"], saved["sessions"])
-            say(f"going on after epoch {len(progress.history)} of {self.recipe.epochs}")
+            say(f"going on after epoch {len(progress.history)} of {total}")
         first = len(progress.history)
         session = {"from_epoch": first + 1, **environment(self.compute)}
-        if first < self.recipe.epochs:
+        if first < total:
             progress.sessions.append(session)
-        saved_at = time.monotonic()
-        with self.bar(first * steps, self.recipe.epochs * steps) as bar:
-            for epoch in range(first, self.recipe.epochs):
+        saving, bar = checkpoint.Saving(path, self.checkpoint_seconds), self.bar(first * steps, total * steps)
+        with saving, signals.patient() as stop, bar:
+            for epoch in range(first, total):
                 measured = self.epoch(epoch, step, bar)
                 progress.history.append(measured)
                 session["to_epoch"] = epoch + 1
-                last = epoch + 1 == self.recipe.epochs
-                if last or time.monotonic() - saved_at >= self.checkpoint_seconds:
-                    checkpoint.save(path, step.update, self.progress_record(progress))
-                    saved_at = time.monotonic()
+                now = epoch + 1 == total or stop.asked()
+                saving.epoch(step.update, self.progress_record(progress), now=now)
+                stop.if_asked()
         return progress
 
     def bar(self, done: int, total: int) -> "tqdm[Any]":
