@@ -227,7 +227,7 @@ def test_somebody_elses_method(msda_train, tmp_path):
 
 
 def test_an_interrupt_is_one_line(msda_train, monkeypatch):
-    from msda_train.runner.train import Run
+    from msda_train.runner.run import Run
 
     def stop(*_):
         raise KeyboardInterrupt

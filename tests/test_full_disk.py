@@ -12,7 +12,7 @@ import pytest
 from msda_train import atomic, cli
 from msda_train.atomic import NotWritten, replace_file, whole_file
 from msda_train.errors import UserError
-from msda_train.runner.train import Run
+from msda_train.runner.run import Run
 
 VOLATILE = ("seconds", "train_seconds")
 EPOCHS = "recipe.epochs=3"

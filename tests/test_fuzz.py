@@ -13,8 +13,8 @@ from msda_train.errors import UserError
 from msda_train.paths import CONFIGS
 from msda_train.randomness import generator
 from msda_train.runner.environment import environment
+from msda_train.runner.run import Progress, Run
 from msda_train.runner.step import evaluate
-from msda_train.runner.train import Progress, Run
 
 VALUES = (
     *("null", "nan", "inf", "-inf", "-1", "0", "1", "1.5", "1e30", "100000000", "9" * 30, "9" * 5000),

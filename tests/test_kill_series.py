@@ -78,7 +78,7 @@ def worker(folder, locks):
 
 def _prepare(folder, locks):
     """A diary of all epochs that end, and, if so wished, a file system without locks."""
-    from msda_train.runner.train import Run
+    from msda_train.runner.run import Run
 
     whole = Run.epoch
 

@@ -21,7 +21,7 @@ from msda_train.compose import DEFAULTS
 from msda_train.errors import UserError
 from msda_train.guard import answered, told
 from msda_train.paths import CONFIGS
-from msda_train.results.rows import NAMES
+from msda_train.results.row_checks import NAMES
 from msda_train.runner.kept import Kept
 from msda_train.words import as_text, complete, one_of_each
 

@@ -100,7 +100,8 @@ def _class(target: str) -> type["Dataset"]:
     from importlib import import_module
 
     module, _, name = target.rpartition(".")
-    return getattr(import_module(module), name)
+    made: type[Dataset] = getattr(import_module(module), name)
+    return made
 
 
 def _row(dataset: "Dataset") -> tuple[str, ...]:

@@ -20,12 +20,14 @@ class Thresholds:
     @property
     def tpr(self) -> np.ndarray:
         """(T + 1,) share of `inside` that is accepted."""
-        return self.hits / self.hits[-1]
+        made: np.ndarray = self.hits / self.hits[-1]
+        return made
 
     @property
     def fpr(self) -> np.ndarray:
         """(T + 1,) share of `outside` that is accepted."""
-        return self.alarms / self.alarms[-1]
+        made: np.ndarray = self.alarms / self.alarms[-1]
+        return made
 
 
 def thresholds(inside: np.ndarray, outside: np.ndarray) -> Thresholds:

@@ -30,7 +30,8 @@ def _around(centre: np.ndarray, half: np.ndarray | int, height: int, width: int)
 def continuous_box(lam: np.ndarray, centre: np.ndarray, height: int, width: int) -> np.ndarray:
     """The same with a real-valued centre and rounded corners: CutMix's appendix (arXiv:1905.04899)."""
     half = np.sqrt(1 - lam)[:, None] * (height, width) / 2
-    return np.rint(_around(centre, half, height, width)).astype(np.int64)
+    made: np.ndarray = np.rint(_around(centre, half, height, width)).astype(np.int64)
+    return made
 
 
 def draw_centre(rng: np.random.Generator, n: int, height: int, width: int) -> np.ndarray:
@@ -49,7 +50,8 @@ def hole_mask(length: int, centre: np.ndarray, height: int, width: int, device: 
 def kept_share(edges: np.ndarray, height: int, width: int) -> np.ndarray:
     """(n,) share of the image that lies outside each box: CutMix's re-adjusted lam."""
     top, bottom, left, right = edges.T
-    return 1 - (bottom - top) * (right - left) / (height * width)
+    made: np.ndarray = 1 - (bottom - top) * (right - left) / (height * width)
+    return made
 
 
 def box_mask(edges: np.ndarray | Tensor, height: int, width: int, device: torch.device) -> Tensor:
@@ -104,7 +106,10 @@ def nearest_index(first: np.ndarray, step: np.ndarray, side: int) -> np.ndarray:
     In float32, as torch's nearest interpolation computes it: the same pixels, bit for bit.
     """
     away = (np.arange(side) - first[:, None]).astype(np.float32)
-    return np.clip(np.floor(away * step.astype(np.float32)[:, None]), 0, side - 1).astype(np.int64)
+    made: np.ndarray = np.clip(np.floor(away * step.astype(np.float32)[:, None]), 0, side - 1).astype(
+        np.int64
+    )
+    return made
 
 
 def hole_line(size: int, start: int, extent: int, pitch: int, hole: int, overhang: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from msda_train.bench import sharing, side_child, start_child
 from msda_train.errors import RunFailed
-from msda_train.runner import train as training
+from msda_train.runner import run as training
 from msda_train.runner.step import Step
 
 

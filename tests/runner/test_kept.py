@@ -11,9 +11,10 @@ from msda_train.cli import main
 from msda_train.compose import compose
 from msda_train.errors import RunFailed, UserError
 from msda_train.models.preactresnet import preactresnet
-from msda_train.runner import train as training
+from msda_train.runner import run as training
 from msda_train.runner.kept import Kept, is_ours
-from msda_train.runner.train import Run, train
+from msda_train.runner.run import Run
+from msda_train.runner.train import train
 
 NAMES = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
 VOLATILE = ("seconds", "train_seconds")

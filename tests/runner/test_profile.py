@@ -16,7 +16,7 @@ from msda_train.errors import UserError
 from msda_train.runner.device import choose
 from msda_train.runner.memory import peak_memory
 from msda_train.runner.profile import NAME, PARTS, Parts, marked, profile, told
-from msda_train.runner.train import Run
+from msda_train.runner.run import Run
 
 
 @pytest.fixture

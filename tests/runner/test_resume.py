@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msda_train.runner.train import Run
+from msda_train.runner.run import Run
 
 VOLATILE = ("seconds", "train_seconds")
 

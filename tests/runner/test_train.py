@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from msda_train.errors import RunFailed, UserError
 from msda_train.results.rows import read_row
 from msda_train.runner import checkpoint
-from msda_train.runner.train import Run
+from msda_train.runner.run import Run
 
 
 def test_a_row_says_what_was_done(go):

@@ -40,7 +40,7 @@ class Alive(TorchDispatchMode):
     """Inside, `now` is how many bytes of tensors are alive that were made inside, `peak` the most so far."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self.known: set[int] = set()
 

@@ -18,8 +18,8 @@ from msda_train.mix import Method
 from msda_train.paths import CONFIGS
 from msda_train.randomness import generator
 from msda_train.runner.device import Compute
+from msda_train.runner.run import Run
 from msda_train.runner.step import Step
-from msda_train.runner.train import Run
 
 
 def noise(n: int, settings: Settings, *, test: int = 1) -> Images:

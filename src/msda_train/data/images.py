@@ -45,7 +45,8 @@ class Images(Arrays):
 
     @property
     def channels(self) -> int:
-        return self.x_train.shape[3]
+        made: int = self.x_train.shape[3]
+        return made
 
     @property
     def size(self) -> tuple[int, int]:

@@ -62,7 +62,8 @@ class Loader:
     def __len__(self) -> int:
         """Batches of an epoch."""
         full, rest = divmod(self.n, self.batch_size)
-        return full + (rest > (0 if self.seed is None else 1))
+        made: int = full + (rest > (0 if self.seed is None else 1))
+        return made
 
     def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """x (B, C, H, W) float32 channels_last, y (B,) int64: each image once, in the order of (seed, epoch).

@@ -106,7 +106,8 @@ class Store:
             raise self._damaged(path) from error
         if not good:
             raise self._damaged(path)
-        return entry
+        made: dict[str, Any] | None = entry
+        return made
 
     def _path(self, content: str, key: str) -> Path:
         return self.folder / f"{content}.{key}.npy"

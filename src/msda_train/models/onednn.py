@@ -58,6 +58,9 @@ def avoid_fault(network: nn.Module) -> nn.Module:
 class Watch(TorchDispatchMode):
     """UserError for a convolution that the fault would strike and that is no nn.Conv2d of its own."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.convolution.default:
             x, weight, _, stride, padding, _, transposed, *_ = args

@@ -72,13 +72,15 @@ def magnitudes(subject: Subject, pixels: Tensor, y: Tensor) -> Tensor:
         x = subject.normalise(pixels).requires_grad_()
         loss = F.cross_entropy(subject.network(x).float(), y, reduction="sum")
         (slope,) = torch.autograd.grad(loss, x)
-    return slope.double().norm(dim=1)
+    made: Tensor = slope.double().norm(dim=1)
+    return made
 
 
 def _power(size: Tensor, padded: tuple[int, int]) -> Tensor:
     """Sum over images (B, H, W) of the squared transform of the zero-padded image: of the autocorrelation."""
     spectrum = torch.fft.rfft2(size, s=padded)
-    return (spectrum.real.square() + spectrum.imag.square()).sum(dim=0)
+    made: Tensor = (spectrum.real.square() + spectrum.imag.square()).sum(dim=0)
+    return made
 
 
 def fall(value: np.ndarray, half: int) -> dict[str, float]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from msda_train.results.grid import Grid, csv_text, draw
 from msda_train.results.match import cells_by_fingerprint
 from msda_train.results.published import UNKNOWN, Cell, Paper, load_papers
-from msda_train.results.rows import NAMES, Row, one_line
+from msda_train.results.row_checks import NAMES
+from msda_train.results.rows import Row, one_line
 from msda_train.results.summary import PROTOCOLS
 from msda_train.results.table import Beside, Block, Line, Stat, build_table
 

@@ -84,7 +84,8 @@ def _forward(x: Tensor, weight: Tensor, layer: Layer) -> Tensor:
             layer.side, layer.padding, layer.dilation, layer.kernel, layer.stride, strict=True
         )
     ]
-    return out.unflatten(2, height)
+    made: Tensor = out.unflatten(2, height)
+    return made
 
 
 def _weight_gradient(x: Tensor, g: Tensor, layer: Layer) -> Tensor:

@@ -111,4 +111,5 @@ def load(path: Path, update: Update, fingerprint: str) -> dict[str, Any]:
         update.resume(state["model"], state["optimizer"])
     except (KeyError, ValueError, RuntimeError):
         raise UserError(f"{path}: checkpoint does not fit this model; type runs=FOLDER") from None
-    return progress
+    made: dict[str, Any] = progress
+    return made

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msda_train.data.images import Images
 from msda_train.errors import UserError
@@ -14,13 +14,11 @@ from msda_train.results.fingerprint import fingerprint, former_fingerprint
 from msda_train.results.rows import Row, read_row
 from msda_train.results.summary import summarise
 from msda_train.runner.memory import peak_memory
-
-if TYPE_CHECKING:
-    from msda_train.runner.train import Progress, Run
+from msda_train.runner.run import Progress, Run
 
 
 def row_of(
-    run: "Run", progress: "Progress", names: Mapping[str, Any], config: Mapping[str, Any]
+    run: Run, progress: Progress, names: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The finished run as one JSON-ready value; see `results.rows` for its schema."""
     history, images = progress.history, run.images

@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image
@@ -21,10 +21,8 @@ from torch import Tensor
 from msda_train.atomic import NotWritten, replace_file
 from msda_train.mix import NOWHERE, Mix
 from msda_train.randomness import generator
+from msda_train.runner.run import Run
 from msda_train.runner.step import Step
-
-if TYPE_CHECKING:
-    from msda_train.runner.train import Run
 
 NAME = "gallery.json"
 IMAGES = 8
@@ -33,7 +31,7 @@ LARGEST_FILE = 60_000  # bytes; then fewer images
 MOST_PLANS = 32  # a coin or a depth may hide the mixing in the first batches, but hardly in all of these
 
 
-def keep(run: "Run", step: Step, say: Callable[[str], None]) -> None:
+def keep(run: Run, step: Step, say: Callable[[str], None]) -> None:
     """Writes gallery.json for a run whose training is over, so nothing here can change its result; and what
     goes wrong here must not cost it."""
     cuda = [run.compute.device] if run.compute.device.type == "cuda" else []
@@ -46,7 +44,7 @@ def keep(run: "Run", step: Step, say: Callable[[str], None]) -> None:
         say(f"no {NAME}: {' '.join(str(error).split())[:200]}")
 
 
-def _examples(run: "Run", step: Step) -> dict[str, Any]:
+def _examples(run: Run, step: Step) -> dict[str, Any]:
     """The first batch, in the order of training, whose plan shows in pixels; else the first of all."""
     first = None
     for epoch, i, here, x, y in islice(_batches(run, step), MOST_PLANS):
@@ -74,21 +72,21 @@ def _examples(run: "Run", step: Step) -> dict[str, Any]:
     }
 
 
-def _batches(run: "Run", step: Step) -> Iterator[tuple[int, int, Step, Tensor, Tensor]]:
+def _batches(run: Run, step: Step) -> Iterator[tuple[int, int, Step, Tensor, Tensor]]:
     """Epoch, number, the step there and the very batch that it was trained on."""
     for epoch in range(run.recipe.epochs):
         for i, (here, x, y) in enumerate(step.over(run.train_loader, epoch)):
             yield epoch, i, here, x, y
 
 
-def _pixels(run: "Run", x: Tensor) -> Any:
+def _pixels(run: Run, x: Tensor) -> Any:
     """(B, H, W, C) uint8 from normalised x (B, C, H, W)."""
     mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (run.recipe.mean, run.recipe.std))
     shown = ((x[:IMAGES].float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
     return shown.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _labels(run: "Run", mix: Mix, y: Tensor) -> list[list[tuple[str, float]]]:
+def _labels(run: Run, mix: Mix, y: Tensor) -> list[list[tuple[str, float]]]:
     """The words and weights of each sample's label, its own class first; a weight of 0 is left out."""
     classes, own = run.images.classes, y.tolist()
     labels = []

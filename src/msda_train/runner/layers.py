@@ -71,7 +71,7 @@ class _Seen(TorchDispatchMode):
     """Notes each distinct layer that is called."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.layers: dict[Layer, None] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +25,9 @@ from torch.profiler import ProfilerActivity, record_function
 from msda_train.errors import UserError
 from msda_train.mix import Mix
 from msda_train.randomness import Rng, generator
+from msda_train.runner.run import Run
 from msda_train.runner.step import Step
 from msda_train.runner.update import Update
-
-if TYPE_CHECKING:
-    from msda_train.runner.train import Run
 
 NAME = "trace.json"
 PARTS = ("input", "mixing", "forward", "backward", "update")
@@ -85,7 +83,8 @@ class Parts:
 
     def _between(self, begun: Any, ended: Any) -> float:
         if self.device.type != "cuda":
-            return 1000 * (ended - begun)
+            made: float = 1000 * (ended - begun)
+            return made
         return float(begun.elapsed_time(ended))
 
 
@@ -136,7 +135,7 @@ def marked(step: Step, parts: Parts) -> Step:
     return replace(step, method=_Method(step.method, parts), update=update)
 
 
-def profile(run: "Run", step: Step, folder: Path, say: Callable[[str], None]) -> Path:
+def profile(run: Run, step: Step, folder: Path, say: Callable[[str], None]) -> Path:
     """Trains a few steps of `run`, says where their time goes and writes the trace; returns its path.
 
     The network is trained on by these steps: whoever wants the run itself starts afresh. Raises UserError
@@ -187,20 +186,20 @@ def told(timed: list[dict[str, float]], traced: float, busy: float | None) -> li
     return lines
 
 
-def _batches(run: "Run", step: Step) -> Iterator[tuple[Step, Tensor, Tensor]]:
+def _batches(run: Run, step: Step) -> Iterator[tuple[Step, Tensor, Tensor]]:
     """Step and batch after batch, epoch after epoch; never ends."""
     epochs = range(run.recipe.epochs)
     return chain.from_iterable(step.over(run.train_loader, e) for _ in repeat(None) for e in epochs)
 
 
-def _one(run: "Run", parts: Parts, batches: Iterator[tuple[Step, Tensor, Tensor]], number: int) -> None:
+def _one(run: Run, parts: Parts, batches: Iterator[tuple[Step, Tensor, Tensor]], number: int) -> None:
     parts.new_step()
     step, x, y = next(batches)
     marked(step, parts)(x, y, generator(run.seed, "mix", 0, number))
     parts.end_step()
 
 
-def _finish(run: "Run") -> None:
+def _finish(run: Run) -> None:
     if run.compute.device.type == "cuda":
         torch.cuda.synchronize(run.compute.device)
 

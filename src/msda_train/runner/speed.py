@@ -26,8 +26,8 @@ from msda_train.paths import CONFIGS
 from msda_train.randomness import generator
 from msda_train.runner.device import Compute, as_told
 from msda_train.runner.recipe import Recipe
+from msda_train.runner.run import Run
 from msda_train.runner.step import Step
-from msda_train.runner.train import Run
 
 LEAST_STEPS, MOST_STEPS = 3, 50
 ROUGHLY = 16

@@ -25,8 +25,8 @@ from msda_train.results.yamlfile import read_yaml
 from msda_train.runner import checkpoint
 from msda_train.runner.device import Compute, choose
 from msda_train.runner.recipe import Recipe
+from msda_train.runner.run import Run
 from msda_train.runner.step import Step
-from msda_train.runner.train import Run
 
 
 @dataclass(frozen=True)
