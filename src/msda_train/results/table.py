@@ -8,15 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 
+from msda_train.results.method_look import method_rank
 from msda_train.results.published import Cell
 from msda_train.results.rows import Row, one_line
 from msda_train.results.shipped import column_words, method_words
-
-METHOD_ORDER = (
-    *("erm", "cutout", "mixup", "manifold_mixup", "cutmix", "hmix", "gmix", "saliencymix"),
-    *("attentive_cutmix", "puzzlemix", "comixup", "fmix", "resizemix", "gridmix", "smoothmix"),
-)
-
 
 @dataclass(frozen=True)
 class Stat:
@@ -130,8 +125,3 @@ def _beside(cell: Cell, stats: Mapping[str, Stat]) -> Beside:
 def _machine(row: Row) -> str:
     device = row.environment.get("device_name") or row.environment.get("device") or "an unnamed device"
     return one_line(f"{device}, {row.environment.get('precision') or 'unknown precision'}")
-
-
-def method_rank(method: str | None) -> tuple[int, str]:
-    known = method in METHOD_ORDER
-    return (METHOD_ORDER.index(method), "") if known and method else (len(METHOD_ORDER), method or "")
