@@ -29,8 +29,8 @@ NUMBER = ("metric", "aggregate", "probe", "name", "value")  # of a line, besides
 def load_rows(*places: Place) -> pd.DataFrame:
     """The finished runs at or under `places` ("runs" unless given), as `rows_frame` has them.
 
-    A file that is no sound row, and two rows of one run that disagree, are one warning each. UserError where a
-    place does not exist.
+    A file that is no sound row, and two rows of one run that disagree, are one warning each. UserError where
+    a place does not exist.
     """
     paths = [Path(place) for place in places or ("runs",)]
     for path in paths:
@@ -93,8 +93,10 @@ def _setting(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_published(folder: Place = PUBLISHED) -> pd.DataFrame:
-    """The published cells in `folder`, the shipped ones unless given, as `published_frame` has them. UserError
-    names file, line and what is wrong."""
+    """The published cells in `folder`, the shipped ones unless given, as `published_frame` has them.
+
+    UserError names file, line and what is wrong.
+    """
     return published_frame(load_papers(Path(folder)))
 
 

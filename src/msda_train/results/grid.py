@@ -73,7 +73,7 @@ def _cell(value: object) -> object:
 
 
 def _escaped(grid: Grid, escape: Callable[[str], str]) -> Grid:
-    """No word moves a terminal's cursor or is markup. Markdown's typed titles are code, which has no escapes."""
+    """No word moves a cursor or is markup. Markdown's typed titles are code, which has no escapes."""
 
     def safe(word: str) -> str:
         return escape(one_line(word))
