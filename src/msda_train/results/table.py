@@ -22,6 +22,11 @@ class Stat:
     std: float | None
     n: int
 
+    def words(self, digits: int, scale: float = 1) -> str:
+        """`4.02 ± 0.11`; the mean alone where there is no deviation."""
+        spread = "" if self.std is None else f" ± {self.std * scale:.{digits}f}"
+        return f"{self.mean * scale:.{digits}f}{spread}"
+
 
 @dataclass(frozen=True)
 class Beside:
