@@ -1,7 +1,9 @@
 # Two commands matter: `make demo` and `make test`. `make help` lists the rest.
 PYTHON ?= python3
 BIN := .venv/bin
-METHODS := erm,cutout,mixup,manifold_mixup,cutmix,hmix,gmix,saliencymix,fmix,resizemix,gridmix,smoothmix,comixup,pgd_training
+# All but the two that need options of their own; those have lines of their own below.
+METHODS := $(shell echo $(sort $(filter-out puzzlemix attentive_cutmix,$(basename $(notdir \
+  $(wildcard configs/method/*.yaml))))) | tr " " ,)
 
 DEMO := dataset=digits model.width=8 recipe=short recipe.epochs=5 threads=1
 SMOKE := recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50 model.width=4 threads=1

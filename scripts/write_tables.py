@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from msda_train.errors import UserError
+from msda_train.results.method_look import method_order
 from msda_train.results.render import render
 from msda_train.results.rows import Row, load_rows
 
@@ -43,13 +44,21 @@ def _rows() -> list[Row]:
     return rows
 
 
+METHODS = "<!-- methods: begin -->", "<!-- methods: end -->"
+
+
 def with_table(readme: str, table: str) -> str:
-    """`readme` with what lies between its two marks replaced."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise UserError(f"README.md: the marks {BEGIN.strip()} and {END} are gone")
-    return f"{head}{begin}{table}{end}{tail}"
+    """`readme` with the table and the list of methods written anew."""
+    methods = " ".join(f"`{name}`" for name in method_order())
+    return _between(_between(readme, BEGIN, END, table), *METHODS, methods)
+
+
+def _between(readme: str, begin: str, end: str, text: str) -> str:
+    head, found_begin, rest = readme.partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not found_begin or not found_end:
+        raise UserError(f"README.md: the marks {begin.strip()} and {end} are gone")
+    return f"{head}{begin}{text}{end}{tail}"
 
 
 def main() -> int:

@@ -9,8 +9,7 @@ ROOT = Path(msda_train.__file__).parent
 FLOORS = {
     5: {
         *("cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "check_cli", "worker", "guard"),
-        *("commands", "words"),
-        "bench",
+        *("commands", "words", "bench", "__init__"),
     },
     4: {"runner", "planner", "report"},
     3: {"results", "probes"},
@@ -20,22 +19,8 @@ FLOORS = {
         *("theory", "saliency", "solvers", "stored", "compose"),
     },
     0: {
-        *(
-            "mix",
-            "randomness",
-            "checks",
-            "atomic",
-            "locks",
-            "signals",
-            "paths",
-            "commit",
-            "errors",
-            "build",
-            "consent",
-            "sizes",
-            "recording",
-        ),
-        "__init__",
+        *("mix", "randomness", "checks", "atomic", "locks", "signals", "paths", "commit", "errors"),
+        *("build", "consent", "sizes", "recording"),
     },
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}

@@ -8,6 +8,7 @@ from msda_train.bench.settings import Settings
 @pytest.fixture(scope="session")
 def tiny():
     return Settings(
+        table_rows=(20, 40),
         rounds=2,
         step_rounds=2,
         slow_rounds=1,

@@ -11,7 +11,7 @@ import pytest
 from msda_train.errors import UserError
 from msda_train.paths import CONFIGS
 from msda_train.results.fingerprint import fingerprint
-from msda_train.results.match import _may_match, compose_configs
+from msda_train.results.match import _may_match, _names, compose_configs
 from msda_train.results.published import load_papers, read_paper
 from msda_train.results.shipped import experiment_choices
 
@@ -148,7 +148,8 @@ def test_every_column_composes_and_is_an_experiment_of_its_own(cells):
         if cell.overrides in configs:
             config = configs[cell.overrides]
             chosen, _ = experiment_choices(cell.experiment)
-            assert _may_match(cell, [SimpleNamespace(names=chosen | {"method": cell.method}, config=config)])
+            row = SimpleNamespace(names=chosen | {"method": cell.method}, config=config)
+            assert _may_match(cell, {_names(row.names): [row]})
 
 
 def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):

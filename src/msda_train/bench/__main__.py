@@ -14,6 +14,7 @@ from msda_train.bench import (
     epoch,
     exactness,
     growth,
+    many_rows,
     mixing,
     networks,
     pipeline,
@@ -46,9 +47,10 @@ SUBJECTS: tuple[tuple[set[int], Subject], ...] = (
     ({17}, sharing.side_rows),
     ({18}, networks.rows),
     ({19}, exactness.rows),
+    ({20}, many_rows.rows),
 )
 COSTS = 14  # the number of the table of step costs
-LAST = 19
+LAST = 20
 
 
 def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:

@@ -36,6 +36,7 @@ class Settings:
     memory_batches: tuple[int, int, int] = (1024, 2048, 4096)
     memory_widths: tuple[int, int, int] = (8, 16, 32)
     side_steps: int = 5  # of a trainer beside another
+    table_rows: tuple[int, ...] = (10_000, 100_000)  # of finished runs in one table
     blocks: tuple[int, ...] = (2, 4, 8, 16)  # Puzzle Mix's cells a side
 
 

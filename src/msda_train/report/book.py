@@ -12,10 +12,11 @@ from msda_train.report.looks import looks
 from msda_train.results.compare import TableView, compare
 from msda_train.results.fingerprint import settled
 from msda_train.results.foreign import Foreign
+from msda_train.results.method_look import method_rank
 from msda_train.results.published import Paper
 from msda_train.results.rows import Row
 from msda_train.results.shipped import method_words
-from msda_train.results.table import Block, build_table, method_rank
+from msda_train.results.table import Block, build_table
 
 Column = tuple[str, str, bool]
 

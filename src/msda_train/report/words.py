@@ -16,8 +16,7 @@ RULES = {"last": "last", "best": "best", "median_last10": "median of last 10"}  
 
 def stat_words(stat: Stat, digits: int) -> str:
     """4.02 ± 0.11 (n=3)."""
-    spread = "" if stat.std is None else f" ± {stat.std:.{digits}f}"
-    return f"{stat.mean:.{digits}f}{spread} (n={stat.n})"
+    return f"{stat.words(digits)} (n={stat.n})"
 
 
 def published_words(cell: Cell) -> str:

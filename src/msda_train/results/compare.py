@@ -13,6 +13,7 @@ from math import sqrt
 from msda_train.errors import UserError, nearest
 from msda_train.results.fingerprint import settled
 from msda_train.results.match import cells_by_fingerprint
+from msda_train.results.method_look import method_rank
 from msda_train.results.published import Cell, Paper, Table
 from msda_train.results.rows import Row
 from msda_train.results.shipped import (
@@ -22,7 +23,7 @@ from msda_train.results.shipped import (
     method_words,
     regulariser_words,
 )
-from msda_train.results.table import Stat, method_rank, summary_stat
+from msda_train.results.table import Stat, summary_stat
 from msda_train.results.verdict import Verdict, verdict
 from msda_train.results.yamlfile import read_scalar
 

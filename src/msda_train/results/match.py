@@ -7,7 +7,7 @@ remembered until a config changes.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,18 @@ from msda_train.results.shipped import experiment_choices
 from msda_train.results.yamlfile import read_scalar
 
 Words = tuple[str, ...]
+Names = tuple[str | None, ...]
 CACHE = DATA / "published_fingerprints.json"
 
 
 def cells_by_fingerprint(papers: Iterable[Paper], rows: Iterable[Row]) -> dict[str, list[Cell]]:
     """The runnable cells that may stand beside `rows`, under their fingerprints."""
-    complete = [row for row in rows if row.data["complete"]]
+    configs = {row.fingerprint: row for row in rows if row.data["complete"]}  # seeds share one
+    by_names: dict[Names, list[Row]] = {}
+    for row in configs.values():
+        by_names.setdefault(_names(row.names), []).append(row)
     runnable = [cell for paper in papers for cell in paper.cells if cell.not_runnable is None]
-    cells = [cell for cell in runnable if _may_match(cell, complete)]
+    cells = [cell for cell in runnable if _may_match(cell, by_names)]
     known = fingerprints({cell.overrides for cell in cells})
     found: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -72,20 +76,30 @@ def compose_configs(wanted: Iterable[Words]) -> dict[Words, Mapping[str, Any]]:
     return configs
 
 
-def _may_match(cell: Cell, rows: Iterable[Row]) -> bool:
+def _names(names: Mapping[str, str | None]) -> Names:
+    return tuple(names.get(node) for node in NODES)
+
+
+def _may_match(cell: Cell, by_names: Mapping[Names, Sequence[Row]]) -> bool:
     """Whether composing the cell is worth its time; whether a row is the cell's, the fingerprint says."""
     chosen, overlay = experiment_choices(cell.experiment)
     names = chosen | {"method": cell.method}
+    wanted = {node: name for node, name in names.items() if node in NODES}
+    rows = by_names.get(_names(wanted), ()) if len(wanted) == len(NODES) else _of(wanted, by_names)
+    if not rows:
+        return False
     settings = {(node, key): value for node, items in overlay.items() for key, value in items.items()}
     for word in cell.set:
         path, _, value = word.partition("=")
         node, _, key = path.partition(".")
         settings[node, key] = read_scalar(value)
-    return any(
-        all(row.names[node] == name for node, name in names.items() if node in NODES)
-        and all(_has(row.config, *place, value) for place, value in settings.items())
-        for row in rows
-    )
+    return any(all(_has(row.config, *place, value) for place, value in settings.items()) for row in rows)
+
+
+def _of(wanted: Mapping[str, str | None], by_names: Mapping[Names, Sequence[Row]]) -> list[Row]:
+    places = [(NODES.index(node), name) for node, name in wanted.items()]
+    found = [rows for names, rows in by_names.items() if all(names[k] == name for k, name in places)]
+    return [row for rows in found for row in rows]
 
 
 def _has(config: Mapping[str, Any], node: str, key: str, value: Any) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msda_train.paths import BENCH, CONFIGS
+from msda_train.results.method_look import method_order
 from msda_train.results.published import Cell, Paper
-from msda_train.results.table import method_rank
 from msda_train.results.yamlfile import read_yaml
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -36,8 +36,7 @@ class MethodFacts:
 def all_methods() -> list[MethodFacts]:
     """Every method in configs/method, in the order of the tables."""
     costs = step_costs(STEP_COST)
-    names = sorted((path.stem for path in (CONFIGS / "method").glob("*.yaml")), key=method_rank)
-    return [_facts(name, costs.get(name)) for name in names]
+    return [_facts(name, costs.get(name)) for name in method_order()]
 
 
 def step_costs(path: Path) -> dict[str, float]:

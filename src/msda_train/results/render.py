@@ -8,7 +8,7 @@ from msda_train.results.published import UNKNOWN, Cell, Paper, load_papers
 from msda_train.results.row_checks import NAMES
 from msda_train.results.rows import Row, one_line
 from msda_train.results.summary import PROTOCOLS
-from msda_train.results.table import Beside, Block, Line, Stat, build_table
+from msda_train.results.table import Beside, Block, Line, build_table
 
 RULES = {"last": "last", "best": "best", "median_last10": "median10"}
 _TITLES = {"error": "error, %", "top5_error": "top-5 error, %", "nll": "NLL, nats"}
@@ -42,9 +42,10 @@ def _grid(block: Block, metric: str, columns: Sequence[str]) -> Grid:
 def _rows(block: Block, metric: str, columns: Sequence[str]) -> list[list[str]]:
     """Head and body as words, the same for every style but CSV."""
     grid = [[_TITLES[metric], "seeds", *RULES.values(), "images/s", *columns, *_PUBLISHED]]
+    scale, digits = (1, 4) if metric == "nll" else (100, 2)  # a probe's numbers stay as they are stored
     for line in block.lines:
-        ours = [_stat(line.metrics[f"{metric}/{rule}"], metric) for rule in RULES]
-        probed = [_plain(line.metrics[name]) if name in line.metrics else "-" for name in columns]
+        ours = [line.metrics[f"{metric}/{rule}"].words(digits, scale) for rule in RULES]
+        probed = [line.metrics[name].words(4) if name in line.metrics else "-" for name in columns]
         left = [line.method, str(len(line.rows)), *ours, f"{line.images_per_second:,.0f}", *probed]
         beside = [_beside(item) for item in _of_metric(line, metric)] or [[""] * len(_PUBLISHED)]
         grid += [(left if index == 0 else [""] * len(left)) + right for index, right in enumerate(beside)]
@@ -55,17 +56,6 @@ def _rows(block: Block, metric: str, columns: Sequence[str]) -> list[list[str]]:
 
 def _of_metric(line: Line, metric: str) -> list[Beside]:
     return [item for item in line.beside if item.cell.compared_with.split("/")[0] == metric]
-
-
-def _stat(stat: Stat, metric: str) -> str:
-    scale, digits = (1, 4) if metric == "nll" else (100, 2)
-    spread = "" if stat.std is None else f" ± {stat.std * scale:.{digits}f}"
-    return f"{stat.mean * scale:.{digits}f}{spread}"
-
-
-def _plain(stat: Stat) -> str:
-    """A probe's number as it is stored: fractions, nats, norms."""
-    return f"{stat.mean:.4f}" + ("" if stat.std is None else f" ± {stat.std:.4f}")
 
 
 def _beside(item: Beside) -> list[str]:

@@ -84,10 +84,7 @@ def cell_method(cell: Cell) -> str:
 
 
 def _stat(stat: Stat | None, digits: int) -> str:
-    if stat is None:
-        return NONE
-    spread = "" if stat.std is None else f" ± {stat.std:.{digits}f}"
-    return f"{stat.mean:.{digits}f}{spread} ({stat.n})"
+    return NONE if stat is None else f"{stat.words(digits)} ({stat.n})"
 
 
 def _reasons(cells: Iterable[CellView]) -> list[str]:
