@@ -106,8 +106,8 @@ def nearest_index(first: np.ndarray, step: np.ndarray, side: int) -> np.ndarray:
     In float32, as torch's nearest interpolation computes it: the same pixels, bit for bit.
     """
     away = (np.arange(side) - first[:, None]).astype(np.float32)
-    source: np.ndarray = np.floor(away * step.astype(np.float32)[:, None])
-    return np.clip(source, 0, side - 1).astype(np.int64)
+    source: np.ndarray = np.floor(away * step.astype(np.float32)[:, None]).clip(0, side - 1).astype(np.int64)
+    return source
 
 
 def hole_line(size: int, start: int, extent: int, pitch: int, hole: int, overhang: str) -> np.ndarray:
