@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from msda_train.errors import UserError
@@ -34,15 +35,18 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
     blocks = [block for block in book.blocks.values() if len(block.lines) >= LEAST_METHODS]
     seeds: list[tuple[Picture, str]] = [(seeds_picture(block, WIDTH), block.words) for block in blocks]
     curves = [(made, block.words) for block in blocks if (made := curves_picture(book.curves(block)))]
-    files = {}
+    files: dict[str, bytes] = {}
     for name, pictures in (("seeds", seeds), ("learning_curves", curves)):
         if pictures:
-            # One title for all columns: below it only the words of each.
-            first, *rest = pictures
-            shown = [first, *((replace(picture, title=""), words) for picture, words in rest)]
-            made = rendered(lambda shown=shown: figure(shown))  # type: ignore[misc]
-            files |= {f"{name}.{kind}": content for kind, content in made.items()}
+            content = rendered(partial(figure, _one_title(pictures)))
+            files |= {f"{name}.{kind}": made for kind, made in content.items()}
     return files
+
+
+def _one_title(pictures: Sequence[tuple[Picture, str]]) -> list[tuple[Picture, str]]:
+    """Below the first picture only the words of each column."""
+    first, *rest = pictures
+    return [first, *((replace(picture, title=""), words) for picture, words in rest)]
 
 
 def main() -> int:

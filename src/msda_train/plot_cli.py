@@ -43,9 +43,9 @@ def _run(words: Sequence[str]) -> int:
     made = Parser(
         prog="msda-plot",
         description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
-        f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a minute with the "
-        f"methods of the runs, or with {', '.join(TOYS)} where no run is given); {ALL} (but for {BOUNDARY}: "
-        "every kind that the runs have data for).",
+        f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
+        f"minute with the methods of the runs, or with {', '.join(TOYS)} where no run is given); {ALL} (but "
+        f"for {BOUNDARY}: every kind that the runs have data for).",
         epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
     )
     made.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")

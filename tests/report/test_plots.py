@@ -4,14 +4,14 @@ import math
 import re
 
 import pytest
+from msda_train.report.looks import COUNT, Look, looks
+from msda_train.report.markup import Markup, escape, join, tag
+from msda_train.report.svg import Scale, as_file, scale_around, shape
 from scipy import stats
 
 from msda_train.report.curves import PANELS, Curve, curve_panel, legend_in_file
 from msda_train.report.history import Epoch, thinned
 from msda_train.report.intervals import Entry, interval_plot
-from msda_train.report.looks import COUNT, Look, looks
-from msda_train.report.markup import Markup, escape, join, tag
-from msda_train.report.svg import Scale, as_file, scale_around, shape
 
 LOOK = Look(2, 2)
 

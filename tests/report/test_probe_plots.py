@@ -14,6 +14,9 @@ from xml.dom.minidom import parseString
 
 import numpy as np
 import pytest
+from msda_train.report.pictures.scales import LogScale, RootScale, WholeScale
+from msda_train.report.png import plain_style, png
+from msda_train.report.svg import PLOT_STYLE, Scale
 from PIL import Image
 
 from msda_train.report import probe_plots
@@ -21,10 +24,7 @@ from msda_train.report.pictures.data import Probed, read_arrays
 from msda_train.report.pictures.evolution import legend as evolution_legend
 from msda_train.report.pictures.field import field_panel
 from msda_train.report.pictures.lines import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from msda_train.report.pictures.scales import LogScale, RootScale, WholeScale
-from msda_train.report.png import plain_style, png
 from msda_train.report.probe_plots import KINDS, kind_file
-from msda_train.report.svg import PLOT_STYLE, Scale
 from msda_train.results.rows import load_rows
 from msda_train.results.table import build_table
 

@@ -84,11 +84,12 @@ def _content(figure: Figure, kind: str) -> bytes:
 
 @contextmanager
 def _styled(style: Path | None) -> Iterator[None]:
-    own = {} if style is None else _settings(style)
-    ours = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+    settings: Any = dict(matplotlib.rc_params_from_file(STYLE, use_default_template=False))
+    if style is not None:
+        settings |= _settings(style)
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**ours, **own, **_FIXED})
+        matplotlib.rcdefaults()  # not what this machine's matplotlibrc says
+        matplotlib.rcParams.update(settings | _FIXED)
         yield
 
 

@@ -33,7 +33,11 @@ def evidence(book: Book) -> Markup:
     most = min(limits.MOST_EPOCHS, max(4, limits.EPOCHS // max(shown, 1)))
     lines = [_line(book, block, line, most, environments) for block, line in book.evident]
     rest = len(book.rows) - shown
-    said = f"{rest:,} more runs are left out to keep this page small; their files hold all of this." if rest else ""
+    said = (
+        f"{rest:,} more runs are left out to keep this page small; their files hold all of this."
+        if rest
+        else ""
+    )
     return render("evidence", lines=lines, environments=list(environments), left_out=said)
 
 

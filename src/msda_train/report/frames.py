@@ -12,7 +12,6 @@ from msda_train.report.draw import rendered
 from msda_train.report.pictures.picture import Picture, figure, legend_figure
 from msda_train.report.template import render
 
-
 Make = Callable[[], Figure]
 
 
@@ -41,7 +40,9 @@ class Frames:
             return None
         if self.drawn >= limits.PICTURES or self.size >= limits.PICTURE_BYTES:
             self.left_out += 1
-            return render("left_out", words=f"A picture is left out to keep this page small: {picture.title}.")
+            return render(
+                "left_out", words=f"A picture is left out to keep this page small: {picture.title}."
+            )
         images = []
         if picture.legend:
             labels = ", ".join(each.label for each in picture.legend)

@@ -103,7 +103,11 @@ class Drawer:
         said = f"{SEEDS_TITLE}: {listed(line.method for line in block.lines)}"
         seeds = None if column in self._drawn else self.frames.show(seeds_picture(block), said)
         return render(
-            "column", tables=Markup("\n").join(tables), notes=block.notes, seeds=seeds, curves=self._curves(column)
+            "column",
+            tables=Markup("\n").join(tables),
+            notes=block.notes,
+            seeds=seeds,
+            curves=self._curves(column),
         )
 
     def _curves(self, column: Column) -> Markup:
@@ -123,7 +127,9 @@ def fewer(whole: Block, shown: Block) -> str:
     """What a picture of a column leaves out; nothing where it shows all."""
     rest = len(whole.lines) - len(shown.lines)
     most = len(shown.lines)
-    return f"Pictures show the {most} methods with the lowest mean error; {rest:,} are left out." if rest else ""
+    return (
+        f"Pictures show the {most} methods with the lowest mean error; {rest:,} are left out." if rest else ""
+    )
 
 
 def gathered(parts: Iterable[Part], names: Sequence[str] = ()) -> Markup | None:

@@ -107,7 +107,9 @@ class Tables:
             "left out to keep this page small. msda-table lists them all."
         )
         caption = f"Mean ± standard deviation over seeds; {block.facts}"
-        return table(caption, heads, [("", [self._line(line) for line in shown])], left_out=said if rest else "")
+        return table(
+            caption, heads, [("", [self._line(line) for line in shown])], left_out=said if rest else ""
+        )
 
     def _line(self, line: Line) -> TableRow:
         keys = [*(f"error/{rule}" for rule in RULES), *(f"{metric}/last" for metric in METRICS[1:])]

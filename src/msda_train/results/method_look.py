@@ -33,8 +33,8 @@ class MethodLook(TypedDict):
 
 
 def method_look(name: str) -> MethodLook:
-    """order: the method's place in tables, unknown ones last; colour: #rrggbb; marker: of matplotlib; dash: of
-    matplotlib, or lengths on and off in line widths, "6 2". An unknown method takes the look that its name
+    """order: the method's place in tables, unknown ones last; colour: #rrggbb; marker: of matplotlib; dash:
+    of matplotlib, or lengths on and off in line widths, "6 2". An unknown method takes the look that its name
     says: always the same one."""
     known = list(_LOOKS)
     digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()

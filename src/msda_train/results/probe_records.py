@@ -61,9 +61,9 @@ _LONGEST_WORD = 200
 def probe_records(row: Any) -> list[dict[str, Any]]:
     """Of every number of a probe in `row.metrics`: probe, name, value, and the columns of its setting.
 
-    The setting is what the probe stored in `row.probes`, {probe: {"records": [{"name": ..., ...}]}}, where the
-    row has that; else what the name says. Rows come from anywhere: a record that is no flat mapping of plain
-    values is as if it were not there.
+    The setting is what the probe stored in `row.probes`, {probe: {"records": [{"name": ..., ...}]}}, where
+    the row has that; else what the name says. Rows come from anywhere: a record that is no flat mapping of
+    plain values is as if it were not there.
     """
     stored = getattr(row, "probes", None)
     told = {

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Row:
     seconds: float
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
+    probes: Mapping[str, Any] = field(default_factory=dict)  # as stored; `probe_records` looks through it
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -72,13 +73,17 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
 def add_probe(path: Path, name: str, found: Mapping[str, Any]) -> None:
     """Adds what the probe `name` found to the row at `path`; a number that is there already stays.
 
-    found: numbers (name to float), options (as asked, JSON-ready), remarks, environment.
+    found: numbers (name to float), records (of each its name and the columns of its setting), options (as
+    asked, JSON-ready), remarks, environment.
     """
     raw = json.loads(Path(path).read_text(encoding="utf-8"))
     before = raw.setdefault("probes", {}).get(name, {"numbers": {}, "asked": []})
     numbers = dict(found["numbers"]) | before["numbers"]
     asked = {key: found[key] for key in ("options", "remarks", "environment")}
-    raw["probes"][name] = {"numbers": numbers, "asked": [*before["asked"], asked]}
+    records = {record["name"]: dict(record) for record in found.get("records", ())}
+    records |= {record["name"]: record for record in before.get("records", ())}
+    told = {"records": list(records.values())} if records else {}
+    raw["probes"][name] = {"numbers": numbers, **told, "asked": [*before["asked"], asked]}
     write_row(path, raw)
 
 
@@ -192,6 +197,7 @@ def _row(path: Path, raw: Any) -> Row:
         seconds=raw["seconds"],
         data=raw["data"],
         environment=raw["environment"],
+        probes=raw.get("probes", {}),
     )
 
 

@@ -12,7 +12,16 @@ MOST_SETS = 8
 BARS = 25  # drawn; finer histograms are gathered
 INSIDE = Look("#7a828c", "s", "-")
 # Of the sets, not of methods: looks of methods that are far from each other.
-_SET_LOOKS = ("mixup", "cutmix", "gmix", "saliencymix", "manifold_mixup", "attentive_cutmix", "fmix", "resizemix")
+_SET_LOOKS = (
+    "mixup",
+    "cutmix",
+    "gmix",
+    "saliencymix",
+    "manifold_mixup",
+    "attentive_cutmix",
+    "fmix",
+    "resizemix",
+)
 NOTES = ("Confidence is the largest softmax probability. Shares on a root scale; mean over seeds.",)
 
 

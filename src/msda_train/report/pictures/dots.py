@@ -46,7 +46,12 @@ def dot_panel(caption: str, conditions: Sequence[Condition], axis: Axis) -> Pane
                 if len(seeds) > 1:
                     mean = fmean(seeds)
                     axes.plot(
-                        [mean] * 2, [y, y + _LINE], color=look.colour, lw=2, label="_centre", solid_capstyle="butt"
+                        [mean] * 2,
+                        [y, y + _LINE],
+                        color=look.colour,
+                        lw=2,
+                        label="_centre",
+                        solid_capstyle="butt",
                     )
                 mark(axes, look, [(x, y + _LINE / 2) for x in seeds], size=4.5, hollow=True, name="point")
                 y += _LINE

@@ -28,7 +28,9 @@ def field_panel(
         axes.contour(across, up, p, levels=[0.5], colors=_INK, linewidths=1)
         for label, marker, face in ((0, "o", _INK), (1, "s", "white")):
             x, y = np.asarray(points)[np.asarray(labels) == label].T
-            axes.plot(x, y, ls="none", marker=marker, ms=2.6, mfc=face, mec=_INK, mew=0.6, label=f"_class {label}")
+            axes.plot(
+                x, y, ls="none", marker=marker, ms=2.6, mfc=face, mec=_INK, mew=0.6, label=f"_class {label}"
+            )
         axes.set(xlim=(across[0], across[-1]), ylim=(up[0], up[-1]), xlabel=titles[0], ylabel=titles[1])
 
     return draw

@@ -24,8 +24,8 @@ LINES_ONLY = frozenset("1234+x|_")  # markers without an inside
 class Axis:
     """Its title with the unit; the ends are those of the values, with some air, where they are not given.
 
-    scale: linear; log; root, on which 1 % can be seen beside 80 % and none lies at 0; whole, linear with whole
-    numbers only. robust: few values that would flatten all others are drawn at the border.
+    scale: linear; log; root, on which 1 % can be seen beside 80 % and none lies at 0; whole, linear with
+    whole numbers only. robust: few values that would flatten all others are drawn at the border.
     """
 
     title: str
@@ -68,6 +68,8 @@ class Axis:
             scale = axes.set_xscale if which == "x" else axes.set_yscale
             scale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
             axis.set_major_locator(FixedLocator([0.0, *_round_shares(high)]))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            high *= 1.08
         else:
             axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=self.scale == "whole"))
         axes.set(**{f"{which}lim": (low, high)})
@@ -142,10 +144,10 @@ def line_panel(
             axes.plot(*zip(*ideal, strict=True), color="#57606a", lw=0.8, ls=":", label="_ideal")
         for each in sorted(series, key=lambda each: not each.filled):  # an area lies below the lines
             _seeds(axes, each, most)
-        for each in series:
-            _mean(axes, each, most)
-        for look, place, hollow in marks:
-            mark(axes, look, [place], size=8, hollow=hollow)
+        for place, each in enumerate(series):
+            _mean(axes, each, most, place / len(series))
+        for look, point, hollow in marks:
+            mark(axes, look, [point], size=8, hollow=hollow)
 
     return draw
 
@@ -181,7 +183,8 @@ def _seeds(axes: Axes, series: Series, most: int) -> None:
             )
 
 
-def _mean(axes: Axes, series: Series, most: int) -> None:
+def _mean(axes: Axes, series: Series, most: int, phase: float) -> None:
+    """`phase`: where between two markers of the first line those of this one lie, so that none is hidden."""
     points, look = series.mean, series.look
     if not points or series.filled:
         return
@@ -192,11 +195,27 @@ def _mean(axes: Axes, series: Series, most: int) -> None:
         return
     # Bars of height 0 need no marker.
     middles = [(a + series.step / 2, b) for a, b in points if b or not series.step]
-    some = thinned(middles, _MARKERS_OF_BARS if series.step else _MARKERS)
+    some = _some(middles, _MARKERS_OF_BARS if series.step else _MARKERS, phase)
     if some:
         edge = look.colour if look.marker in LINES_ONLY else "white"
         places = zip(*some, strict=True)
-        axes.plot(*places, ls="none", marker=look.marker, color=look.colour, mec=edge, label="_dot", zorder=3.5)
+        axes.plot(
+            *places,
+            ls="none",
+            marker=look.marker,
+            color=look.colour,
+            mec=edge,
+            mew=0.5,
+            label="_dot",
+            zorder=3.5,
+        )
+
+
+def _some(points: Sequence[Point], most: int, phase: float) -> list[Point]:
+    """All, or about `most` of them, evenly spread."""
+    if len(points) <= most:
+        return list(points)
+    return [points[int((k + phase) * len(points) / most)] for k in range(most)]
 
 
 def _path(points: Sequence[Point], step: float, most: int) -> tuple[list[float], list[float]]:

@@ -29,7 +29,9 @@ _Records = Sequence[tuple[Probed, list[Records]]]
 
 def panels(methods: Sequence[Probed]) -> list[Panel]:
     """Curves where an attack was tried at several eps or with several steps; points for the others."""
-    found = [(m, [[e for e in seed if e.get("measure") == "error"] for seed in m.records(PROBE)]) for m in methods]
+    found = [
+        (m, [[e for e in seed if e.get("measure") == "error"] for seed in m.records(PROBE)]) for m in methods
+    ]
     tried = [each for _, seeds in found for seed in seeds for each in seed]
     attacks = _on_most_images([each for each in tried if _is_attack(each)])
     by_steps = _families([each for each in attacks if each["attack"] != "fgsm"], "steps")
@@ -74,7 +76,9 @@ def _families(attacks: Sequence[Attack], column: str) -> list[list[Attack]]:
     groups: dict[tuple[Any, ...], list[Attack]] = {}
     for each in attacks:
         groups.setdefault((_setting(each, column), each.get("images")), []).append(each)
-    return [sorted(group, key=lambda each: float(each[column])) for group in groups.values() if len(group) > 1]
+    return [
+        sorted(group, key=lambda each: float(each[column])) for group in groups.values() if len(group) > 1
+    ]
 
 
 def _curve(family: Sequence[Attack], column: str, found: _Records) -> Panel | None:
@@ -86,7 +90,9 @@ def _curve(family: Sequence[Attack], column: str, found: _Records) -> Panel | No
         lines = tuple(_line(seed, places, images) for seed in seeds)
         series.append(Series(method.look, tuple(line for line in lines if line)))
     axis = Axis("eps, 1/255" if fine else "eps", 0)
-    draw: Draw | None = line_panel(series, Axis("steps", 0, scale="whole") if column == "steps" else axis, ERROR)
+    draw: Draw | None = line_panel(
+        series, Axis("steps", 0, scale="whole") if column == "steps" else axis, ERROR
+    )
     return Panel(words(family[0], column) + _tail(images), draw) if draw else None
 
 
@@ -112,7 +118,12 @@ def _points(caption: str, asked: Mapping[str, Is], images: int | None, found: _R
     conditions = []
     for label, is_it in {"Images as they are": lambda each: each.get("attack") == "clean", **asked}.items():
         values = [
-            (m.look, tuple(100 * e["value"] for seed in seeds for e in seed if e.get("images") == images and is_it(e)))
+            (
+                m.look,
+                tuple(
+                    100 * e["value"] for seed in seeds for e in seed if e.get("images") == images and is_it(e)
+                ),
+            )
             for m, seeds in found
         ]
         conditions.append(Condition(label, tuple(values)))

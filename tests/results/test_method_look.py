@@ -1,0 +1,37 @@
+"""Every method has a look of its own, in colour and in grey."""
+
+from itertools import combinations
+
+import pytest
+
+from msda_train.paths import CONFIGS
+from msda_train.results.method_look import method_look
+
+NAMES = sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml"))
+
+
+def _luminance(colour):
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_no_two_methods_look_alike_in_colour_or_in_grey():
+    looks = {name: method_look(name) for name in NAMES}
+    assert len(NAMES) == 16
+    for one, other in combinations(NAMES, 2):
+        assert looks[one]["colour"] != looks[other]["colour"], (one, other)
+        assert looks[one]["marker"] != looks[other]["marker"], (one, other)
+    assert sorted(look["order"] for look in looks.values()) == list(range(16))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_colour_stands_out_on_white(name):
+    assert 1.05 / (_luminance(method_look(name)["colour"]) + 0.05) >= 3
+
+
+def test_a_method_of_a_user_has_a_look_of_its_name():
+    assert method_look("mymix") == method_look("mymix")
+    assert len({str(method_look(f"my{k}")) for k in range(40)}) > 30
+    assert method_look("mymix")["order"] >= 16
+    assert method_look("\ud800")["colour"].startswith("#")
