@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis as PlotAxis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from msda_train.report.draw import Look
+from msda_train.report.draw import Look, plain_words
 from msda_train.report.history import thinned
 from msda_train.report.pictures.picture import Draw
 
@@ -60,7 +60,7 @@ class Axis:
         """Title, ends, scale and ticks of the x or the y axis."""
         low, high = self.ends(values)
         axis: PlotAxis = axes.xaxis if which == "x" else axes.yaxis
-        axis.set_label_text(self.title)
+        axis.set_label_text(plain_words(self.title, 60))
         if self.scale == "log":
             axes.set(**{f"{which}scale": "log"})
             _log_ticks(axis, low, high)

@@ -20,8 +20,9 @@ _PAGE = 8.6  # as wide as two panels
 _LEFT, _RIGHT, _BOTTOM = 0.62, 0.14, 0.44
 _MARGIN, _GAP = 0.15, 0.14
 _LINE = 0.165  # of text
-_LETTER = 0.072  # width of one, on the safe side
-_BOLD = 0.082
+_LETTER = 0.079  # width of one, on the safe side
+_BOLD = 0.086
+_LONGEST = 600  # letters of one text
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _text(
     words: str, width: float, *, size: float = 8, bold: bool = False, colour: str = "#1b1f24"
 ) -> tuple[float, Placed]:
     letter = (_BOLD if bold else _LETTER) * size / 8
-    lines = textwrap.wrap(plain_words(words), max(12, int(width / letter)))
+    lines = textwrap.wrap(plain_words(words, _LONGEST), max(12, int(width / letter)))
     each = _LINE * size / 8
 
     def place(figure: Figure, top: float) -> None:
@@ -181,7 +182,7 @@ def _row(row: Sequence[Panel]) -> tuple[float, Placed]:
 
 
 def _caption(figure: Figure, panel: Panel, left: float, top: float) -> None:
-    lines = textwrap.wrap(plain_words(panel.caption), max(12, int(panel.width / (_BOLD * 8.5 / 8))))
+    lines = textwrap.wrap(plain_words(panel.caption, _LONGEST), max(12, int(panel.width / (_BOLD * 8.5 / 8))))
     x, y = _at(figure, left, top)
     figure.text(x, y, "\n".join(lines), va="top", size=8.5, weight="bold")
 
