@@ -79,7 +79,7 @@ def test_a_run_without_the_data_costs_one_line_and_the_others_are_drawn(run_fold
     bare, lost = run_folder("b", arrays=False, numbers=False, source=1), run_folder("a")
     assert run([str(lost), str(bare), "reliability", "--out", str(tmp_path)]) == 2
     said = capsys.readouterr()
-    line, _ = said.err.splitlines()
+    (line,) = said.err.splitlines()
     assert f"msda-probe {bare} probes=" in line
     assert "nothing for reliability" in line
     svg = (tmp_path / "reliability.svg").read_text()
