@@ -93,7 +93,7 @@ def picture(mix: Mix, x: torch.Tensor, recipe: object) -> Figure:
             axes.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
-            axes.spines[:].set_visible(False)
+            axes.spines[:].set(visible=True, color="#d5dae0")  # a white mask has an edge
     return made
 
 
