@@ -88,9 +88,13 @@ class Book:
                 gallery = read_gallery(row.path)
                 if key not in found or not isinstance(gallery, str):
                     found[key] = row, gallery
-        order = lambda item: (item[0].names["dataset"] or "", method_rank(item[0].names["method"]))  # noqa: E731
-        for row, made in sorted(found.values(), key=order):
+        for row, made in sorted(found.values(), key=_place):
             yield Examples(row.names["dataset"] or "unnamed", method_words(row), made)
+
+
+def _place(item: tuple[Row, object]) -> tuple[str, tuple[int, str]]:
+    names = item[0].names
+    return names["dataset"] or "", method_rank(names["method"])
 
 
 def column_of(row: Row) -> Column:
