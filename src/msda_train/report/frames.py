@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -46,11 +47,12 @@ class Frames:
         images = []
         if picture.legend:
             labels = ", ".join(each.label for each in picture.legend)
-            images.append(self._image(lambda: legend_figure(picture), f"What the looks mean: {labels}"))
+            images.append(self._image(partial(legend_figure, picture), f"What the looks mean: {labels}"))
         for panel in picture.panels:
             alone = replace(picture, panels=(panel,), legend=())
             said = ". ".join(filter(None, (picture.title, panel.caption, words)))
-            images.append(self._image(lambda alone=alone: figure([(alone, "")], titled=False), said))  # type: ignore[misc]
+            make = partial(figure, [(alone, "")], titled=False)
+            images.append(self._image(make, said))
         return render("picture", title=picture.title if title else None, images=images, notes=picture.notes)
 
     def _image(self, make: Make, words: str) -> Image:
