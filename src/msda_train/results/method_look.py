@@ -48,5 +48,6 @@ def method_look(name: str) -> MethodLook:
 
 
 def _own(digest: bytes) -> tuple[str, str, str]:
-    looks = list(_LOOKS.values())
-    return tuple(looks[byte % len(looks)][part] for part, byte in enumerate(digest[:3]))  # type: ignore[return-value]
+    colours, markers, dashes = zip(*_LOOKS.values(), strict=True)
+    one, two, three = (byte % len(_LOOKS) for byte in digest[:3])
+    return colours[one], markers[two], dashes[three]
