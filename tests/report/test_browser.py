@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from msda_train.report.book import open_book
 from msda_train.report.page import html
+from msda_train.results.rows import load_rows
 
 pytestmark = pytest.mark.browser
+ROWS = Path(__file__).parents[1] / "results" / "rows"
 EVIL = "<script>document.title='caught'</script><img src=x onerror=document.title='caught'>"
 BINARY = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -31,22 +35,30 @@ def browser():
     driver.quit()
 
 
-@pytest.fixture
-def opened(browser, book, rows, tmp_path):
-    """Opens the page of the stored rows, one of them hostile, in a window so wide."""
+@pytest.fixture(scope="module")
+def page_file(papers, tmp_path_factory):
+    """The page of the stored rows, one of them hostile."""
+    folder = tmp_path_factory.mktemp("page")
+    rows = Path(shutil.copytree(ROWS, folder / "rows"))
     path = sorted((rows / "digits-preactresnet18-smoke").iterdir())[0]
     raw = json.loads(path.read_text())
     raw["names"] |= {"method": EVIL, "dataset": EVIL}
     path.write_text(json.dumps(raw))
-    page = tmp_path / "report.html"
-    page.write_text(html(book(rows)), encoding="utf-8")
+    book = open_book(papers, load_rows([rows])[0], made=datetime(2026, 1, 2, tzinfo=UTC))
+    (folder / "report.html").write_text(html(book), encoding="utf-8")
+    return folder / "report.html"
+
+
+@pytest.fixture
+def opened(browser, page_file):
+    """Opens the page in a window so wide."""
 
     def open_at(width, scheme="light"):
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        browser.get(Path(page).as_uri())
+        browser.get(page_file.as_uri())
         return browser
 
     return open_at

@@ -5,11 +5,19 @@ import json
 import re
 import shutil
 
+import pytest
+
 from msda_train.report import limits
 from msda_train.report.page import html
 
 PICTURES = ("data:image/png;base64,", "data:image/svg+xml;base64,")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;\u202e\x1b[31m\ud800"
+
+
+@pytest.fixture(autouse=True)
+def _few_pictures(monkeypatch):
+    """Drawing takes most of the time."""
+    monkeypatch.setattr(limits, "PICTURES", 8)
 
 
 def test_the_page_is_sound_and_whole(page, rows):
@@ -161,6 +169,19 @@ def test_thousands_of_methods_are_cut_by_a_rule_that_the_page_tells(page, rows, 
     assert shown == sorted(sorted(range(10), key=lambda k: (7 * k) % 30)[:6])
     links = [each["href"][1:] for each in made.all("a") if each["href"].startswith("#")]
     assert set(links) <= set(made.ids)
+
+
+def test_many_columns_that_resemble_a_published_one_are_named(page, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "COLUMNS", 2)
+    (tmp_path / "many").mkdir()
+    for path in (rows / "cifar10-preactresnet18-short").iterdir():
+        raw = json.loads(path.read_text())
+        for k in range(4):
+            raw["config"]["recipe"]["epochs"] = 100 + k
+            (tmp_path / "many" / f"{path.stem}-{k}.json").write_text(json.dumps(raw))
+    made = page(tmp_path / "many")
+    assert len([name for name in made.ids if name.startswith("column-")]) == 2
+    assert "2 more are left out to keep this page small" in made.text
 
 
 def test_time_and_size_do_not_grow_with_the_rows(rows, book, tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ def _sections(book: Book) -> tuple[list[Part], list[str]]:
     frames = Frames()
     drawer = Drawer(book, frames, Tables({line_id(line.rows[0]) for _, line in book.evident}))
     published = list(drawer.published())
-    similar = gathered(drawer.similar())
+    similar = gathered(*drawer.similar())
     columns = list(drawer.others())
     others = gathered(
         (drawer.other(*each) for each in columns[: limits.COLUMNS]),

@@ -64,16 +64,24 @@ class Drawer:
             notes=[note for note in (paper.note, view.table.note) if note],
         )
 
-    def similar(self) -> Iterator[Part]:
-        """Columns with the data set, model and methods of published ones, but another schedule or setting."""
+    def similar(self) -> tuple[list[Part], list[str]]:
+        """Columns with the data set, model and methods of published ones, but another schedule or setting;
+        and the words of those that there is no room for."""
+        parts: list[Part] = []
+        names: list[str] = []
         for column, found in self._similar.items():
             block = self.book.blocks[column]
             lines = {line.fingerprint for line in block.lines}
             if lines <= self._told and all(short.common < 2 for _, short in found):
                 continue  # they stand above already, and there is nothing to add
             self._told |= lines
+            if len(parts) >= limits.COLUMNS:
+                names.append(block.words)
+                continue
             made = [self.tables.plain(block), orders(found)]
-            yield Part(f"column-{line_id(block.lines[0].rows[0])}", block.words, self._column(column, made))
+            name = f"column-{line_id(block.lines[0].rows[0])}"
+            parts.append(Part(name, block.words, self._column(column, made)))
+        return parts, names
 
     @cached_property
     def _similar(self) -> dict[Column, list[tuple[TableView, ShortBlock]]]:
