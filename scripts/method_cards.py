@@ -8,16 +8,19 @@ Attentive CutMix. `method_cards.py FILE.npz FOLDER` shows two classes of other i
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from msda_train.build import build
 from msda_train.compose import compose
 from msda_train.mix import Mix
+from msda_train.report.draw import rendered
 from msda_train.results.method_card import card
 from msda_train.results.method_facts import all_methods
 from msda_train.results.published import load_papers
@@ -25,7 +28,8 @@ from msda_train.runner.stored_run import OpenedRun, open_run
 from msda_train.runner.train import train
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "methods"
-SIDE, PAIRS, SCALE, GAP = 64, 4, 2, 4
+SIDE, PAIRS = 64, 4
+CELL = 0.68  # inches of an image
 NETWORK = ["model.width=8", "model.stem_stride=2", "recipe=short", "recipe.epochs=4"]
 WORDS = {"attentive_cutmix": ["method.k=4"], "puzzlemix": ["method.blocks=[8]"]}
 
@@ -69,15 +73,28 @@ def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> M
     return mix
 
 
-def picture(mix: Mix, x: torch.Tensor, recipe: object) -> Image.Image:
+def picture(mix: Mix, x: torch.Tensor, recipe: object) -> Figure:
     """Own image, partner, own weight (white is 1), mixed image: a row each, a column for each pair."""
     mean, std = (torch.tensor(getattr(recipe, v)).view(1, -1, 1, 1) for v in ("mean", "std"))
+    pixels = x * std + mean
     mask = mix.mask.expand(len(x), 1, *x.shape[-2:]).expand_as(x)
-    rows = [x * std + mean, (x * std + mean)[mix.perm], mask, mix.pixels(x) * std + mean]
-    big = [row[:PAIRS].repeat_interleave(SCALE, 2).repeat_interleave(SCALE, 3) for row in rows]
-    framed = torch.nn.functional.pad(torch.stack(big), (GAP, GAP, GAP, GAP), value=1.0).clamp(0, 1)
-    sheet = framed.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)  # (rows x H, columns x W, C)
-    return Image.fromarray((sheet * 255).round().to(torch.uint8).numpy())
+    rows = {
+        "own": pixels,
+        "partner": pixels[mix.perm],
+        "own weight": mask,
+        "mixed": mix.pixels(x) * std + mean,
+    }
+    made = Figure(figsize=(0.3 + PAIRS * CELL, len(rows) * CELL))
+    grid = made.subplots(len(rows), PAIRS)
+    made.subplots_adjust(left=0.3 / (0.3 + PAIRS * CELL), right=1, bottom=0, top=1, wspace=0.04, hspace=0.04)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        line[0].set_ylabel(name)
+        for axes, image in zip(line, images, strict=False):
+            axes.imshow(image.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set(visible=True, color="#d5dae0")  # a white mask has an edge
+    return made
 
 
 def main(words: list[str]) -> None:
@@ -96,7 +113,8 @@ def main(words: list[str]) -> None:
         x = (torch.from_numpy(images.x_test[shown]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5  # own.yaml's
         for facts in all_methods():
             mix = planned(facts.name, opened, x, torch.from_numpy(images.y_test[shown]))
-            picture(mix, x, recipe).save(out / f"{facts.name}.png", optimize=True)
+            png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]
+            (out / f"{facts.name}.png").write_bytes(png)
             if not words:
                 page = card(facts, load_papers(), f"{facts.name}.png")
                 (out / f"{facts.name}.md").write_text(page, encoding="utf-8")

@@ -1,23 +1,25 @@
-"""`msda-plot RUN... KIND`: the pictures of what probes measured, as SVG and PNG."""
+"""`msda-plot RUN... KIND`: the pictures of what probes measured, as PDF, SVG and PNG."""
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from msda_train.atomic import replace_file
 from msda_train.commands.parser import Parser
 from msda_train.errors import UserError, nearest
 from msda_train.guard import answered, tell
 from msda_train.paths import CONFIGS
-from msda_train.report.looks import looks
+from msda_train.report.draw import FORMATS, looks, rendered
 from msda_train.report.pictures.boundary import boundary_picture
-from msda_train.report.pictures.data import Probed, arrays_path, numbers_of, read_arrays
-from msda_train.report.png import can_paint, png
-from msda_train.report.probe_plots import KINDS, Kind, kind_file, picture_file
+from msda_train.report.pictures.data import Probed, arrays_path, read_arrays, records_of
+from msda_train.report.pictures.picture import figure
+from msda_train.report.probe_plots import KINDS, Kind, kind_pictures
 from msda_train.results.rows import Row, load_rows
 from msda_train.results.shipped import differences
-from msda_train.results.table import build_table
+from msda_train.results.table import Block, build_table
 from msda_train.results.yamlfile import read_yaml
 
 BOUNDARY = "boundary"
@@ -25,6 +27,7 @@ ALL = "all"
 NAMES = (*KINDS, BOUNDARY, ALL)
 SETS = ("standard", "full")  # of probes, the cheap one first
 TOYS = ("erm", "mixup", "manifold_mixup")
+Make = Callable[[], Figure]  # called where the style is known
 _OPTION = re.compile(r"method\.[a-z]\w*=[\w.+-]+")
 
 
@@ -40,16 +43,19 @@ def run(words: Sequence[str]) -> int:
 def _run(words: Sequence[str]) -> int:
     made = Parser(
         prog="msda-plot",
-        description="Draw what probes found in finished runs, one colour for each method, as KIND.svg and "
-        f"KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a minute with the "
-        f"methods of the runs, or with {', '.join(TOYS)} where no run is given); {ALL} (but for {BOUNDARY}: "
-        "every kind that the runs have data for).",
+        description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
+        f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
+        f"minute with the methods of the runs, or with {', '.join(TOYS)} where no run is given); {ALL} (but "
+        f"for {BOUNDARY}: every kind that the runs have data for).",
         epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
     )
     made.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
     made.add_argument("kind", metavar="KIND")
     made.add_argument(
         "--out", type=Path, default=Path("plots"), metavar="FOLDER", help="made if need be; default: plots"
+    )
+    made.add_argument(
+        "--style", type=Path, metavar="FILE", help="a .mplstyle of matplotlib, on top of the suite's own"
     )
     args = made.parse_args(list(words))
     if args.kind not in NAMES:
@@ -58,25 +64,30 @@ def _run(words: Sequence[str]) -> int:
     files = _files(args.kind, rows, complaints)
     for complaint in complaints:
         _say(complaint)
-    _write(args.out, files)
+    _write(args.out, files, args.style)
     return 2 if complaints else 0
 
 
-def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, str]:
-    """Kind to SVG text; adds a line to `complaints` for each run that has nothing to draw."""
+def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, Make]:
+    """Kind to its figure; adds a line to `complaints` for each run that has nothing to draw."""
     if name == BOUNDARY:
         return {BOUNDARY: _boundary(rows)}
     if name == ALL:
         blocks = build_table(rows, {})
-        made = {each: svg for each, kind in KINDS.items() if (svg := kind_file(kind, blocks))}
+        made = {each: make for each, kind in KINDS.items() if (make := _make(kind, blocks))}
         if not made:
             raise UserError("these runs hold neither epochs nor numbers of probes; type: msda-probe RUN")
         return made
     kind = KINDS[name]
     lacking = {row.path for row in rows if not kind.picture([_alone(row)])}
     complaints += [_what_to_type(row, kind, name) for row in rows if row.path in lacking]
-    svg = kind_file(kind, build_table([row for row in rows if row.path not in lacking], {}))
-    return {name: svg} if svg else {}
+    make = _make(kind, build_table([row for row in rows if row.path not in lacking], {}))
+    return {name: make} if make else {}
+
+
+def _make(kind: Kind, blocks: Sequence[Block]) -> Make | None:
+    pictures = kind_pictures(kind, blocks)
+    return (lambda: figure(pictures)) if pictures else None
 
 
 def _rows(places: Sequence[Path], *, needed: bool) -> tuple[list[Row], list[str]]:
@@ -105,7 +116,7 @@ def _what_to_type(row: Row, kind: Kind, name: str) -> str:
     if row.path.name != "row.json":
         return f"{row.path}: a kept row without arrays, so nothing for {name}; give the run's own folder"
     words = " ".join(filter(None, [f"probes={_set_of(kind.probe)}", kind.option]))
-    if numbers_of(row, kind.probe) and not read_arrays(row.path, kind.probe) and not kind.option:
+    if records_of(row, kind.probe) and not read_arrays(row.path, kind.probe) and not kind.option:
         file = arrays_path(row.path, kind.probe)
         return f"{file}: missing or damaged, so nothing for {name}; copy it from where the run was probed"
     return f"{row.path}: nothing for {name} in its probes; type: msda-probe {row.path.parent} {words}"
@@ -120,7 +131,7 @@ def _set_of(probe: str) -> str:
     return SETS[-1]
 
 
-def _boundary(rows: Sequence[Row]) -> str:
+def _boundary(rows: Sequence[Row]) -> Make:
     """Trains the toy with each method config of the rows that can mix points; seed 0."""
     found = {_toy_words(row): None for row in rows} if rows else {(f"method={name}",): None for name in TOYS}
     if not any(found):
@@ -129,7 +140,7 @@ def _boundary(rows: Sequence[Row]) -> str:
 
     made = [(_label(words), toy(words, shape="spirals")) for words in found if words]
     points = len(made[0][1]["labels"])
-    return picture_file(boundary_picture(made), f"Two spirals, {points} points, seed 0")
+    return lambda: figure([(boundary_picture(made), f"Two spirals, {points} points, seed 0")])
 
 
 def _toy_words(row: Row) -> tuple[str, ...]:
@@ -145,20 +156,17 @@ def _label(words: Sequence[str]) -> str:
     return " ".join(words).replace("method=", "").replace("method.", "")
 
 
-def _write(folder: Path, files: dict[str, str]) -> None:
+def _write(folder: Path, files: dict[str, Make], style: Path | None) -> None:
     """Says the path of each file on stdout."""
-    painting = can_paint()
+    drawn = {name: rendered(make, FORMATS, style) for name, make in files.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, svg in files.items():
-            made = {".svg": svg.encode()} | ({".png": png(svg)} if painting else {})
-            for ending, content in made.items():
-                replace_file(folder / f"{name}{ending}", content)
-                print(folder / f"{name}{ending}")
+        for name, made in drawn.items():
+            for kind, content in made.items():
+                replace_file(folder / f"{name}.{kind}", content)
+                print(folder / f"{name}.{kind}")
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be written ({error.strerror})") from None
-    if files and not painting:
-        _say("no PNG: resvg-py is not installed; type: pip install resvg-py")
 
 
 def _say(line: str) -> None:

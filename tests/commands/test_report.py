@@ -10,7 +10,7 @@ CALL = """
 import sys
 from msda_train.table_cli import run
 code = run(sys.argv[1:])
-assert "torch" not in sys.modules
+assert not {"torch", "matplotlib.pyplot"} & set(sys.modules)
 sys.exit(code)
 """
 
@@ -19,7 +19,7 @@ def test_the_default_file_and_folders(table, rows, tmp_path):
     rows.rename(tmp_path / "runs")
     code, out, err = table("report")
     assert (code, err) == (0, "")
-    assert out.startswith("report.html: 0.")
+    assert out.startswith("report.html: ")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "manifold_mixup, Table 1(a)" in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "runs"]

@@ -1,12 +1,23 @@
 """The whole page: sound HTML, nothing from outside, nothing untrusted as markup, small, and true."""
 
+import base64
 import json
 import re
 import shutil
 
-from msda_train.report import page as whole
+import pytest
 
+from msda_train.report import limits
+from msda_train.report.page import html
+
+PICTURES = ("data:image/png;base64,", "data:image/svg+xml;base64,")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;\u202e\x1b[31m\ud800"
+
+
+@pytest.fixture(autouse=True)
+def _few_pictures(monkeypatch):
+    """Drawing takes most of the time."""
+    monkeypatch.setattr(limits, "PICTURES", 8)
 
 
 def test_the_page_is_sound_and_whole(page, rows):
@@ -16,15 +27,17 @@ def test_the_page_is_sound_and_whole(page, rows):
     inside = [each["href"] for each in made.all("a") if each["href"].startswith("#")]
     assert len(inside) > 20
     assert {link[1:] for link in inside} <= set(made.ids)
-    assert len(made.source.encode()) < 500_000
+    assert len(made.source.encode()) < 3_000_000
     for each in made.all("th"):
         assert each["scope"] in ("row", "col", "rowgroup")
     assert len(made.all("table")) == len(made.all("caption"))
-    plots = [each for each in made.all("svg") if each.get("role") == "img"]
+    plots = [each for each in made.all("img") if each["src"].startswith("data:image/svg+xml")]
     assert len(made.all("h1")) == 1
     assert len(plots) >= 6
-    assert len(made.all("title")) == 1 + len(plots)
-    assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<script>.*?</script>", "", made.source))
+    assert all(each["alt"] and int(each["width"]) > 100 for each in plots)
+    for each in plots:
+        assert base64.b64decode(each["src"].partition(",")[2]).rstrip().endswith(b"</svg>")
+    assert not re.search(r"\b(nan|inf|None)\b", made.text)
 
 
 def test_nothing_comes_from_outside(page, rows):
@@ -35,7 +48,7 @@ def test_nothing_comes_from_outside(page, rows):
             if tag == "a" and key == "href":
                 assert value.startswith(("#", "https://", "http://"))
             else:
-                assert value == "" or value.startswith("data:image/png;base64,")
+                assert value == "" or value.startswith(PICTURES)
     assert "@import" not in made.source
     assert "url(" not in made.source
     (policy,) = [each["content"] for each in made.all("meta") if "http-equiv" in each]
@@ -83,7 +96,7 @@ def test_what_a_row_says_is_never_markup(page, changed, rows):
     changed(change)
     made = page(rows)
     assert len(made.all("script")) == 1
-    assert not made.all("img")
+    assert all(each["src"].startswith(PICTURES) for each in made.all("img"))
     assert not [tag for tag, attributes in made.tags for key in attributes if key.startswith("on")]
     assert not re.search("[\u202e\x1b\ud800]", made.source)
     made.source.encode("utf-8")
@@ -125,14 +138,72 @@ def test_many_long_runs_fit(page, rows, tmp_path, monkeypatch):
         (tmp_path / "many").mkdir(exist_ok=True)
         (tmp_path / "many" / f"{seed}.json").write_text(json.dumps(raw))
     made = page(tmp_path / "many")
-    assert len(made.source.encode()) < 12_000 * 40  # so 400 runs of 300 epochs still fit in full
     assert "40 of its 300 epochs are listed" in made.text
-    monkeypatch.setattr(whole, "LARGEST_PAGE", 120_000)
-    assert len(page(tmp_path / "many").source.encode()) < 120_000
+    assert len(made.source.encode()) < 1_000_000
+    monkeypatch.setattr(limits, "EPOCHS", 400)
+    monkeypatch.setattr(limits, "PICTURE_BYTES", 0)
+    small = page(tmp_path / "many")
+    assert "10 of its 300 epochs are listed" in small.text
+    assert "pictures are left out to keep this page small" in small.text
+    assert not small.all("img")
+
+
+def test_thousands_of_methods_are_cut_by_a_rule_that_the_page_tells(page, rows, tmp_path, monkeypatch):
+    for name, most in (("LINES", 6), ("PICTURED", 3), ("RUNS", 4), ("COLUMNS", 2)):
+        monkeypatch.setattr(limits, name, most)
+    source = json.loads(next((rows / "digits-preactresnet18-smoke").iterdir()).read_text())
+    (tmp_path / "many").mkdir()
+    for k in range(30):
+        source["config"]["method"]["k"] = k + 100
+        source["config"]["recipe"]["x"] = k // 10  # three columns of ten methods
+        source["metrics"]["error/last"] = ((7 * k) % 30) / 100
+        (tmp_path / "many" / f"{k}.json").write_text(json.dumps(source))
+    made = page(tmp_path / "many")
+    assert "The 6 methods with the lowest mean test error of the last epoch; 4 more are left out" in made.text
+    assert "Pictures show the 3 methods with the lowest mean error; 7 are left out." in made.text
+    assert "26 more runs are left out" in made.text
+    assert "There are up to 10 methods in one column" in made.text
+    assert "1 more are left out to keep this page small; msda-table lists them all" in made.text
+    first = [re.search(r"k=1(\d+)", row) for row in re.findall(r'<th scope="row">(.*?)</th>', made.source)]
+    shown = sorted(int(found[1]) for found in first[:6] if found)
+    assert shown == sorted(sorted(range(10), key=lambda k: (7 * k) % 30)[:6])
+    links = [each["href"][1:] for each in made.all("a") if each["href"].startswith("#")]
+    assert set(links) <= set(made.ids)
+
+
+def test_many_columns_that_resemble_a_published_one_are_named(page, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "COLUMNS", 2)
+    (tmp_path / "many").mkdir()
+    for path in (rows / "cifar10-preactresnet18-short").iterdir():
+        raw = json.loads(path.read_text())
+        for k in range(4):
+            raw["config"]["recipe"]["epochs"] = 100 + k
+            (tmp_path / "many" / f"{path.stem}-{k}.json").write_text(json.dumps(raw))
+    made = page(tmp_path / "many")
+    assert len([name for name in made.ids if name.startswith("column-")]) == 2
+    assert "2 more are left out to keep this page small" in made.text
+
+
+def test_time_and_size_do_not_grow_with_the_rows(rows, book, tmp_path, monkeypatch):
+    """Ten times the rows: what the page itself reads and draws stays the same."""
+    source = json.loads(next((rows / "digits-preactresnet18-smoke").iterdir()).read_text())
+    monkeypatch.setattr(limits, "RUNS", 20)
+    counts = []
+    for n in (100, 1000):
+        place = tmp_path / str(n)
+        place.mkdir()
+        for k in range(n):
+            source["config"]["method"]["k"] = k
+            source["metrics"]["error/last"] = k / n
+            (place / f"{k}.json").write_text(json.dumps(source))
+        made = book(place)
+        made_page = html(made)
+        counts.append((len(made._histories), made_page.count("<tr"), made_page.count("<img")))
+    assert counts[0] == counts[1]
 
 
 def test_the_same_rows_make_the_same_page(page, rows, tmp_path):
     one = page(rows).source
     assert one == page(rows).source
     shutil.copytree(rows, tmp_path / "again")
-    assert one.count("<svg") == page(tmp_path / "again").source.count("<svg")
+    assert one.count("<img") == page(tmp_path / "again").source.count("<img")

@@ -1,41 +1,60 @@
-"""Scales, intervals and curves at their edges."""
+"""Axes, intervals, curves and looks at their edges: what is drawn, read off the figure itself."""
 
+import io
 import math
-import re
+from xml.dom.minidom import parseString
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 from scipy import stats
 
-from msda_train.report.curves import PANELS, Curve, curve_panel, legend_in_file
+from msda_train.errors import UserError
+from msda_train.report.curves import Curve, curves_picture
+from msda_train.report.draw import Look, looks, plain_words, rendered
 from msda_train.report.history import Epoch, thinned
-from msda_train.report.intervals import Entry, interval_plot
-from msda_train.report.looks import COUNT, Look, looks
-from msda_train.report.markup import Markup, escape, join, tag
-from msda_train.report.svg import Scale, as_file, scale_around, shape
+from msda_train.report.intervals import Entry, interval_panel
+from msda_train.report.pictures.lines import Axis, Series, line_panel
+from msda_train.report.pictures.picture import Legend, Panel, Picture, figure
 
-LOOK = Look(2, 2)
+LOOK = Look("#b87400", "^", (0, (2, 1.5)))
 
 
-def _numbers(markup):
-    return [float(word) for word in re.findall(r"-?\d+\.?\d*", re.sub(r"<text.*?</text>", "", markup))]
+def axes_of(draw):
+    axes = Figure().add_subplot()
+    draw(axes)
+    return axes
+
+
+def lines_of(axes, label):
+    """Places of the lines of that name."""
+    return [list(map(tuple, line.get_xydata().tolist())) for line in axes.lines if line.get_label() == label]
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (3.99, 4.01), (-5, 5), (0, 1e-3), (12, 95), (0, 1e6)])
-def test_ticks_are_few_round_and_inside(low, high):
-    ticks = Scale(low, high, 0, 100).ticks()
-    assert 2 <= len(ticks) <= 7
-    assert all(low - 1e-9 <= value <= high + 1e-9 for value, _ in ticks)
-    words = [word for _, word in ticks]
-    assert len(set(words)) == len(words)
-    assert all(float(word) == pytest.approx(value) for value, word in ticks)
+def test_an_axis_shows_its_values_with_air(low, high):
+    ends = Axis("x").ends([low, high])
+    assert ends[0] < low < high < ends[1]
+    assert ends[1] - ends[0] == pytest.approx(1.12 * (high - low))
 
 
-def test_a_scale_of_equal_values_has_a_width():
-    scale = scale_around([4.2, 4.2], 0, 100, 0.5)
-    assert scale(4.2) == pytest.approx(50)
-    assert scale.high - scale.low == pytest.approx(0.5)
-    assert scale(100) == 100
-    assert scale_around([], 0, 1, 0.5).high > 0
+def test_an_axis_of_equal_values_has_a_width():
+    low, high = Axis("x", least=0.5).ends([4.2, 4.2])
+    assert (low + high) / 2 == pytest.approx(4.2)
+    assert high - low >= 0.5
+
+
+def test_uneven_axes():
+    axes = axes_of(lambda axes: Axis("x", 0, 80, scale="root").apply(axes, "y", [0, 80]))
+    to_pixels = axes.transData.transform
+    half, bottom, top = (to_pixels((0, value))[1] for value in (20, 0, axes.get_ylim()[1]))
+    assert (half - bottom) / (top - bottom) == pytest.approx(math.sqrt(20 / axes.get_ylim()[1]))
+    axes = axes_of(lambda axes: Axis("x", 1, 100, scale="log").apply(axes, "x", [1, 100]))
+    a, b, c = (axes.transData.transform((value, 0))[0] for value in (1, 10, 100))
+    assert b - a == pytest.approx(c - b)
+    axes = axes_of(lambda axes: Axis("x", 1, 3, scale="whole").apply(axes, "x", [1, 3]))
+    assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
 def test_the_interval_is_students():
@@ -58,13 +77,19 @@ def test_the_interval_is_students():
     ],
 )
 def test_intervals_stay_inside_their_plot(entries):
-    drawing = interval_plot(entries, "error")
-    numbers = _numbers(drawing.marks)
-    assert all(map(math.isfinite, numbers))
-    assert "nan" not in drawing.marks
-    assert drawing.marks.count('class="point') == sum(len(entry.ours) for entry in entries)
-    for x in re.findall(r'x[12]?="(-?[\d.]+)"', drawing.marks):
-        assert 0 <= float(x) <= drawing.width
+    axes = axes_of(interval_panel("", entries, "error").draw)
+    low, high = axes.get_xlim()
+    for line in axes.lines:
+        assert low <= line.get_xdata().min() <= line.get_xdata().max() <= high
+    drawn = [x for points in lines_of(axes, "_point") for x, _ in points]
+    assert drawn == [value for entry in entries for value in entry.ours]
+    printed = [points[0][0] for points in lines_of(axes, "_published")]
+    assert printed == [entry.published[1] for entry in entries if entry.published]
+    for entry, points in zip(
+        [e for e in entries if len(e.ours) > 1], lines_of(axes, "_interval"), strict=True
+    ):
+        inside = np.clip(entry.interval, low, high)
+        assert [x for x, _ in points] == pytest.approx(list(inside))
 
 
 def _epochs(*errors, loss=1.0):
@@ -72,19 +97,24 @@ def _epochs(*errors, loss=1.0):
 
 
 def test_curves_of_one_epoch_of_seeds_that_differ_in_length_and_of_holes():
-    for seeds in [(_epochs(0.5),), (_epochs(0.5, 0.4), _epochs(0.6)), (_epochs(0.5, None, 0.3),)]:
-        drawing = curve_panel([Curve("a", LOOK, seeds)], PANELS[0])
-        assert all(map(math.isfinite, _numbers(drawing.marks)))
-        assert drawing.marks.count('class="seed') == (len(seeds) if len(seeds) > 1 else 0)
-    assert curve_panel([Curve("a", LOOK, ((),))], PANELS[0]) is None
-    assert curve_panel([], PANELS[0]) is None
+    for seeds, mean in [
+        ((_epochs(0.5),), [(1, 50)]),
+        ((_epochs(0.5, 0.4), _epochs(0.6)), [(1, 55)]),
+        ((_epochs(0.5, None, 0.3),), [(1, 50), (3, 30)]),
+    ]:
+        axes = axes_of(curves_picture([Curve("a", LOOK, seeds)]).panels[0].draw)
+        (found,) = lines_of(axes, "_mean")
+        assert found == [pytest.approx(point) for point in mean]
+        assert len(lines_of(axes, "_seed")) == (len(seeds) if len(seeds) > 1 else 0)
+    assert curves_picture([Curve("a", LOOK, ((),))]) is None
+    assert curves_picture([]) is None
 
 
 def test_one_bad_epoch_does_not_flatten_the_others():
     errors = [0.5 - k / 1000 for k in range(200)]
     burst = (Epoch(0, 0.1, 1e9, 0.5, None, None), *_epochs(*errors))
-    ticks = re.findall(r"<text[^>]*>([\d.]+)<", curve_panel([Curve("a", LOOK, (burst,))], PANELS[1]).marks)
-    assert max(map(float, ticks)) <= 200
+    axes = axes_of(curves_picture([Curve("a", LOOK, (burst,))]).panels[1].draw)
+    assert axes.get_ylim()[1] <= 200
 
 
 def test_thinning_keeps_both_ends():
@@ -95,24 +125,77 @@ def test_thinning_keeps_both_ends():
     assert thinned(items[:3], 5) == [0, 1, 2]
 
 
-def test_methods_keep_their_colour_and_lines_of_one_method_differ():
+def test_methods_keep_their_look_and_lines_of_one_method_differ():
     found = looks(["mixup", "cutmix", "mixup", None, "of_somebody_else"])
     assert found[0].colour == found[2].colour != found[1].colour
-    assert found[0].shape != found[2].shape
-    assert all(0 <= look.colour < COUNT for look in found)
-    assert len({shape(k, (0, 0), "dot") for k in range(COUNT)}) == COUNT
+    assert (found[0].marker, found[0].line) != (found[2].marker, found[2].line)
     assert looks(["cutmix"]) == looks(["mixup", "cutmix"])[1:]
+    many = looks(["mixup"] * 40)
+    assert len(set(many)) == 40
 
 
-def test_a_legend_breaks_its_lines():
-    curves = [Curve(f"method number {k}", LOOK, ()) for k in range(9)]
-    drawing = legend_in_file(curves, 400)
-    assert drawing.height > 60
-    assert as_file(drawing, "a", "b").startswith("<svg ")
+def _picture(words="a"):
+    draw = line_panel([Series(LOOK, (((0, 1), (1, 2)),))], Axis(words), Axis("y"))
+    return Picture(words, (Panel(words, draw), Panel(words, draw)), (Legend(words, LOOK),), (words,))
 
 
-def test_only_tag_and_join_make_markup():
-    assert escape('<a & "b">') == "&lt;a &amp; &quot;b&quot;&gt;"
-    assert join("<", [None, Markup("<br>"), ["&"]]) == "&lt;<br>&amp;"
-    assert tag("a", "<", href='"', hidden=None, aria_label="x") == '<a href="&quot;" aria-label="x">&lt;</a>'
-    assert tag("img", src="x") == '<img src="x">'
+def _make(words="a"):
+    return lambda: figure([(_picture(words), words)])
+
+
+def test_every_format_is_sound_and_the_same_each_time():
+    made = rendered(_make())
+    assert made == rendered(_make())
+    assert made["pdf"].startswith(b"%PDF")
+    assert b"CreationDate" not in made["pdf"]
+    assert Image.open(io.BytesIO(made["png"])).size[0] > 1000
+    root = parseString(made["svg"]).documentElement
+    assert root.tagName == "svg"
+    ids = [each.getAttribute("id") for each in root.getElementsByTagName("*") if each.hasAttribute("id")]
+    assert len(ids) == len(set(ids))
+    assert b"<dc:date>" not in made["svg"]
+
+
+def test_an_svg_needs_no_browser():
+    """No style sheet, no variable, no letters of the machine: colours stand in every mark."""
+    svg = rendered(_make())["svg"].decode()
+    assert "var(" not in svg
+    assert "<text" not in svg
+    assert "@media" not in svg
+    assert f"stroke: {LOOK.colour}" in svg
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["$\\frac{1}{0}$", "$", "\\input{/etc/passwd}", "<script>", "\u202e\x1b\ud800", "시험", "x" * 9_000, ""],
+)
+def test_words_of_a_row_are_words(words):
+    made = rendered(_make(words))
+    parseString(made["svg"])
+    assert len(made["png"]) < 2_000_000
+
+
+def test_plain_words_are_one_line():
+    assert plain_words("a\n b\x1b") == "a? b?"
+    assert plain_words("abcdef", 4) == "abc…"
+
+
+def test_a_style_of_ones_own_comes_on_top(tmp_path):
+    style = tmp_path / "mine.mplstyle"
+    style.write_text("svg.fonttype: none\nfont.family: serif\ntext.usetex: True\nsvg.hashsalt: mine\n")
+    svg = rendered(_make("$words$"), ("svg",), style)["svg"].decode()
+    assert "$words$" in svg  # text stays text; a row's words never become a program for LaTeX
+    assert "serif" in svg
+    assert rendered(_make(), ("svg",)) == rendered(_make(), ("svg",))
+
+
+@pytest.mark.parametrize(
+    "text", ["nonsense: 3\n", "lines.linewidth: thick\n", "no colon\n", None, "\x00\ud800"]
+)
+def test_a_style_that_is_none_is_one_line(tmp_path, text):
+    style = tmp_path / "mine.mplstyle"
+    if text is not None:
+        style.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError, match="--style") as caught:
+        rendered(_make(), ("svg",), style)
+    assert "\n" not in str(caught.value)

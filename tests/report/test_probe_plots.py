@@ -1,6 +1,5 @@
 """The pictures of the probes: what is drawn, from which numbers, and what damaged files cost."""
 
-import html
 import io
 import json
 import math
@@ -8,23 +7,21 @@ import re
 import sys
 import zipfile
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from xml.dom.minidom import parseString
 
 import numpy as np
 import pytest
-from PIL import Image
+from matplotlib.figure import Figure
 
-from msda_train.report import probe_plots
+from msda_train.report import limits
+from msda_train.report.draw import Look, rendered
 from msda_train.report.pictures.data import Probed, read_arrays
 from msda_train.report.pictures.evolution import legend as evolution_legend
 from msda_train.report.pictures.field import field_panel
-from msda_train.report.pictures.lines import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from msda_train.report.pictures.scales import LogScale, RootScale, WholeScale
-from msda_train.report.png import plain_style, png
-from msda_train.report.probe_plots import KINDS, kind_file
-from msda_train.report.svg import PLOT_STYLE, Scale
+from msda_train.report.pictures.picture import figure
+from msda_train.report.probe_plots import KINDS, kind_pictures
+from msda_train.results.method_look import method_look
 from msda_train.results.rows import load_rows
 from msda_train.results.table import build_table
 
@@ -115,50 +112,57 @@ def blocks_of(place):
     return build_table(rows, {})
 
 
-def numbers_in(markup):
-    bare = re.sub(r"<text.*?</text>|<style>.*?</style>", "", markup, flags=re.DOTALL)
-    return [float(word) for word in re.findall(r'(?<=[" ,MHVL])-?\d+\.?\d*(?=[" ,MHVLz])', bare)]
+def axes_of(panel):
+    """The axes of a panel, and those of its lower part."""
+    upper, lower = Figure().subplots(2)
+    panel.draw(upper)
+    if panel.below:
+        panel.below[0](lower)
+    return upper, lower
 
 
-def lines_of(markup, class_="mean", x=(0, 100), y=(0, 100)):
-    """The polylines of a class in the units of their axes."""
-    found = []
-    for points in re.findall(rf'<polyline points="([^"]*)" class="{class_} ', markup):
-        pairs = [tuple(map(float, pair.split(","))) for pair in points.split()]
-        a, b = Scale(LEFT, WIDTH - RIGHT, *x), Scale(TOP, HEIGHT - BOTTOM, *y[::-1])
-        found.append([(a(p), b(q)) for p, q in pairs])
-    return found
+def lines_of(axes, label="_mean"):
+    """Places of the lines of that name."""
+    return [[tuple(point) for point in line.get_xydata()] for line in axes.lines if line.get_label() == label]
 
 
 def near(points):
-    """Coordinates are rounded to a tenth of a pixel."""
-    return [pytest.approx(point, abs=0.05) for point in points]
+    return [pytest.approx(point) for point in points]
+
+
+def words_of(panel):
+    return [text.get_text() for text in axes_of(panel)[0].texts]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_is_sound_finite_and_the_same_each_time(folder, name):
     place, _ = folder()
-    svg = kind_file(KINDS[name], blocks_of(place))
-    assert svg == kind_file(KINDS[name], blocks_of(place))
-    assert parseString(svg).documentElement.tagName == "svg"
-    assert KINDS[name].title in svg
-    assert "hmix" in svg
-    assert "recipe=smoke" in svg
-    assert 'class="title"' in svg  # axes say what they show
-    assert all(map(math.isfinite, numbers_in(svg)))
-    assert "nan" not in svg
-    assert len(svg) < 100_000
+    make = partial(figure, kind_pictures(KINDS[name], blocks_of(place)))
+    made = rendered(make, ("svg",))
+    assert made == rendered(make, ("svg",))
+    parseString(made["svg"])
+    assert len(made["svg"]) < 250_000
+    drawn = make()
+    words = [text.get_text() for text in drawn.texts]
+    assert KINDS[name].title in " ".join(words)
+    assert any("recipe=smoke" in each for each in words)
+    captions = [*words, *(text.get_text() for legend in drawn.legends for text in legend.texts)]
+    assert name == "confidence" or any("hmix" in each for each in captions)
+    for axes in drawn.axes:
+        assert axes.get_xlabel() or axes.get_ylabel()  # axes say what they show
+        for line in axes.lines:
+            assert all(map(math.isfinite, np.ravel(line.get_xydata())))
 
 
-def test_a_kind_without_data_is_no_file(folder):
+def test_a_kind_without_data_is_no_picture(folder):
     place, _ = folder(arrays={}, numbers={})
-    drawn = [name for name, kind in KINDS.items() if kind_file(kind, blocks_of(place))]
+    drawn = [name for name, kind in KINDS.items() if kind_pictures(kind, blocks_of(place))]
     assert drawn == ["evolution"]
 
 
 def probed(paths, label="m"):
     rows, _ = load_rows(paths)
-    return Probed(label, probe_plots.probed(build_table(rows[:1], {})[0])[0].look, tuple(rows))
+    return Probed(label, Look("#2f93cc", "P", "-"), tuple(rows))
 
 
 def drawn(name, paths, index=0):
@@ -173,18 +177,19 @@ def test_reliability_pools_the_images_of_a_bin_over_seeds(folder):
         (path.parent / "probes" / "calibration.npz").write_bytes(npz(found))
     panel = drawn("reliability", [one, two])
     assert panel.caption == "As trained, 2 bins"
-    upper = panel.drawing.marks
-    assert lines_of(upper)[0] == near([(75, 80)])  # (10 * 0.5 + 30 * 0.9) / 40
-    assert lines_of(upper, "seed") == [near([(75, 50)]), near([(75, 90)])]
+    upper, lower = axes_of(panel)
+    assert lines_of(upper) == [near([(75, 80)])]  # (10 * 0.5 + 30 * 0.9) / 40
+    assert lines_of(upper, "_seed") == [near([(75, 50)]), near([(75, 90)])]
+    assert lines_of(lower) == [near([(0, 0), (50, 0), (50, 100), (100, 100)])]
 
 
 def test_confidence_are_shares_of_each_set(folder):
     ood = {"edges": np.linspace(0, 1, 3), "histogram_in": np.array([1, 3]), "histogram_<b>": np.ones(2)}
     _, paths = folder(arrays={"ood": ood | {"histogram_noise": np.array([9, 0])}}, numbers={})
-    panel = drawn("confidence", paths[:1])
-    (noise,) = re.findall(r'class="mean ', panel.drawing.marks)
-    assert noise
-    assert '"spread"' in panel.drawing.marks
+    upper, _ = axes_of(drawn("confidence", paths[:1]))
+    assert lines_of(upper) == [near([(0, 100), (50, 100), (50, 0), (100, 0)])]
+    (area,) = [each for each in upper.collections if each.get_label() == "_area"]
+    assert {y for _, y in area.get_paths()[0].vertices} == {0, 25, 75}
     labels = [each.label for each in KINDS["confidence"].legend([probed(paths[:1])])]
     assert labels == ["test images (grey area)", "noise"]
 
@@ -198,14 +203,35 @@ def test_attacks_become_curves_over_eps_over_steps_and_points(folder):
         "One strength only",
         "Controls",
     ]
-    low, high = 10 - 0.06 * 20, 30 + 0.06 * 20
-    assert lines_of(panels[0].drawing.marks, x=(0, 8 + 0.06 * 8), y=(low, high))[0] == near(
-        [(0, 10), (2, 15), (4, 20), (8, 30)]
-    )
-    words = panels[2].drawing.marks
-    assert "PGD (L2, normalised values), eps 0.5, 10 steps" in words
-    assert "FGSM (L-inf, pixel values), eps 8/255, made on erm" in words
-    assert "Noise (L-inf, pixel values), eps 8/255" in panels[3].drawing.marks
+    assert lines_of(axes_of(panels[0])[0]) == [near([(0, 10), (2, 15), (4, 20), (8, 30)])]
+    assert lines_of(axes_of(panels[1])[0]) == [near([(0, 10), (1, 20), (2, 30), (4, 50)])]
+    assert words_of(panels[2]) == [
+        "Images as they are",
+        "PGD (L2, normalised values), eps 0.5, 10 steps",
+        "FGSM (L-inf, pixel values), eps 8/255, made on erm",
+    ]
+    assert words_of(panels[3]) == [
+        "Images as they are",
+        "Noise (L-inf, pixel values), eps 8/255",
+        "Every pixel free",
+    ]
+    assert lines_of(axes_of(panels[3])[0], "_point")[-1][0][0] == 100
+
+
+def test_pictures_read_what_a_row_stores_of_its_numbers(folder):
+    _, (path, *_) = folder(arrays={}, numbers={})
+    raw = json.loads(path.read_text())
+    ball = {"attack": "fgsm", "norm": "linf", "space": "pixel", "steps": 1, "measure": "error"}
+    records = [{"name": f"of my own {k}", **ball, "eps": k / 255} for k in (1, 2)]
+    numbers = {record["name"]: 0.3 for record in records}
+    raw["probes"] = {"adversarial": {"numbers": numbers, "records": records, "asked": []}}
+    path.write_text(json.dumps(raw))
+    (panel,) = KINDS["robustness"].panels([probed([path])])
+    assert lines_of(axes_of(panel)[0]) == [near([(1, 30), (2, 30)])]
+    for bad in ("many", -1, 1e300, True, None):
+        raw["probes"]["adversarial"]["records"] = [record | {"eps": bad} for record in records]
+        path.write_text(json.dumps(raw))
+        KINDS["robustness"].panels([probed([path])])  # whatever it draws, it does not fail
 
 
 def test_of_an_attack_on_several_numbers_of_images_the_most_count(folder):
@@ -218,37 +244,43 @@ def test_of_an_attack_on_several_numbers_of_images_the_most_count(folder):
 
 def test_plain_images_stand_where_a_deformation_does_nothing(folder):
     _, paths = folder()
-    panels = {
-        panel.caption: panel.drawing.marks for panel in KINDS["deformation"].panels([probed(paths[:1])])
-    }
+    panels = {panel.caption: panel for panel in KINDS["deformation"].panels([probed(paths[:1])])}
     assert list(panels) == ["Rotation", "Shear, nearest, edge", "Zoom"]
     for caption, points in (
         ("Rotation", [(0, 10), (20, 20), (40, 40)]),
         ("Zoom", [(60, 40), (100, 10), (140, 40)]),
     ):
-        low, high = points[0][0], points[-1][0]
-        air = 0.06 * (high - low)
-        found = lines_of(panels[caption], x=(low - air, high + air), y=(10 - 1.8, 40 + 1.8))
-        assert found[0] == near(points)
+        assert lines_of(axes_of(panels[caption])[0]) == [near(points)]
 
 
-def test_features_have_a_shape_for_each_class_and_for_blends(folder):
+def test_features_have_a_mark_for_each_class_and_for_blends(folder):
     _, paths = folder()
-    marks = drawn("features", paths).drawing.marks
-    assert [marks.count(f'class="{class_}"') for class_ in ("dot m0", "point m0", "point m2")] == [4, 4, 3]
+    axes, _ = axes_of(drawn("features", paths))
+    assert {name: len(lines_of(axes, f"_{name}")[0]) for name in ("lam 1", "lam 0", "blends")} == {
+        "lam 1": 4,
+        "lam 0": 4,
+        "blends": 3,
+    }
+
+
+def test_boxes_in_the_middle_are_drawn_apart(folder):
+    found = {"lam": CURVE, "test_cutmix_centre_error": CURVE, "test_cutmix_centre_gradient": CURVE}
+    _, paths = folder(arrays={"in_between": found}, numbers={})
+    error, gradient = KINDS["in_between"].panels([probed(paths[:1])])
+    assert error.caption == "Test images, a box of b in the middle of a, lam the share of a"
+    assert gradient.caption == error.caption
+    assert lines_of(axes_of(error)[0])[0][-1] == (1, 100)
 
 
 def test_gradients_are_relative_to_neighbours_and_show_theory_of_the_methods_there_are(folder):
     _, paths = folder()
-    measured, theory = KINDS["gradient"].panels([probed([path]) for path in paths])
-    high, low = 1.0, np.exp(-13 / 9)  # from one pixel to the side of 14
-    air = 0.06 * (high - low)
-    y = (low - air, high + air)
-    falls = lines_of(measured.drawing.marks, x=(1 - 0.06 * 13, 14 + 0.06 * 13), y=y)
-    assert ">1.0<" in measured.drawing.marks  # a tick: neighbours are 1
-    assert [(line[0], line[-1]) for line in falls] == [tuple(near([(1, 1), (14, low)]))] * len(paths)
-    assert [probed([path]).rows[0].names["method"] for path in paths] == ["hmix", "erm"]
-    assert re.findall(r'class="thin (m\d)', theory.drawing.marks) == ["m5"]
+    methods = [probed([path]) for path in paths]
+    measured, theory = (axes_of(panel)[0] for panel in KINDS["gradient"].panels(methods))
+    low = np.exp(-13 / 9)  # from one pixel to the side of 14
+    assert [(line[0], line[-1]) for line in lines_of(measured)] == [tuple(near([(1, 1), (14, low)]))] * 2
+    assert [method.rows[0].names["method"] for method in methods] == ["hmix", "erm"]
+    (hmix,) = lines_of(theory)
+    assert hmix[1] == pytest.approx((2, np.exp(-1)))
 
 
 def test_evolution_marks_the_best_and_the_last_of_the_mean(folder):
@@ -300,7 +332,7 @@ def test_damaged_arrays_are_as_if_they_were_not_there(folder, page, content):
     for path in paths:
         (path.parent / "probes" / "calibration.npz").write_bytes(content)
         assert read_arrays(path, "calibration") == {}
-    assert kind_file(KINDS["reliability"], blocks_of(place)) is None
+    assert kind_pictures(KINDS["reliability"], blocks_of(place)) == []
     assert "probes" not in page(place).ids
 
 
@@ -326,7 +358,7 @@ def test_arrays_of_unexpected_shapes_and_values_are_not_drawn(folder):
         "representation": {"last_class": -np.ones(4), "last_means": np.zeros(4)},
     }
     place, _ = folder(arrays=wrong, numbers={"deformations": {"rotation_1e5/error": 1.0}})
-    assert [name for name, kind in KINDS.items() if kind_file(kind, blocks_of(place))] == ["evolution"]
+    assert [name for name, kind in KINDS.items() if kind_pictures(kind, blocks_of(place))] == ["evolution"]
 
 
 def test_a_report_has_a_section_of_them_only_where_there_are_data(folder, page, monkeypatch):
@@ -335,7 +367,7 @@ def test_a_report_has_a_section_of_them_only_where_there_are_data(folder, page, 
     assert "probes" in full.ids
     for kind in KINDS.values():
         assert (kind.title in full.text) == (kind.probe is not None)
-    monkeypatch.setattr(probe_plots, "LARGEST_SECTION", 1000)
+    monkeypatch.setattr(limits, "PICTURE_BYTES", 1000)
     small = page(place)
     assert "msda-plot RUN all" in small.text
     assert len(small.source) < len(full.source)
@@ -349,57 +381,29 @@ def test_words_of_any_length_stay_inside(folder):
         raw["config"]["method"] |= {"note": "wordy " * 200, "k": str(path)}
         path.write_text(json.dumps(raw))
     for kind in KINDS.values():
-        svg = kind_file(kind, blocks_of(place))
-        wide = float(re.search(r'width="([\d.]+)"', svg)[1])
-        words = [html.unescape(each) for each in re.findall(r"<text[^>]*>([^<]*)<", svg)]
-        assert max(len(each) for each in words) * 6.7 < wide
-
-
-def test_uneven_scales():
-    root = RootScale(0, 80, 200, 0)
-    assert root(20) == pytest.approx(100)
-    assert root(-1) == 200
-    places = [root(value) for value, _ in root.ticks()]
-    assert all(a - b >= 15 for a, b in pairwise(places))
-    log = LogScale(1, 100, 0, 50)
-    assert [log(value) for value in (0.1, 1, 10, 100)] == pytest.approx([0, 0, 25, 50])
-    assert [word for _, word in log.ticks()] == ["1", "10", "100"]
-    assert 2 <= len(LogScale(1e-9, 1e9, 0, 50).ticks()) <= 8
-    assert all(value == round(value) for value, _ in WholeScale(1, 3, 0, 100).ticks())
+        with_words = figure(kind_pictures(kind, blocks_of(place)))
+        with_words.draw_without_rendering()
+        wide = with_words.bbox.width
+        texts = [*with_words.texts, *(text for legend in with_words.legends for text in legend.texts)]
+        assert max(text.get_window_extent().x1 for text in texts) <= wide
 
 
 def test_a_boundary_lies_where_the_probability_is_a_half():
-    axis = [-1.0, 0.0, 1.0]
+    axis = np.array([-1.0, 0.0, 1.0])
     p = np.array([[0.0, 0.25, 1.0]] * 3)  # a half between 0 and 1, at a third
-    drawing = field_panel(p, axis, axis, [(0.5, 0.5), (9.0, 0.0)], [1, 0], ("a", "b"))
-    (level,) = re.findall(r'<path d="([^"]*)" class="level"', drawing.marks)
-    x = Scale(-1, 1, LEFT, drawing.width - RIGHT)
-    places = [float(word) for word in re.findall(r"[ML](-?[\d.]+)", level)]
-    assert places == [pytest.approx(x(1 / 3), abs=0.06)] * 4
-    assert len(re.findall(r'class="(?:dot|point) m0"', drawing.marks)) == 1  # the other lies outside
-    assert re.findall(r'class="h(\d)"', drawing.marks) == ["2", "7"]
+    axes = Figure().add_subplot()
+    field_panel(p, axis, axis, np.array([[0.5, 0.5], [9.0, 0.0]]), np.array([1, 0]), ("a", "b"))(axes)
+    (level,) = [each for each in axes.collections if len(each.levels) == 1]
+    places = [x for path in level.get_paths() for x, _ in path.vertices]
+    assert places == [pytest.approx(1 / 3)] * len(places)
+    assert lines_of(axes, "_class 1") == [[(0.5, 0.5)]]
+    assert axes.get_xlim() == (-1, 1)  # the other point lies outside
 
 
-def test_the_style_of_a_png_needs_no_variables():
-    css = plain_style(PLOT_STYLE)
-    assert "var(" not in css
-    assert "@media" not in css
-    assert ".mean.m4 {" in css
-    assert re.search(r"\.mean\.m4 \{[^}]*#0072b2", css)
-
-
-def test_a_png_holds_the_words_on_a_machine_without_fonts(folder, monkeypatch):
-    resvg = pytest.importorskip("resvg_py")
-    monkeypatch.setattr(resvg, "svg_to_bytes", partial(resvg.svg_to_bytes, skip_system_fonts=True))
-    place, _ = folder(arrays={}, numbers={"deformations": {"plain/error": 0.1, "rotation_20/error": 0.2}})
-    svg = kind_file(KINDS["deformation"], blocks_of(place))
-    assert png(svg) == png(svg)
-    full, mute = (_pixels(png(text)) for text in (svg, re.sub(r"<text.*?</text>", "", svg)))
-    assert (full[0, 0] == 255).all()
-    assert (full != mute)[:70].any(axis=2).sum() > 300  # title and context
-    assert (full != mute).any(axis=2).sum() > 3000  # ticks, axes, legend
-    assert (full == (0x2F, 0x93, 0xCC)).all(axis=2).any()  # hmix's own colour
-
-
-def _pixels(content):
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+def test_every_method_has_its_own_look_in_every_picture(folder):
+    place, _ = folder()
+    for name in ("reliability", "robustness", "deformation", "in_between", "singular", "evolution"):
+        pictures = kind_pictures(KINDS[name], blocks_of(place))
+        legend = [each for picture, _ in pictures for each in picture.legend]
+        looks = {re.split("[ :]", each.label)[0]: each.look.colour for each in legend}
+        assert looks == {method: method_look(method)["colour"] for method in ("erm", "hmix")}

@@ -83,7 +83,9 @@ class Adversarial:
                     tally.add(f"{sender}/{attack.name}", subject, moved, y)
         numbers = tally.rates()
         self._compare(numbers, remarks, sender if source is not None else None)
-        return Finding({self._limited(key): value for key, value in numbers.items()}, {}, tuple(remarks))
+        records = [self._record(key, sender) for key in numbers]
+        named = {self._limited(key): value for key, value in numbers.items()}
+        return Finding(named, {}, tuple(remarks), records)
 
     def _made(self) -> list[Attack]:
         return [attack_of(attack) for attack in self.attacks]
@@ -123,6 +125,20 @@ class Adversarial:
         if numbers["unbounded/error"] < ALL:
             right = 100 * (1 - numbers["unbounded/error"])
             remarks.append(f"{MASKED}: an attack free to change every pixel leaves {right:.1f} % right")
+
+    def _record(self, key: str, sender: str) -> dict[str, Any]:
+        """The columns of the number `key`."""
+        attacks = {attack.name: attack.columns for attack in self._made()}
+        known: dict[str, dict[str, Any]] = {name: {"attack": name} for name in ("clean", "unbounded")}
+        for attack in self._made():
+            ball = {name: attack.columns[name] for name in ("norm", "space", "eps")}
+            known[f"noise_{attack.where}"] = {"attack": "noise", **ball}
+        known |= attacks
+        source = sender.removeprefix("from_")
+        known |= {f"{sender}/{name}": {**columns, "source": source} for name, columns in attacks.items()}
+        head, _, measure = key.rpartition("/")
+        images = {} if self.images is None else {"images": self.images}
+        return {"name": self._limited(key), "measure": measure, **known.get(head, {}), **images}
 
     def _limited(self, key: str) -> str:
         """With the number of images before the last part, where it was limited."""

@@ -87,6 +87,13 @@ class Attack:
         parts += [self.loss] if self.loss != "ce" else []
         return "_".join(parts)
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Its options as columns of a record: sizes as numbers, what is not set left out."""
+        found: dict[str, Any] = {"attack": self.kind, "norm": self.norm, "space": self.space}
+        found |= {"eps": self.ball.eps, "steps": self.steps, "restarts": self.restarts, "loss": self.loss}
+        return found if self.step_size is None else found | {"step_size": self.step}
+
     def outdoes(self, fgsm: "Attack") -> bool:
         """Whether it should do no less harm than `fgsm`: many steps, which can reach the edge of its ball."""
         way = 2 if self.kind == "pgd" else 1  # its start may lie on the far side

@@ -6,9 +6,10 @@ ICML 2016, arXiv:1506.02142): the mean softmax of `samples` passes with dropout 
 dropout of 0.3 is that is not sourced.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,23 +60,25 @@ class Calibration:
         logits, y = subject.test_logits, subject.labels()
         if not logits.isfinite().all():
             raise UserError("the test logits are not all finite; the run diverged: train it again")
-        finding = _Notes({}, {}, [])
-        self._measure(finding, "", measures.log_probabilities(logits), y)
+        finding = _Notes({}, {}, [], [])
+        self._measure(finding, "", measures.log_probabilities(logits), y, {"scaling": "none"})
         for part in (self._temperature_scaling, self._mc_dropout):
             try:
                 part(finding, subject, logits, y)
             except UserError as error:
                 finding.remarks.append(f"left out: {error}")
-        return Finding(finding.numbers, finding.arrays, tuple(finding.remarks))
+        return Finding(finding.numbers, finding.arrays, tuple(finding.remarks), finding.records)
 
-    def _measure(self, to: "_Notes", prefix: str, log_p: Tensor, y: Tensor) -> None:
-        to.numbers[f"{prefix}brier"] = measures.brier(log_p, y)
-        to.numbers[f"{prefix}nll"] = measures.nll(log_p, y)
-        to.numbers[f"{prefix}confidence"] = measures.mean_confidence(log_p)
+    def _measure(
+        self, to: "_Notes", prefix: str, log_p: Tensor, y: Tensor, setting: Mapping[str, Any]
+    ) -> None:
+        to.put(f"{prefix}brier", measures.brier(log_p, y), measure="brier", **setting)
+        to.put(f"{prefix}nll", measures.nll(log_p, y), measure="nll", **setting)
+        to.put(f"{prefix}confidence", measures.mean_confidence(log_p), measure="confidence", **setting)
         for bins in self.bins:
             found = measures.binned(log_p, y, bins)
             for name in ("ece", "oe", "mce"):
-                to.numbers[f"{prefix}{name}_{bins}"] = getattr(found, name)
+                to.put(f"{prefix}{name}_{bins}", getattr(found, name), measure=name, bins=bins, **setting)
             for name in ("count", "confidence", "accuracy"):
                 to.arrays[f"{prefix}{name}_{bins}"] = getattr(found, name).numpy()
 
@@ -85,8 +88,9 @@ class Calibration:
         held = run_logits(subject, batches)
         temperature = measures.fit_temperature(held, torch.from_numpy(np.array(labels, dtype=np.int64)))
         share = "" if self.validation == VALIDATION else f"_{self.validation:g}"
-        to.numbers[f"temperature{share}"] = temperature
-        self._measure(to, f"ts{share}_", measures.log_probabilities(logits / temperature), y)
+        setting = {"scaling": "temperature", "validation": self.validation}
+        to.put(f"temperature{share}", temperature, measure="temperature", **setting)
+        self._measure(to, f"ts{share}_", measures.log_probabilities(logits / temperature), y, setting)
         to.remarks.append(remark)
         if not measures.COLDEST * 1.01 < temperature < measures.HOTTEST / 1.01:
             to.remarks.append(
@@ -124,7 +128,8 @@ class Calibration:
                 total = p if total is None else total + p
         assert total is not None
         log_p = (total / self.samples).clamp(min=np.finfo(np.float64).tiny).log()
-        self._measure(to, f"mc_p{self.mc_dropout:g}_n{self.samples}_", log_p, y)
+        setting = {"scaling": "mc_dropout", "p": self.mc_dropout, "samples": self.samples}
+        self._measure(to, f"mc_p{self.mc_dropout:g}_n{self.samples}_", log_p, y, setting)
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,12 @@ class _Notes:
     numbers: dict[str, float]
     arrays: dict[str, np.ndarray]
     remarks: list[str]
+    records: list[dict[str, Any]]
+
+    def put(self, name: str, value: float, **columns: Any) -> None:
+        """A number with the columns of its record."""
+        self.numbers[name] = value
+        self.records.append({"name": name, **columns})
 
 
 @contextmanager

@@ -13,6 +13,7 @@ Occlusion: CutMix's robustness study (arXiv:1905.04899) covers the middle, or al
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,19 @@ class Deformations:
         errors = (wrong.double() / n).tolist()
         names = ["plain", *(self._name(kind, s) for kind, s in asked)]
         remarks = ["the papers do not print what fills the corners, nor the interpolation"]
-        return Finding({f"{name}/error": e for name, e in zip(names, errors, strict=True)}, {}, remarks)
+        settings = [{"kind": "plain"}, *(self._setting(kind, s) for kind, s in asked)]
+        records = [
+            {"name": f"{name}/error", "measure": "error", **setting}
+            for name, setting in zip(names, settings, strict=True)
+        ]
+        return Finding({f"{n}/error": e for n, e in zip(names, errors, strict=True)}, {}, remarks, records)
+
+    def _setting(self, kind: str, strength: float) -> dict[str, Any]:
+        found: dict[str, Any] = {"kind": kind, "strength": strength}
+        sampled = (
+            {} if kind.startswith("occlusion") else {"interpolation": self.interpolation, "fill": self.fill}
+        )
+        return found | sampled
 
     def _name(self, kind: str, strength: float) -> str:
         if kind.startswith("occlusion"):

@@ -60,9 +60,19 @@ class Gradients:
         arrays = {"distance": np.arange(len(value)), "value": value, "each_value": each_value}
         arrays |= {f"theory_{name}": curve for name, curve in theory.curves(height, width).items()}
         named = {f"{self.split}_{key}": number for key, number in numbers.items()}
-        return Finding(
-            named, arrays, ["loss, space and norm of the gradient are ours; no source states them"]
-        )
+        records = [
+            {
+                "name": f"{self.split}_{key}",
+                **{
+                    "measure": key.removeprefix("each_"),
+                    "split": self.split,
+                    "each": key.startswith("each_"),
+                },
+            }
+            for key in numbers
+        ]
+        said = ["loss, space and norm of the gradient are ours; no source states them"]
+        return Finding(named, arrays, said, records)
 
 
 def magnitudes(subject: Subject, pixels: Tensor, y: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ Pairs are two different images of one split, drawn evenly, as stored (neither cr
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,7 @@ class InBetween:
         curves, `pca` and its `pca_lam`."""
         arrays = {"lam": np.linspace(0, 1, self.points)}
         numbers: dict[str, float] = {}
+        records: list[dict[str, Any]] = []
         for split in self.splits:
             for blend in self.blends:
                 error, gradient = self._curves(subject, split, blend)
@@ -77,10 +79,23 @@ class InBetween:
                     f"{name}/gradient_mean_{self.points}": gradient.mean(),
                     f"{name}/gradient_max_{self.points}": gradient.max(),
                 }
+                records += self._records(name, split, blend)
         if self.pca is not None:
             arrays |= _plane(subject, *self.pca)
         remarks = ["error: the prediction is neither image's label; which gradient is ours to choose"]
-        return Finding({key: float(value) for key, value in numbers.items()}, arrays, remarks)
+        return Finding({key: float(value) for key, value in numbers.items()}, arrays, remarks, records)
+
+    def _records(self, name: str, split: str, blend: str) -> list[dict[str, Any]]:
+        setting = {"split": split, "blend": blend} | ({"box": self.box} if blend == "cutmix" else {})
+        asked = [("error", "half"), ("error", "mean")]
+        asked += [("gradient", aggregate) for aggregate in ("half", "mean", "max")]
+        found = []
+        for measure, aggregate in asked:
+            points = {} if aggregate == "half" else {"points": self.points}
+            word = "_".join([measure, aggregate, *map(str, points.values())])
+            columns = {"measure": measure, "aggregate": aggregate, **points, **setting}
+            found.append({"name": f"{name}/{word}", **columns})
+        return found
 
     def _curves(self, subject: Subject, split: str, blend: str) -> tuple[np.ndarray, np.ndarray]:
         """Error and mean gradient norm at every lam, (points,) float64 each."""

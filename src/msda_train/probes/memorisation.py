@@ -40,7 +40,11 @@ class Memorisation:
             numbers["train_error_real"] = _share(guess != real)
             if (wrong := given != real).any():
                 numbers["train_error_wrong"] = _share((guess != given)[wrong])
-        return Finding(numbers)
+        records = [
+            {"name": name, "measure": "train_error", "labels": name.removeprefix("train_error_")}
+            for name in numbers
+        ]
+        return Finding(numbers, records=records)
 
 
 def _share(where: torch.Tensor) -> float:

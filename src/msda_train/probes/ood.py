@@ -58,6 +58,8 @@ class Ood:
         UserError where none is left."""
         inside = scores(subject.test_logits[: self.images])
         numbers: dict[str, dict[str, float]] = {}
+        settings: dict[str, dict[str, Any]] = {}
+        limited = {} if self.images is None else {"images": self.images}
         arrays = {"edges": EDGES, "histogram_in": _histogram(inside)}
         remarks = [*self.notes]
         for word, out in self.sets.items():
@@ -71,6 +73,7 @@ class Ood:
                 raise UserError(f"probes.ood.sets.{word}: {name} is there already; take one of the two away")
             outside = scores(run_logits(subject, _watched(subject, found)))
             numbers[name] = detection_numbers(inside, outside)
+            settings[name] = {"set": found.name, **limited}
             arrays[f"histogram_{name}"] = _histogram(outside)
             remarks.append(f"{name}: {found.remark}")
         if not numbers:
@@ -78,10 +81,16 @@ class Ood:
         if len(numbers) > 1:
             mean = f"mean_of_{len(numbers)}" + ("" if self.images is None else f"_n{self.images}")
             remarks.append(f"{mean}: {', '.join(numbers)}")
+            settings[mean] = {"sets": len(numbers), **limited}
             rows = [list(of.values()) for of in numbers.values()]
             numbers[mean] = dict(zip(numbers[name], np.mean(rows, axis=0).tolist(), strict=True))
         flat = {f"{name}/{key}": value for name, of in numbers.items() for key, value in of.items()}
-        return Finding(flat, arrays, tuple(remarks))
+        records = [
+            {"name": f"{name}/{key}", "measure": key, **settings[name]}
+            for name, of in numbers.items()
+            for key in of
+        ]
+        return Finding(flat, arrays, tuple(remarks), records)
 
 
 def scores(logits: Tensor) -> np.ndarray:

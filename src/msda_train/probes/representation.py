@@ -11,6 +11,7 @@ label of its k nearest training images; of labels with as many votes the smalles
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,14 @@ class Representation:
         for k in self.k:
             predicted = F.one_hot(votes[:, :k], subject.images.n_classes).sum(dim=1).argmax(dim=1)
             numbers[f"knn_{k}_{self.distance}/error"] = (predicted != y).double().mean().item()
-        return Finding(numbers, arrays, ["which features, k and distance the paper took is not printed"])
+        said = ["which features, k and distance the paper took is not printed"]
+        return Finding(numbers, arrays, said, [{"name": name, **self._setting(name)} for name in numbers])
+
+    def _setting(self, name: str) -> dict[str, Any]:
+        head, _, measure = name.partition("/")
+        asked = {f"knn_{k}_{self.distance}": {"k": k, "distance": self.distance} for k in self.k}
+        setting: dict[str, Any] = asked.get(head) or {"layer": head}
+        return {"measure": measure, **setting}
 
 
 def _features(subject: Subject, split: str, limit: int | None) -> list[Tensor]:

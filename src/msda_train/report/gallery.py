@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msda_train.report.markup import Markup, tag
+from markupsafe import Markup
+
+from msda_train.report.template import render
 
 NAME = "gallery.json"
 LARGEST_FILE = 100_000  # bytes; the runner writes at most 60,000
@@ -32,6 +34,11 @@ class Example:
     def words(self) -> str:
         """cat 0.62, dog 0.38."""
         return ", ".join(f"{name} {weight:.2f}" for name, weight in self.labels)
+
+    @property
+    def shown_width(self) -> int:
+        """A whole multiple of the image's own width, near 96 pixels, so that all pixels are of one size."""
+        return self.side[0] * max(1, math.floor(96 / max(self.side)))
 
 
 @dataclass(frozen=True)
@@ -109,27 +116,7 @@ def _whole(raw: Mapping[str, Any], name: str) -> int:
 
 def show(gallery: Gallery) -> Markup:
     """The pictures in a row that wraps, each over its label; and where in training they were seen."""
-    figures = [
-        tag(
-            "figure",
-            tag(
-                "img",
-                src=f"data:image/png;base64,{example.png}",
-                width=example.side[0],
-                height=example.side[1],
-                alt=f"training image labelled {example.words}",
-                style=f"width:{_shown_width(example)}px",
-            ),
-            tag("figcaption", [tag("span", f"{name}: {weight:.2f}") for name, weight in example.labels]),
-        )
-        for example in gallery.examples
-    ]
-    return tag("div", tag("div", figures, class_="strip"), tag("p", _said(gallery), class_="note"))
-
-
-def _shown_width(example: Example) -> int:
-    """A whole multiple of the image's own width, near 96 pixels, so that all pixels are of one size."""
-    return example.side[0] * max(1, math.floor(96 / max(example.side)))
+    return render("gallery", examples=gallery.examples, said=_said(gallery))
 
 
 def _said(gallery: Gallery) -> str:

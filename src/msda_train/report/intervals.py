@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from msda_train.report.looks import Look
-from msda_train.report.markup import Markup, join
-from msda_train.report.svg import Drawing, Scale, box, line, scale_around, shape, text, x_axis
+from matplotlib.axes import Axes
+
+from msda_train.report.draw import Look
+from msda_train.report.pictures.dots import head
+from msda_train.report.pictures.lines import Axis, mark
+from msda_train.report.pictures.picture import WIDTH, Panel
 from msda_train.results.published import Cell
 from msda_train.results.verdict import CONFIDENCE, rounding
-
-WIDTH = 400.0
-_EDGE = 14.0  # room for half a tick's words at both ends
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Entry:
         near = tuple(edge for edge in (low, high) if abs(edge - middle) <= 2 * span)
         return (*shown, *near)
 
+    @property
+    def height(self) -> float:
+        """Inches."""
+        return 0.24 + 0.13 * (self.published is not None) + 0.26 * bool(self.ours)
+
 
 def printed_interval(cell: Cell) -> tuple[float, float, float]:
     """Value ± the printed spread, else the values that would be printed the same."""
@@ -53,69 +58,50 @@ def printed_interval(cell: Cell) -> tuple[float, float, float]:
     return cell.value - half, cell.value, cell.value + half
 
 
-def interval_plot(
-    entries: Sequence[Entry], title: str, *, least: float = 0.5, width: float = WIDTH
-) -> Drawing:
-    """`title` names the axis; `least` is the width of the axis where all values are nearly equal."""
-    bottom = sum(map(_height, entries)) + 4
-    values = [value for entry in entries for value in entry.extent]
-    scale = scale_around(values, _EDGE, width - _EDGE, least)
-    parts = [x_axis(scale, bottom, bottom, title)]
-    y = 0.0
-    for entry in entries:
-        parts.append(_entry(entry, scale, y))
-        y += _height(entry)
-    return Drawing(width, bottom + 38, join(parts))
+def interval_panel(
+    caption: str, entries: Sequence[Entry], title: str, *, least: float = 0.5, width: float = WIDTH
+) -> Panel:
+    """`title` names the axis; `least` is its width where all values are nearly equal."""
+    values = [value for entry in entries for value in entry.extent] or [0.0]
+    height = sum(entry.height for entry in entries) + 0.04
+
+    def draw(axes: Axes) -> None:
+        axes.set(ylim=(height, 0), yticks=[])
+        axes.grid(False, axis="y")
+        axes.spines["left"].set_visible(False)
+        Axis(title, least=least).apply(axes, "x", values)
+        top = 0.0
+        for entry in entries:
+            _entry(axes, entry, top)
+            top += entry.height
+
+    return Panel(caption, draw, width=width, height=height, left=0.14)
 
 
-def _height(entry: Entry) -> float:
-    return 24 + 14 * (entry.published is not None) + 26 * bool(entry.ours)
-
-
-def _entry(entry: Entry, scale: Scale, top: float) -> Markup:
-    colour = f"m{entry.look.colour}"
-    parts = [text((_EDGE, top + 14), _short(entry.label), "head")]
-    y = top + 25
+def _entry(axes: Axes, entry: Entry, top: float) -> None:
+    head(axes, top + 0.15, entry.label)
+    y = top + 0.26
     if entry.published:
-        low, value, high = map(scale, entry.published)
-        parts += [
-            box((low, y - 5), high - low, 10, "spread"),
-            line((value, y - 6), (value, y + 6), "printed"),
-        ]
-        y += 15
-    if entry.ours:
-        parts += _ours(entry, scale, y, colour)
-    return join(parts)
-
-
-def _ours(entry: Entry, scale: Scale, y: float, colour: str) -> list[Markup]:
-    parts = []
+        low, value, high = entry.published
+        axes.barh(y, high - low, left=low, height=0.1, color="#c9ced6", lw=0, label="_spread")
+        axes.plot([value] * 2, [y - 0.055, y + 0.055], color="#1b1f24", lw=1.5, label="_published")
+        y += 0.14
+    if not entry.ours:
+        return
     if entry.interval:
-        low, high = map(scale, entry.interval)
-        middle = scale(fmean(entry.ours))
-        parts.append(line((low, y), (high, y), f"ours {colour}"))
-        parts += [
-            _end(edge, value, scale, y, colour)
-            for edge, value in zip((low, high), entry.interval, strict=True)
-        ]
-        parts.append(line((middle, y - 7), (middle, y + 7), f"centre {colour}"))
-        y += 10
-    for k, value in enumerate(entry.ours):
-        # Seeds that agree would hide each other: every second one stands a little lower.
-        parts.append(shape(entry.look.shape, (scale(value), y + 4 * (k % 2)), f"point {colour}", 3.5))
-    return parts
+        _interval(axes, entry.interval, fmean(entry.ours), y, entry.look.colour)
+        y += 0.1
+    # Seeds that agree would hide each other: every second one stands a little lower.
+    places = [(value, y + 0.04 * (k % 2)) for k, value in enumerate(entry.ours)]
+    mark(axes, entry.look, places, size=4.5, hollow=True, name="point")
 
 
-def _end(edge: float, value: float, scale: Scale, y: float, colour: str) -> Markup:
-    """A cross-bar, or an arrow head where the interval goes on beyond the plot."""
-    if scale.low <= value <= scale.high:
-        return line((edge, y - 4), (edge, y + 4), f"ours {colour}")
-    out = 5 if value > scale.high else -5
-    return join(
-        line((edge, y - 5), (edge + out, y), f"mean {colour}"),
-        line((edge, y + 5), (edge + out, y), f"mean {colour}"),
-    )
-
-
-def _short(words: str) -> str:
-    return words if len(words) <= 56 else f"{words[:55]}…"
+def _interval(axes: Axes, interval: tuple[float, float], mean: float, y: float, colour: str) -> None:
+    """A bar with a cross-bar at each end, or an arrow head where it goes on beyond the plot."""
+    low, high = axes.get_xlim()
+    inside = [min(max(edge, low), high) for edge in interval]
+    axes.plot(inside, [y, y], color=colour, lw=2, solid_capstyle="butt", label="_interval")
+    for edge, shown, arrow in zip(interval, inside, "<>", strict=True):
+        beyond = edge != shown
+        axes.plot(shown, y, color=colour, marker=arrow if beyond else "|", ms=6, mew=1.5, clip_on=not beyond)
+    axes.plot([mean] * 2, [y - 0.06, y + 0.06], color=colour, lw=2, solid_capstyle="butt", label="_mean")

@@ -1,11 +1,9 @@
-"""The pictures of the probes: which there are, from which runs, in a file and in the report."""
+"""The pictures of the probes: which there are, and from which runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from msda_train.report.curves import Curve, legend_in_page
-from msda_train.report.markup import Markup, join, tag
 from msda_train.report.pictures import (
     confidence,
     deformation,
@@ -17,19 +15,16 @@ from msda_train.report.pictures import (
     robustness,
     singular,
 )
-from msda_train.report.pictures.data import Probed, numbers_of, probed
-from msda_train.report.pictures.picture import Panel, Picture, in_file, in_page, on_paper
-from msda_train.report.svg import as_file, stacked
+from msda_train.report.pictures.data import Probed, probed
+from msda_train.report.pictures.picture import Legend, Panel, Picture
 from msda_train.results.table import Block
 
-LARGEST_SECTION = 1_500_000  # bytes of the report's section
-
 Panels = Callable[[Sequence[Probed]], list[Panel]]
-Legend = Callable[[Sequence[Probed]], tuple[Curve, ...]]
+Legends = Callable[[Sequence[Probed]], tuple[Legend, ...]]
 
 
-def _methods(methods: Sequence[Probed]) -> tuple[Curve, ...]:
-    return tuple(Curve(method.label, method.look, ()) for method in methods)
+def _methods(methods: Sequence[Probed]) -> tuple[Legend, ...]:
+    return tuple(Legend(method.label, method.look) for method in methods)
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,7 @@ class Kind:
     probe: str | None
     panels: Panels
     notes: tuple[str, ...]
-    legend: Legend = _methods
+    legend: Legends = _methods
     by_seed: bool = True  # whether thick lines are means over seeds, thin ones seeds
     option: str = ""  # of the probe, without which it leaves no such data
 
@@ -53,7 +48,7 @@ class Kind:
 
 
 def _kind(
-    title: str, module: ModuleType, legend: Legend = _methods, *, by_seed: bool = True, option: str = ""
+    title: str, module: ModuleType, legend: Legends = _methods, *, by_seed: bool = True, option: str = ""
 ) -> Kind:
     return Kind(title, module.PROBE, module.panels, module.NOTES, legend, by_seed, option)
 
@@ -82,56 +77,7 @@ KINDS = {
 }
 
 
-def kind_file(kind: Kind, blocks: Sequence[Block]) -> str | None:
-    """The picture of all blocks that have the data, one below the other, as an SVG file."""
-    found = [(block, kind.picture(probed(block))) for block in blocks]
-    drawn = [in_file(picture, block.words) for block, picture in found if picture]
-    if not drawn:
-        return None
-    words = "; ".join(block.words for block, picture in found if picture)
-    return as_file(on_paper(stacked(*drawn, gap=32)), kind.title, words)
-
-
-def picture_file(picture: Picture, context: str) -> str:
-    """One picture as an SVG file."""
-    return as_file(on_paper(in_file(picture, context)), picture.title, context)
-
-
-def probe_section(blocks: Sequence[Block]) -> Markup | None:
-    """The report's section: each block's pictures, but for the learning curves, which stand elsewhere.
-
-    Blocks that do not fit into LARGEST_SECTION are named only.
-    """
-    parts: list[Markup] = []
-    left_out: list[str] = []
-    size = 0
-    for block in blocks:
-        if size > LARGEST_SECTION:
-            left_out += [block.words] if _probed(block) else []
-            continue
-        made = _block(block)
-        if made is not None:
-            size += len(made.encode())
-            if size > LARGEST_SECTION:
-                left_out.append(block.words)
-            else:
-                parts.append(made)
-    if left_out:
-        said = "Left out to keep this file small; msda-plot RUN all draws them: "
-        parts.append(tag("p", said, [join(tag("code", words), " ") for words in left_out], class_="note"))
-    return join(parts) if parts else None
-
-
-def _probed(block: Block) -> bool:
-    probes = {kind.probe for kind in KINDS.values() if kind.probe}
-    return any(numbers_of(row, probe) for line in block.lines for row in line.rows for probe in probes)
-
-
-def _block(block: Block) -> Markup | None:
-    methods = probed(block)
-    kinds = [kind for kind in KINDS.values() if kind.probe]
-    pictures = [(kind, picture) for kind in kinds if (picture := kind.picture(methods))]
-    if not pictures:
-        return None
-    drawn = [in_page(picture, legend=kind.legend is not _methods) for kind, picture in pictures]
-    return join(tag("h3", tag("code", block.words)), legend_in_page(_methods(methods)), drawn)
+def kind_pictures(kind: Kind, blocks: Sequence[Block]) -> list[tuple[Picture, str]]:
+    """The picture of every block that has the data, with the words of the block."""
+    found = [(kind.picture(probed(block)), block.words) for block in blocks]
+    return [(picture, words) for picture, words in found if picture]

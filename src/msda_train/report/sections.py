@@ -1,28 +1,42 @@
-"""The parts of the page: published tables, other schedules, other columns, mixed images."""
+"""The parts of the page: published tables, other schedules, other columns, probes, mixed images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 
-from msda_train.report.book import Book, Column, column_of
-from msda_train.report.evidence import line_id
-from msda_train.report.gallery import Gallery, show
-from msda_train.report.markup import Markup, join, tag
-from msda_train.report.plots import curve_plots, published_plots, seeds_plot
-from msda_train.report.tables import comparison, orders, plain
-from msda_train.results.compare import ShortBlock, TableView
+from markupsafe import Markup
 
-Part = tuple[str, str, Markup]  # id, title, content
+from msda_train.report import limits
+from msda_train.report.book import Book, Column, column_of
+from msda_train.report.curves import curves_picture
+from msda_train.report.evidence import line_id
+from msda_train.report.frames import Frames
+from msda_train.report.gallery import Gallery, show
+from msda_train.report.pictures.data import probed
+from msda_train.report.plots import SEEDS_TITLE, listed, published_picture, seeds_picture
+from msda_train.report.probe_plots import KINDS
+from msda_train.report.tables import Tables, orders
+from msda_train.report.template import render
+from msda_train.results.compare import ShortBlock, TableView
+from msda_train.results.table import Block
+
+
+@dataclass(frozen=True)
+class Part:
+    id: str
+    title: str
+    content: Markup
 
 
 @dataclass
 class Drawer:
-    """Draws a book with so many points to a curve, `published` first, `others` last; remembers what it has
-    drawn, so that a column that serves two tables is drawn once and linked to afterwards."""
+    """Draws a book, `published` first, `others` last; remembers what it has drawn, so that a column that
+    serves two tables is drawn once and linked to afterwards."""
 
     book: Book
-    points: int
+    frames: Frames
+    tables: Tables
     _drawn: set[Column] = field(default_factory=set)
     _told: set[str] = field(default_factory=set)  # fingerprints of lines that stand in some table
 
@@ -31,31 +45,43 @@ class Drawer:
         for view in self.book.views:
             if any(each.rows for each in view.cells):
                 title = f"{view.paper.key}, {view.table.name}"
-                yield f"table-{view.paper.key}-{view.table.id}", title, self._published(view)
+                yield Part(f"table-{view.paper.key}-{view.table.id}", title, self._published(view))
 
     def _published(self, view: TableView) -> Markup:
         rows = [row for each in view.cells for row in each.rows]
-        columns = dict.fromkeys(map(column_of, rows))
         self._told |= {row.fingerprint for row in rows}
-        notes = [tag("p", note, class_="note") for note in (view.paper.note, view.table.note) if note]
-        return join(
-            tag("p", _source(view), f": {view.table.caption.rstrip('.')}."),
-            comparison(view),
-            published_plots(view),
-            [self._curves(column) for column in columns],
-            tag("details", tag("summary", "About the printed numbers"), notes) if notes else None,
+        compared = listed(each.cell.label for each in view.cells if each.rows)
+        said = f"Published and our numbers: {compared}. The table holds them"
+        paper = view.paper
+        return render(
+            "published",
+            url=paper.url if paper.url.startswith(("https://", "http://")) else "",
+            source=f"{paper.title} ({paper.venue})",
+            caption=view.table.caption.rstrip("."),
+            comparison=self.tables.comparison(view),
+            plots=self.frames.show(published_picture(view), said),
+            curves=[self._curves(column) for column in dict.fromkeys(map(column_of, rows))],
+            notes=[note for note in (paper.note, view.table.note) if note],
         )
 
-    def similar(self) -> Iterator[Part]:
-        """Columns with the data set, model and methods of published ones, but another schedule or setting."""
+    def similar(self) -> tuple[list[Part], list[str]]:
+        """Columns with the data set, model and methods of published ones, but another schedule or setting;
+        and the words of those that there is no room for."""
+        parts: list[Part] = []
+        names: list[str] = []
         for column, found in self._similar.items():
             block = self.book.blocks[column]
             lines = {line.fingerprint for line in block.lines}
             if lines <= self._told and all(short.common < 2 for _, short in found):
                 continue  # they stand above already, and there is nothing to add
             self._told |= lines
-            content = join(plain(block), orders(found), self._column(column))
-            yield f"column-{line_id(block.lines[0].rows[0])}", block.words, content
+            if len(parts) >= limits.COLUMNS:
+                names.append(block.words)
+                continue
+            made = [self.tables.plain(block), orders(found)]
+            name = f"column-{line_id(block.lines[0].rows[0])}"
+            parts.append(Part(name, block.words, self._column(column, made)))
+        return parts, names
 
     @cached_property
     def _similar(self) -> dict[Column, list[tuple[TableView, ShortBlock]]]:
@@ -67,48 +93,104 @@ class Drawer:
                     found.setdefault(column_of(block.lines[0].rows[0]), []).append((view, block))
         return found
 
-    def others(self) -> Iterator[Part]:
-        """Lines of our own that stand in no section so far."""
+    def others(self) -> Iterator[tuple[Column, Block]]:
+        """Columns of our own, with the lines that stand in no section so far."""
         for column, block in self.book.blocks.items():
             lines = tuple(line for line in block.lines if line.fingerprint not in self._told)
             if lines:
-                content = join(plain(replace(block, lines=lines)), self._column(column))
-                yield f"line-{line_id(lines[0].rows[0])}", block.words, content
+                yield column, replace(block, lines=lines)
 
-    def _column(self, column: Column) -> Markup:
+    def other(self, column: Column, block: Block) -> Part:
+        """The section of one of `others`."""
+        name = f"line-{line_id(block.lines[0].rows[0])}"
+        return Part(name, block.words, self._column(column, [self.tables.plain(block)]))
+
+    def _column(self, column: Column, tables: Sequence[Markup]) -> Markup:
         """Notes, seeds and curves of our own numbers; the plots only the first time."""
-        block = self.book.blocks[column]
-        notes = [tag("p", tag("strong", "Note: "), f"{note}.", class_="note") for note in block.notes]
-        return join(notes, None if column in self._drawn else seeds_plot(block), self._curves(column))
+        block = self.book.pictured(self.book.blocks[column])
+        said = f"{SEEDS_TITLE}: {listed(line.method for line in block.lines)}"
+        seeds = None if column in self._drawn else self.frames.show(seeds_picture(block), said)
+        return render(
+            "column",
+            tables=Markup("\n").join(tables),
+            notes=block.notes,
+            seeds=seeds,
+            curves=self._curves(column),
+        )
 
     def _curves(self, column: Column) -> Markup:
-        block = self.book.blocks[column]
-        name, words = f"curves-{line_id(block.lines[0].rows[0])}", tag("code", block.words)
-        if column in self._drawn:
-            return tag("p", tag("a", "Learning curves of ", words, href=f"#{name}"), " stand above.")
+        whole = self.book.blocks[column]
+        name = f"curves-{line_id(whole.lines[0].rows[0])}"
+        again = column in self._drawn
         self._drawn.add(column)
-        heading = tag("h4", "Learning curves: ", words, id=name)
-        return join(heading, curve_plots(self.book.curves(block), self.points))
+        block, picture = self.book.pictured(whole), None
+        if not again:
+            said = f"By epoch: {listed(line.method for line in block.lines)}"
+            picture = self.frames.show(curves_picture(self.book.curves(block)), said)
+        left_out = fewer(whole, block)
+        return render("curves", id=name, words=block.words, again=again, picture=picture, left_out=left_out)
 
 
-def _source(view: TableView) -> Markup | str:
-    paper = view.paper
-    words = f"{paper.title} ({paper.venue})"
-    return tag("a", words, href=paper.url) if paper.url.startswith(("https://", "http://")) else words
+def fewer(whole: Block, shown: Block) -> str:
+    """What a picture of a column leaves out; nothing where it shows all."""
+    rest = len(whole.lines) - len(shown.lines)
+    most = len(shown.lines)
+    return (
+        f"Pictures show the {most} methods with the lowest mean error; {rest:,} are left out." if rest else ""
+    )
+
+
+def gathered(parts: Iterable[Part], names: Sequence[str] = ()) -> Markup | None:
+    """Parts of one section, each under its own head, and the names of those that there is no room for."""
+    parts = list(parts)
+    unnamed = max(0, len(names) - limits.COLUMNS)
+    if not parts:
+        return None
+    return render("gathered", parts=parts, names=names[: limits.COLUMNS], unnamed=unnamed)
+
+
+def probe_section(book: Book, frames: Frames) -> Markup | None:
+    """Each column's pictures of what probes found, but for the learning curves, which stand elsewhere."""
+    shown, left_out = [], []
+    kinds = [kind for kind in KINDS.values() if kind.probe]
+    for whole in book.blocks.values():
+        if not _is_probed(whole):
+            continue
+        if frames.drawn >= limits.PICTURES or frames.size >= limits.PICTURE_BYTES:
+            left_out.append(whole.words)
+            continue
+        block = book.pictured(whole)
+        methods = probed(block)
+        pictures = [picture for kind in kinds if (picture := kind.picture(methods))]
+        said = f"{block.words}: {listed(method.label for method in methods)}"
+        drawn = [frames.show(picture, said, title=True) for picture in pictures]
+        if drawn:
+            shown.append((block.words, drawn, fewer(whole, block)))
+    named = left_out[: limits.COLUMNS]
+    return render("probes", blocks=shown, left_out=named) if shown or left_out else None
+
+
+def _is_probed(block: Block) -> bool:
+    """By what lies in its rows, or in the folders beside them."""
+    probes = tuple(f"{kind.probe}/" for kind in KINDS.values() if kind.probe)
+    rows = [row for line in block.lines for row in line.rows]
+    told = any(key.startswith(probes) for row in rows for key in row.metrics)
+    return told or any(row.path.name == "row.json" and (row.path.parent / "probes").is_dir() for row in rows)
 
 
 def galleries(book: Book) -> Markup:
     """Mixed images by data set and method; methods without any are named with the reason."""
-    parts = []
-    for dataset, group in groupby(book.examples, key=lambda each: each.dataset):
+    examples = list(book.examples())
+    groups = []
+    for dataset, group in groupby(examples[: limits.EXAMPLES], key=lambda each: each.dataset):
         reasons: dict[str, list[str]] = {}
-        parts.append(tag("h3", dataset))
+        shown = []
         for each in group:
             if isinstance(each.gallery, Gallery):
-                parts.append(join(tag("h4", each.method), show(each.gallery)))
+                shown.append((each.method, show(each.gallery)))
             else:
                 reasons.setdefault(each.gallery, []).append(each.method)
-        for reason, methods in reasons.items():
-            named = ", ".join(dict.fromkeys(methods))
-            parts.append(tag("p", f"{named}: no examples. {reason}", class_="note"))
-    return join(parts)
+        groups.append((dataset, shown, [(reason, listed(methods)) for reason, methods in reasons.items()]))
+    rest = len(examples) - limits.EXAMPLES
+    said = f"{rest:,} more methods are left out to keep this page small." if rest > 0 else ""
+    return render("galleries", groups=groups, left_out=said)

@@ -1,13 +1,18 @@
 """Tables of the page: published beside ours, orders of methods, and rows without a published number."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
 from itertools import groupby
 
-from msda_train.report.evidence import link
-from msda_train.report.markup import Markup, tag
+from markupsafe import Markup
+
+from msda_train.report import limits
+from msda_train.report.evidence import line_id
+from msda_train.report.template import render
 from msda_train.report.words import (
     METRIC_TITLES,
     RULES,
+    many,
     metric_title,
     protocol_words,
     published_words,
@@ -16,6 +21,7 @@ from msda_train.report.words import (
 )
 from msda_train.results.compare import CellView, ShortBlock, TableView
 from msda_train.results.published import RISING
+from msda_train.results.rows import Row
 from msda_train.results.shown import NONE
 from msda_train.results.summary import METRICS
 from msda_train.results.table import Block, Line, Stat
@@ -23,115 +29,133 @@ from msda_train.results.table import Block, Line, Stat
 # Besides colour, a sign: and the word itself stands beside it.
 SIGNS = {"reproduced": "=", "better": "▲", "worse": "▼", "inconclusive": "?", "single run": "•"}
 
+Cell = tuple[object, str]  # content and class
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """Of a table of the page; the first cell is its head."""
+
+    cells: Sequence[Cell]
+    id: str = ""
+    quiet: bool = False
+
 
 def badge(word: str, count: int | None = None) -> Markup:
     """A verdict as a small label; with a count, how many cells have it."""
-    sign = SIGNS.get(word, NONE)
     shown = word if count is None else f"{count:,} {word}"
-    classes = f"badge {word.replace(' ', '-')}"
-    return tag("span", tag("span", sign, aria_hidden="true"), " ", shown, class_=classes)
+    return render("small", kind="badge", word=word, sign=SIGNS.get(word, NONE), shown=shown)
 
 
-def scrolling(caption: str, heads: Sequence[str], bodies: Iterable[Markup]) -> Markup:
-    """A table in a box of its own, which scrolls, by keyboard too, where the page is narrower."""
-    head = tag("thead", tag("tr", [tag("th", word, scope="col") for word in heads]))
-    table = tag("table", tag("caption", tag("span", caption)), head, list(bodies))
-    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=caption)
+def table(
+    caption: str,
+    heads: Sequence[str],
+    groups: Iterable[tuple[str, Sequence[TableRow]]],
+    *,
+    sortable: bool = True,
+    left_out: str = "",
+) -> Markup:
+    """A table in a box of its own; groups are rows under a head of their own, or under none."""
+    groups = list(groups)
+    return render("table", caption=caption, heads=heads, groups=groups, sortable=sortable, left_out=left_out)
 
 
-def comparison(view: TableView) -> Markup:
-    """All cells of a published table, in its order, a group for each column of the paper."""
-    heads = ("method", "metric", "published", "ours", "difference", "protocol", "verdict", "runs")
-    bodies = []
-    for place, views in groupby(view.cells, key=lambda each: (each.cell.dataset, each.cell.model)):
-        title = tag("tr", tag("th", tag("span", ", ".join(place)), colspan=len(heads), scope="rowgroup"))
-        bodies.append(tag("tbody", title, [_cell(each) for each in views]))
-    return scrolling(f"{view.table.name} and our runs of exactly its configurations", heads, bodies)
+@dataclass(frozen=True)
+class Tables:
+    """`ids` are of the lines that the page can be asked for in full."""
 
+    ids: Set[str]
 
-def _cell(view: CellView) -> Markup:
-    cell, verdict = view.cell, view.verdict
-    digits = max(cell.digits, 2)
-    apart = told_apart(cell)
-    setting = tag("span", apart, class_="setting") if apart else None
-    difference = NONE if verdict.difference is None else f"{verdict.difference:+.{digits}f}"
-    return tag(
-        "tr",
-        tag("th", cell.label, setting, scope="row"),
-        tag("td", metric_title(cell.metric, cell.unit), class_="word"),
-        tag("td", published_words(cell), class_="number"),
-        tag("td", stat_words(view.ours, digits) if view.ours else NONE, class_="number"),
-        tag("td", difference, class_="number"),
-        tag("td", protocol_words(cell), class_="word"),
-        tag("td", badge(verdict.word), tag("span", verdict.sentence, class_="sentence")),
-        tag("td", link(view.rows) if view.rows else NONE, class_="word"),
-        id=f"cell-{view.id.replace('/', '-')}",
-        class_=None if view.rows else "quiet",
-    )
+    def link(self, rows: Sequence[Row]) -> str | Markup:
+        """To the configuration of `rows`, which are one line of a table."""
+        words, name = many(len(rows), "run"), line_id(rows[0])
+        return render("small", kind="link", id=name, words=words) if name in self.ids else words
+
+    def comparison(self, view: TableView) -> Markup:
+        """All cells of a published table, in its order, a group for each column of the paper."""
+        heads = ("method", "metric", "published", "ours", "difference", "protocol", "verdict", "runs")
+        columns = groupby(view.cells, key=lambda each: (each.cell.dataset, each.cell.model))
+        groups = [(", ".join(place), [self._cell(each) for each in views]) for place, views in columns]
+        return table(f"{view.table.name} and our runs of exactly its configurations", heads, groups)
+
+    def _cell(self, view: CellView) -> TableRow:
+        cell, verdict = view.cell, view.verdict
+        digits = max(cell.digits, 2)
+        return TableRow(
+            [
+                (render("small", kind="label", words=cell.label, setting=told_apart(cell)), ""),
+                (metric_title(cell.metric, cell.unit), "word"),
+                (published_words(cell), "number"),
+                (stat_words(view.ours, digits) if view.ours else NONE, "number"),
+                (NONE if verdict.difference is None else f"{verdict.difference:+.{digits}f}", "number"),
+                (protocol_words(cell), "word"),
+                (render("small", kind="verdict", badge=badge(verdict.word), sentence=verdict.sentence), ""),
+                (self.link(view.rows) if view.rows else NONE, "word"),
+            ],
+            id=f"cell-{view.id.replace('/', '-')}",
+            quiet=not view.rows,
+        )
+
+    def plain(self, block: Block) -> Markup:
+        """Our numbers alone."""
+        rules = [f"error, %: {words}" for words in RULES.values()]
+        heads = ("method", *rules, "top-5 error, %: last", "NLL, nats: last", "images/s", "runs")
+        shown = limits.best(block, limits.LINES)
+        rest = len(block.lines) - len(shown)
+        said = (
+            f"The {len(shown)} methods with the lowest mean test error of the last epoch; {rest:,} more are "
+            "left out to keep this page small. msda-table lists them all."
+        )
+        caption = f"Mean ± standard deviation over seeds; {block.facts}"
+        return table(
+            caption, heads, [("", [self._line(line) for line in shown])], left_out=said if rest else ""
+        )
+
+    def _line(self, line: Line) -> TableRow:
+        keys = [*(f"error/{rule}" for rule in RULES), *(f"{metric}/last" for metric in METRICS[1:])]
+        return TableRow(
+            [
+                (line.method, ""),
+                *((_in_unit(line.metrics[key], key), "number") for key in keys),
+                (f"{line.images_per_second:,.0f}", "number"),
+                (self.link(line.rows), "word"),
+            ]
+        )
 
 
 def orders(found: Iterable[tuple[TableView, ShortBlock]]) -> Markup:
     """In which order our runs and the paper's put the methods they share. Of another schedule nothing else
     may be compared, so no difference and no verdict stands here."""
     heads = (
-        "published table",
-        "ranked by",
-        "methods",
-        "Kendall's tau",
-        "our order, best first",
-        "the paper's",
+        *("published table", "ranked by", "methods", "Kendall's tau"),
+        *("our order, best first", "the paper's"),
     )
     known = [_order(view, block) for view, block in found if block.common > 1]
     if not known:
-        return tag(
-            "p", "Published columns resemble this one, but have too few of its methods to compare an order."
-        )
-    body = tag("tbody", known)
-    return scrolling("Not the paper's configuration: only the order of methods compares", heads, [body])
+        said = "Published columns resemble this one, but have too few of its methods to compare an order."
+        return render("left_out", words=said)
+    caption = "Not the paper's configuration: only the order of methods compares"
+    return table(caption, heads, [("", known)])
 
 
-def _order(view: TableView, block: ShortBlock) -> Markup:
+def _order(view: TableView, block: ShortBlock) -> TableRow:
     metric = METRIC_TITLES.get(block.metric, block.metric)
     rule = RULES.get(block.protocol.split("/")[-1], block.protocol)
     pairs = [(line.ours.mean, line.cell.value, line.cell.label) for line in block.lines if line.cell]
     best_is_largest = block.metric in RISING
-    return tag(
-        "tr",
-        tag("th", f"{view.paper.key}, {view.table.name}", scope="row"),
-        tag("td", f"{metric}: {rule}", class_="word"),
-        tag("td", len(pairs), class_="number"),
-        tag("td", NONE if block.tau is None else f"{block.tau:+.2f}", class_="number"),
-        *(
-            tag("td", ", ".join(_labels(pairs, place, reverse=best_is_largest)), class_="words")
-            for place in (0, 1)
-        ),
+    return TableRow(
+        [
+            (f"{view.paper.key}, {view.table.name}", ""),
+            (f"{metric}: {rule}", "word"),
+            (len(pairs), "number"),
+            (NONE if block.tau is None else f"{block.tau:+.2f}", "number"),
+            *((", ".join(_labels(pairs, place, reverse=best_is_largest)), "words") for place in (0, 1)),
+        ]
     )
 
 
 def _labels(pairs: Sequence[tuple[float, float, str]], place: int, *, reverse: bool) -> list[str]:
     return [pair[2] for pair in sorted(pairs, key=lambda pair: pair[place], reverse=reverse)]
-
-
-def plain(block: Block) -> Markup:
-    """Our numbers alone."""
-    rules = [f"error, %: {words}" for words in RULES.values()]
-    heads = ("method", *rules, "top-5 error, %: last", "NLL, nats: last", "images/s", "runs")
-    return scrolling(
-        f"Mean ± standard deviation over seeds; {block.facts}",
-        heads,
-        [tag("tbody", [_plain_line(line) for line in block.lines])],
-    )
-
-
-def _plain_line(line: Line) -> Markup:
-    keys = [*(f"error/{rule}" for rule in RULES), *(f"{metric}/last" for metric in METRICS[1:])]
-    return tag(
-        "tr",
-        tag("th", line.method, scope="row"),
-        [tag("td", _in_unit(line.metrics[key], key), class_="number") for key in keys],
-        tag("td", f"{line.images_per_second:,.0f}", class_="number"),
-        tag("td", link(line.rows), class_="word"),
-    )
 
 
 def _in_unit(stat: Stat, key: str) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from msda_train.errors import UserError
 from msda_train.paths import PUBLISHED
 from msda_train.results import rows as stored
+from msda_train.results.probe_records import probe_records
 from msda_train.results.published import Cell, Paper, load_papers
 from msda_train.results.row_checks import NAMES
 from msda_train.results.rows import Row
@@ -57,7 +58,7 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
         for protocol in PROTOCOLS
     ]
     measured = pd.DataFrame(metrics, columns=["run", "metric", "aggregate", "value"])
-    told = [{"run": run} | _setting(record) for run, row in enumerate(rows) for record in _probe_records(row)]
+    told = [{"run": run} | _setting(record) for run, row in enumerate(rows) for record in probe_records(row)]
     lines = pd.concat([measured, pd.DataFrame(told)]) if told else measured
     for name in NUMBER:
         if name not in lines:
@@ -81,12 +82,6 @@ def _facts(row: Row) -> dict[str, Any]:
     }
     options = {key: value for key, value in row.config["method"].items() if key != "_target_"}
     return facts | {f"method.{key}": value for key, value in options.items()}
-
-
-def _probe_records(row: Row) -> list[dict[str, Any]]:
-    """Each number of a probe as probe, name, value, and whatever columns its setting has."""
-    places = [(key.partition("/"), value) for key, value in row.metrics.items() if key not in PROTOCOLS]
-    return [{"probe": probe, "name": name, "value": value} for (probe, _, name), value in places]
 
 
 def _setting(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ its own fingerprint is recomputed. A bad row costs one line of complaint, never 
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ class Row:
     seconds: float
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
-    signed: bool  # whether it carries a checksum, which it then fits
+    signed: bool = False  # whether it carries a checksum, which it then fits
+    probes: Mapping[str, Any] = field(default_factory=dict)  # as stored; `probe_records` looks through it
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -50,13 +51,17 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
 def add_probe(path: Path, name: str, found: Mapping[str, Any]) -> None:
     """Adds what the probe `name` found to the row at `path`; a number that is there already stays.
 
-    found: numbers (name to float), options (as asked, JSON-ready), remarks, environment.
+    found: numbers (name to float), records (of each its name and the columns of its setting), options (as
+    asked, JSON-ready), remarks, environment.
     """
     raw = _read(Path(path))
     before = raw.setdefault("probes", {}).get(name, {"numbers": {}, "asked": []})
     numbers = dict(found["numbers"]) | before["numbers"]
     asked = {key: found[key] for key in ("options", "remarks", "environment")}
-    raw["probes"][name] = {"numbers": numbers, "asked": [*before["asked"], asked]}
+    records = {record["name"]: dict(record) for record in found.get("records", ())}
+    records |= {record["name"]: record for record in before.get("records", ())}
+    told = {"records": list(records.values())} if records else {}
+    raw["probes"][name] = {"numbers": numbers, **told, "asked": [*before["asked"], asked]}
     write_row(path, raw)
 
 
@@ -85,6 +90,7 @@ def read_row(path: Path) -> Row:
             data=raw["data"],
             environment=raw["environment"],
             signed="checksum" in raw,
+            probes=raw.get("probes", {}),
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -105,7 +105,7 @@ def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
         replace_file(file, _npz(found.arrays))
     made = environment(opened.run.compute)
     told = {"options": asked.options, "remarks": list(found.remarks), "environment": made}
-    add_probe(opened.path, asked.name, {"numbers": numbers, **told})
+    add_probe(opened.path, asked.name, {"numbers": numbers, "records": found.records, **told})
 
 
 def _subject(opened: OpenedRun) -> Subject:

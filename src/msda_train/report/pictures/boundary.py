@@ -36,7 +36,5 @@ def boundary_picture(toys: Sequence[Toy]) -> Picture:
 def _panel(toy: Toy, names: tuple[str, str, str, str], words: tuple[str, str, str]) -> Panel:
     caption, arrays = toy
     p, across, up, points = (arrays[name] for name in names)
-    places = [(float(a), float(b)) for a, b in points]
-    labels = [int(label) for label in arrays["labels"]]
-    drawing = field_panel(p, across.tolist(), up.tolist(), places, labels, words[1:])
-    return Panel(f"{caption}, {words[0]}", drawing)
+    draw = field_panel(p, across, up, points, arrays["labels"], words[1:])
+    return Panel(f"{caption}, {words[0]}", draw, width=2.9, height=2.14)

@@ -5,16 +5,17 @@ not finite) is as if it were not there, as is a file that cannot be read.
 """
 
 import io
-import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from msda_train.report.looks import Look, looks
+from msda_train.report.draw import Look, looks
+from msda_train.results.probe_records import columns_of, probe_records
 from msda_train.results.rows import Row
 from msda_train.results.table import Block
 
@@ -28,6 +29,7 @@ _UNREADABLE = (
 )
 
 Arrays = Mapping[str, np.ndarray]
+Records = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -42,24 +44,22 @@ class Probed:
         """Of each seed that has any: name to float64."""
         return [found for row in self.rows if (found := read_arrays(row.path, probe))]
 
-    def numbers(self, probe: str) -> list[dict[str, float]]:
-        """Of each seed: the probe's numbers by their names, without the probe's."""
-        return [numbers_of(row, probe) for row in self.rows]
+    def records(self, probe: str) -> list[Records]:
+        """Of each seed: the probe's numbers as records."""
+        return [records_of(row, probe) for row in self.rows]
 
 
 def probed(block: Block) -> list[Probed]:
     """The lines of a block; their looks are those of the block's other plots, too."""
-    found = looks(line.rows[0].names["method"] for line in block.lines)
+    found = looks([line.rows[0].names["method"] for line in block.lines])
     return [Probed(line.method, look, line.rows) for line, look in zip(block.lines, found, strict=True)]
 
 
-def numbers_of(row: Row, probe: str) -> dict[str, float]:
-    """`error` of `calibration/error`, and so on."""
-    return {
-        key.removeprefix(f"{probe}/"): value
-        for key, value in row.metrics.items()
-        if key.startswith(f"{probe}/") and abs(value) < LARGEST_NUMBER
-    }
+def records_of(row: Row, probe: str) -> Records:
+    """The numbers of one probe in one row, see `probe_records`."""
+    return [
+        each for each in probe_records(row) if each["probe"] == probe and abs(each["value"]) < LARGEST_NUMBER
+    ]
 
 
 def arrays_path(row_path: Path, probe: str) -> Path:
@@ -100,6 +100,7 @@ def vectors(arrays: Arrays, *names: str) -> list[list[float]] | None:
     return lists if len({len(each) for each in lists}) == 1 else None
 
 
-def matching(pattern: str, names: Sequence[str] | Mapping[str, object]) -> Iterator[re.Match[str]]:
-    """The whole names that a pattern describes."""
-    return (match for name in names if (match := re.fullmatch(pattern, name)))
+def described(probe: str, arrays: Arrays, measure: str) -> dict[str, dict[str, Any]]:
+    """Name to the columns of its setting, of the arrays that hold `measure`."""
+    found = {name: columns_of(probe, name) for name in arrays}
+    return {name: each for name, each in found.items() if each and each["measure"] == measure}

@@ -1,11 +1,11 @@
 """Test error of images that are turned, sheared, zoomed or covered, against how much."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from msda_train.report.pictures.data import Probed, matching
-from msda_train.report.pictures.lines import Axis, Series, line_panel
+from msda_train.report.pictures.data import Probed, Records
+from msda_train.report.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.report.pictures.picture import Panel
-from msda_train.report.svg import Point
 
 PROBE = "deformations"
 NOTES: tuple[str, ...] = ()
@@ -17,32 +17,45 @@ KINDS = {
     "occlusion_centre": ("Middle covered", "side of the covered middle, %", 0),
     "occlusion_border": ("Border covered", "side of the middle that is left, %", 100),
 }
-_NAME = rf"({'|'.join(KINDS)})_(\d+(?:\.\d+)?)((?:_(?:nearest|mean|edge))*)/error"
+_USUAL = ("bilinear", "black")
+
+Way = tuple[str, ...]  # kind, interpolation and fill where they are not the usual ones
 
 
 def panels(methods: Sequence[Probed]) -> list[Panel]:
     """One for each kind and way of sampling; the plain images belong to each."""
-    numbers = [(method, method.numbers(PROBE)) for method in methods]
-    keys = {key: None for _, seeds in numbers for seed in seeds for key in seed}
-    asked = {(m[1], m[3]): None for m in matching(_NAME, keys)}
+    records = [(method, method.records(PROBE)) for method in methods]
+    ways = {_way(each): None for _, seeds in records for seed in seeds for each in seed if _is_drawn(each)}
     made = []
-    for kind, sampling in sorted(asked, key=lambda each: (list(KINDS).index(each[0]), each[1])):
+    for kind, *sampling in sorted(ways, key=lambda way: (list(KINDS).index(way[0]), way[1:])):
         caption, axis, plain = KINDS[kind]
         series = [
-            Series(m.look, tuple(_points(seed, kind, sampling, plain) for seed in seeds))
-            for m, seeds in numbers
+            Series(m.look, tuple(_points(seed, (kind, *sampling), plain) for seed in seeds))
+            for m, seeds in records
         ]
-        drawing = line_panel(series, Axis(axis), Axis("test error, %", least=0.5))
-        words = sampling.replace("_", ", ").strip(", ")
-        if drawing:
-            made.append(Panel(f"{caption}, {words}" if words else caption, drawing))
+        draw = line_panel(series, Axis(axis), Axis("test error, %", least=0.5))
+        if draw:
+            made.append(Panel(", ".join((caption, *sampling)), draw))
     return made
 
 
-def _points(numbers: dict[str, float], kind: str, sampling: str, plain: float) -> tuple[Point, ...]:
+def _is_drawn(record: dict[str, Any]) -> bool:
+    strength = record.get("strength")
+    return record.get("kind") in KINDS and isinstance(strength, int | float) and abs(strength) < 1e4
+
+
+def _way(record: dict[str, Any]) -> Way:
+    words = (record.get("interpolation"), record.get("fill"))
+    return (record["kind"], *(str(word) for word in words if word and word not in _USUAL))
+
+
+def _points(records: Records, way: Way, plain: float) -> tuple[Point, ...]:
     found = {
-        float(m[2]): 100 * numbers[m[0]] for m in matching(_NAME, numbers) if (m[1], m[3]) == (kind, sampling)
+        float(each["strength"]): 100 * each["value"]
+        for each in records
+        if _is_drawn(each) and _way(each) == way
     }
-    if found and "plain/error" in numbers:
-        found.setdefault(plain, 100 * numbers["plain/error"])
+    as_it_is = [100 * each["value"] for each in records if each.get("kind") == "plain"]
+    if found and as_it_is:
+        found.setdefault(plain, as_it_is[0])
     return tuple(sorted(found.items()))

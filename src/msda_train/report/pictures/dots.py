@@ -1,16 +1,17 @@
-"""Values of methods under conditions that have no order: a row per condition, in it a line per method."""
+"""Values of methods under conditions that have no order: a group per condition, in it a line per method."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from msda_train.report.looks import Look
-from msda_train.report.markup import Markup, join
-from msda_train.report.pictures.lines import Axis
-from msda_train.report.svg import Drawing, line, shape, text, x_axis
+from matplotlib.axes import Axes
 
-WIDTH = 400.0
-_EDGE, _HEAD, _LINE = 10.0, 20.0, 13.0
+from msda_train.report.draw import Look, plain_words
+from msda_train.report.pictures.lines import Axis, mark
+from msda_train.report.pictures.picture import Panel
+
+_HEAD, _LINE, _GAP = 0.2, 0.12, 0.05  # inches
+_LONGEST = 58
 
 
 @dataclass(frozen=True)
@@ -18,28 +19,48 @@ class Condition:
     label: str
     values: tuple[tuple[Look, tuple[float, ...]], ...]  # of each method its seeds
 
+    @property
+    def drawn(self) -> list[tuple[Look, tuple[float, ...]]]:
+        """Without methods that have no value."""
+        return [(look, seeds) for look, seeds in self.values if seeds]
 
-def dot_panel(conditions: Sequence[Condition], axis: Axis) -> Drawing | None:
-    """The mean over seeds as a bar, every seed as a hollow shape; None where there is nothing to draw."""
-    known = [value for each in conditions for _, seeds in each.values for value in seeds]
+
+def dot_panel(caption: str, conditions: Sequence[Condition], axis: Axis) -> Panel | None:
+    """The mean over seeds as a bar, every seed as a hollow marker; None where there is nothing to draw."""
+    shown = [each for each in conditions if each.drawn]
+    known = [value for each in shown for _, seeds in each.drawn for value in seeds]
     if not known:
         return None
-    x = axis.over(known, _EDGE, WIDTH - _EDGE)
-    parts: list[Markup] = []
-    y = 0.0
-    for condition in conditions:
-        if not any(seeds for _, seeds in condition.values):
-            continue
-        parts.append(text((_EDGE, y + 13), condition.label, "head"))
-        y += _HEAD
-        for look, seeds in condition.values:
-            if seeds:
-                parts.append(_line(look, [x(value) for value in seeds], x(fmean(seeds)), y + _LINE / 2))
+    height = sum(_HEAD + _LINE * len(each.drawn) + _GAP for each in shown)
+
+    def draw(axes: Axes) -> None:
+        axes.set(ylim=(height, 0), yticks=[])
+        axes.grid(False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axis.apply(axes, "x", known)
+        y = 0.0
+        for each in shown:
+            head(axes, y + _HEAD * 0.75, each.label)
+            y += _HEAD
+            for look, seeds in each.drawn:
+                if len(seeds) > 1:
+                    mean = fmean(seeds)
+                    axes.plot(
+                        [mean] * 2,
+                        [y, y + _LINE],
+                        color=look.colour,
+                        lw=2,
+                        label="_centre",
+                        solid_capstyle="butt",
+                    )
+                mark(axes, look, [(x, y + _LINE / 2) for x in seeds], size=4.5, hollow=True, name="point")
                 y += _LINE
-        y += 4
-    return Drawing(WIDTH, y + 42, join(x_axis(x, y + 4, y + 4, axis.title), parts))
+            y += _GAP
+
+    return Panel(caption, draw, height=height, left=0.12)
 
 
-def _line(look: Look, seeds: Sequence[float], mean: float, y: float) -> Markup:
-    bar = line((mean, y - 6), (mean, y + 6), f"centre m{look.colour}") if len(seeds) > 1 else None
-    return join(bar, [shape(look.shape, (x, y), f"point m{look.colour}", 3.5) for x in seeds])
+def head(axes: Axes, y: float, words: str) -> None:
+    """Words above the lines they belong to, at the left side of axes whose y are inches."""
+    at = axes.get_yaxis_transform()
+    axes.text(0, y, plain_words(words, _LONGEST), transform=at, size=7.5, weight="bold", va="baseline")

@@ -5,13 +5,11 @@ After mixup's figure of the evolution of the test error (arXiv:1710.09412).
 
 from collections.abc import Sequence
 
-from msda_train.report.curves import Curve
+from msda_train.report.draw import plain_words
 from msda_train.report.history import Epoch, read_history
 from msda_train.report.pictures.data import Probed
-from msda_train.report.pictures.lines import Axis, Series, line_panel
-from msda_train.report.pictures.picture import Panel, clipped
-from msda_train.report.pictures.scales import WholeScale
-from msda_train.report.svg import Point
+from msda_train.report.pictures.lines import Axis, Point, Series, line_panel
+from msda_train.report.pictures.picture import Legend, Panel
 
 PROBE = None
 NOTES = (
@@ -26,18 +24,18 @@ def panels(methods: Sequence[Probed]) -> list[Panel]:
     marks = []
     for each in series:
         if each.mean:
-            marks += [(each.look, _best(each), "point"), (each.look, each.mean[-1], "dot")]
+            marks += [(each.look, _best(each), True), (each.look, each.mean[-1], False)]
     known = [x for each in series for x, _ in each.points]
     first = min([1.0, *known])
-    x = Axis("epoch", first, max([first + 1, *known]), least=1, scale=WholeScale)
-    drawing = line_panel(series, x, Axis("test error, %", least=0.1), width=640, height=340, marks=marks)
-    return [Panel("", drawing)] if drawing else []
+    x = Axis("epoch", first, max([first + 1, *known]), least=1, scale="whole")
+    draw = line_panel(series, x, Axis("test error, %", least=0.1), marks=marks)
+    return [Panel("", draw, width=6.5, height=3.2)] if draw else []
 
 
-def legend(methods: Sequence[Probed]) -> tuple[Curve, ...]:
+def legend(methods: Sequence[Probed]) -> tuple[Legend, ...]:
     """With the numbers of the marks."""
     return tuple(
-        Curve(f"{clipped(method.label, 44)}{_words(_series(method))}", method.look, ()) for method in methods
+        Legend(f"{plain_words(method.label, 44)}{_words(_series(method))}", method.look) for method in methods
     )
 
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
+from matplotlib.axes import Axes
 
+from msda_train.report.draw import Look
 from msda_train.report.history import thinned
-from msda_train.report.markup import Markup, join
 from msda_train.report.pictures.data import Arrays, Probed
-from msda_train.report.pictures.lines import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from msda_train.report.pictures.picture import Panel
-from msda_train.report.svg import Drawing, Scale, scale_around, shape, x_axis, y_axis
+from msda_train.report.pictures.lines import Axis, mark
+from msda_train.report.pictures.picture import Draw, Legend, Panel
 
 PROBE = "in_between"
 SHOWN = 60  # of each class, and of the blends
@@ -17,44 +16,42 @@ NOTES = (
     "Filled circles: test images of one class; hollow squares: of the other; triangles: mixup blends of the "
     "two. The main directions are those of the unmixed images; first seed.",
 )
-# Class, shape and size of blends, of lam 0 and of lam 1; the images themselves are drawn above the blends.
-_GROUPS = (("point m2", 2, 2.8), ("point m0", 1, 2.8), ("dot m0", 0, 3.2))
+# Name, look, hollow, size of blends, of lam 0 and of lam 1; the images themselves lie above the blends.
+_GROUPS = (
+    ("blends", Look("#b87400", "^", "-"), True, 3.5),
+    ("lam 0", Look("#1b1f24", "s", "-"), True, 3.5),
+    ("lam 1", Look("#1b1f24", "o", "-"), False, 3.5),
+)
 
 
 def panels(methods: Sequence[Probed]) -> list[Panel]:
     """One for each method that has the coordinates."""
     made = []
     for method in methods:
-        drawings = (drawing for arrays in method.arrays(PROBE) if (drawing := _drawing(arrays)))
-        first = next(drawings, None)
+        draws = (draw for arrays in method.arrays(PROBE) if (draw := _draw(arrays)))
+        first = next(draws, None)
         if first:
             made.append(Panel(method.label, first))
     return made
 
 
-def legend(methods: Sequence[Probed]) -> tuple[()]:
-    """None: the shapes are explained in words."""
+def legend(methods: Sequence[Probed]) -> tuple[Legend, ...]:
+    """None: the markers are explained in words."""
     return ()
 
 
-def _drawing(arrays: Arrays) -> Drawing | None:
+def _draw(arrays: Arrays) -> Draw | None:
     places, lam = arrays.get("pca"), arrays.get("pca_lam")
     if places is None or lam is None or places.ndim != 2 or places.shape != (*lam.shape, 2):
         return None
-    x = scale_around(places[:, 0].tolist(), LEFT, WIDTH - RIGHT, 1e-9)
-    y = scale_around(places[:, 1].tolist(), HEIGHT - BOTTOM, TOP, 1e-9)
     groups = (places[(lam > 0) & (lam < 1)], places[lam == 0], places[lam == 1])
-    return Drawing(
-        WIDTH,
-        HEIGHT,
-        join(
-            x_axis(x, y.start, y.start - y.end, "first main direction"),
-            y_axis(y, LEFT, WIDTH - LEFT - RIGHT, "second main direction"),
-            [_marks(group, *look, x, y) for group, look in zip(groups, _GROUPS, strict=True)],
-        ),
-    )
 
+    def draw(axes: Axes) -> None:
+        Axis("first main direction").apply(axes, "x", places[:, 0].tolist())
+        Axis("second main direction").apply(axes, "y", places[:, 1].tolist())
+        for group, (name, look, hollow, size) in zip(groups, _GROUPS, strict=True):
+            shown = [(a, b) for a, b in thinned(group.tolist(), SHOWN)]
+            if shown:
+                mark(axes, look, shown, size=size, hollow=hollow, name=name)
 
-def _marks(group: np.ndarray, class_: str, kind: int, size: float, x: Scale, y: Scale) -> Markup:
-    places = thinned(group.tolist(), SHOWN)
-    return join([shape(kind, (x(a), y(b)), class_, size) for a, b in places])
+    return draw

@@ -8,10 +8,9 @@ are shown relative to neighbouring pixels, so that only their fall is compared.
 import math
 from collections.abc import Sequence
 
-from msda_train.report.pictures.data import Arrays, Probed, matching, vectors
-from msda_train.report.pictures.lines import Axis, Series, line_panel
+from msda_train.report.pictures.data import Arrays, Probed, described, vectors
+from msda_train.report.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.report.pictures.picture import Panel
-from msda_train.report.svg import Point
 
 PROBE = "gradients"
 NOTES = (
@@ -27,7 +26,7 @@ def panels(methods: Sequence[Probed]) -> list[Panel]:
     arrays = [(method, method.arrays(PROBE)) for method in methods]
     measured = [Series(m.look, tuple(_relative(each, "each_value") for each in found)) for m, found in arrays]
     theory = {name: curve for _, found in arrays for each in found for name, curve in _theory(each).items()}
-    ours = {str(method.rows[0].names["method"]): method.look for method in methods}
+    ours = {str(method.rows[0].names["method"]): method.look for method in reversed(methods)}
     weights = [
         Series(ours[name], (), middle=curve, thin=True) for name, curve in theory.items() if name in ours
     ]
@@ -36,14 +35,15 @@ def panels(methods: Sequence[Probed]) -> list[Panel]:
         ("Measured on the trained networks", "mean |g_j g_k|, relative", measured),
         ("Pressed down while training", "weight a_jk, relative", weights),
     ):
-        drawing = line_panel(series, Axis("distance of the pixels j and k, pixels"), Axis(title, least=0.05))
-        if drawing:
-            made.append(Panel(caption, drawing))
+        draw = line_panel(series, Axis("distance of the pixels j and k, pixels"), Axis(title, least=0.05))
+        if draw:
+            made.append(Panel(caption, draw))
     return made
 
 
 def _theory(arrays: Arrays) -> dict[str, tuple[Point, ...]]:
-    return {match[1]: _relative(arrays, match[0]) for match in matching(r"theory_(\w{1,40})", arrays)}
+    found = described(PROBE, arrays, "theory")
+    return {columns["method"]: _relative(arrays, name) for name, columns in found.items()}
 
 
 def _relative(arrays: Arrays, name: str) -> tuple[Point, ...]:

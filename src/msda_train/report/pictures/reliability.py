@@ -4,12 +4,11 @@ Over seeds the images of a bin are pooled; a seed's own diagram is a thin line.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from msda_train.report.pictures.data import Arrays, Probed, matching, vectors
-from msda_train.report.pictures.lines import HEIGHT, Axis, Series, line_panel
-from msda_train.report.pictures.picture import Panel
-from msda_train.report.pictures.scales import RootScale
-from msda_train.report.svg import Drawing, Point, stacked
+from msda_train.report.pictures.data import Arrays, Probed, described, vectors
+from msda_train.report.pictures.lines import Axis, Point, Series, line_panel
+from msda_train.report.pictures.picture import HEIGHT, Panel
 
 PROBE = "calibration"
 USUAL_BINS = 15  # Guo et al., arXiv:1706.04599
@@ -19,32 +18,42 @@ NOTES = (
     "Lower panels: share of the images in each bin, on a root scale.",
 )
 
-_NAME = r"(|ts_|ts_0\.\d{1,9}_|mc_p[\d.]{1,9}_n\d{1,6}_)accuracy_(\d{1,4})"
+MOST_DIAGRAMS = 8  # of one run
+
 _Bins = list[tuple[float, float, float]]  # images, mean confidence, accuracy of the bins that are not empty
 
 
 def panels(methods: Sequence[Probed]) -> list[Panel]:
     """One for each way of making probabilities: as trained, with temperature scaling, with MC dropout."""
     arrays = [(method, method.arrays(PROBE)) for method in methods]
-    names = {prefix: None for _, seeds in arrays for seed in seeds for _, prefix, _ in _names(seed)}
+    seeds = [seed for _, found in arrays for seed in found]
+    ways: dict[str, dict[str, Any]] = {}
+    for seed in seeds:
+        for name, columns in list(_diagrams(seed).items())[:MOST_DIAGRAMS]:
+            ways.setdefault(_prefix(name), columns)
     made = []
-    for prefix in names:
-        bins = _bins([seed for _, seeds in arrays for seed in seeds], prefix)
-        read = [(m, [found for seed in seeds if (found := _read(seed, prefix, bins))]) for m, seeds in arrays]
-        drawing = _drawing([(method, seeds) for method, seeds in read if seeds], bins)
-        if drawing:
-            made.append(Panel(f"{_words(prefix)}, {bins} bins", drawing))
+    for prefix, columns in ways.items():
+        bins = _bins(seeds, prefix)
+        read = [(m, [bins_ for each in of if (bins_ := _read(each, prefix, bins))]) for m, of in arrays]
+        panel = _panel(f"{_words(columns)}, {bins} bins", [each for each in read if each[1]], bins)
+        if panel:
+            made.append(panel)
     return made
 
 
-def _names(arrays: Arrays) -> list[tuple[str, str, str]]:
-    """Name, prefix and number of bins of each diagram."""
-    return [(m[0], m[1], m[2]) for m in matching(_NAME, arrays)][:8]
+def _diagrams(arrays: Arrays) -> dict[str, dict[str, Any]]:
+    """Name to setting."""
+    return {name: each for name, each in described(PROBE, arrays, "accuracy").items() if "bins" in each}
 
 
-def _bins(arrays: Sequence[Arrays], prefix: str) -> int:
+def _prefix(name: str) -> str:
+    return name.rpartition("accuracy_")[0]
+
+
+def _bins(seeds: Sequence[Arrays], prefix: str) -> int:
     """The usual number where it was asked for, else the smallest."""
-    asked = sorted({int(bins) for each in arrays for _, start, bins in _names(each) if start == prefix})
+    found = (item for seed in seeds for item in _diagrams(seed).items())
+    asked = sorted({int(columns["bins"]) for name, columns in found if _prefix(name) == prefix})
     return USUAL_BINS if USUAL_BINS in asked else asked[0]
 
 
@@ -55,7 +64,7 @@ def _read(arrays: Arrays, prefix: str, bins: int) -> _Bins:
     return [(n, c, a) for n, c, a in zip(*found, strict=True) if n > 0 and 0 <= c <= 1 and 0 <= a <= 1]
 
 
-def _drawing(known: Sequence[tuple[Probed, list[_Bins]]], bins: int) -> Drawing | None:
+def _panel(caption: str, known: Sequence[tuple[Probed, list[_Bins]]], bins: int) -> Panel | None:
     curves, shares = [], []
     for method, seeds in known:
         lines = tuple(tuple((100 * c, 100 * a) for _, c, a in seed) for seed in seeds)
@@ -65,10 +74,8 @@ def _drawing(known: Sequence[tuple[Probed, list[_Bins]]], bins: int) -> Drawing 
     confidence = Axis("confidence, %", 0, 100)
     upper = line_panel(curves, confidence, Axis("accuracy, %", 0, 100), ideal=((0, 0), (100, 100)))
     most = max((y for each in shares for _, y in each.mean), default=1)
-    lower = line_panel(
-        shares, confidence, Axis("share of images, %", 0, most, scale=RootScale), height=0.6 * HEIGHT
-    )
-    return stacked(upper, lower, gap=6) if upper and lower else None
+    lower = line_panel(shares, confidence, Axis("share, %", 0, most, scale="root"))
+    return Panel(caption, upper, below=(lower, 0.4 * HEIGHT)) if upper and lower else None
 
 
 def _place(confidence: float, bins: int) -> int:
@@ -98,11 +105,10 @@ def _mean_shares(seeds: Sequence[list[float]]) -> tuple[Point, ...]:
     return tuple((100 * k / bins, sum(seed[k] for seed in seeds) / len(seeds)) for k in range(bins))
 
 
-def _words(prefix: str) -> str:
-    if not prefix:
+def _words(columns: dict[str, Any]) -> str:
+    if columns["scaling"] == "mc_dropout":
+        return f"MC dropout, p = {columns['p']:g}, {columns['samples']} samples"
+    if columns["scaling"] == "none":
         return "As trained"
-    if prefix.startswith("ts_"):
-        share = prefix[3:-1]
-        return "After temperature scaling" + (f" on {100 * float(share):g} % of the images" if share else "")
-    p, samples = prefix.removeprefix("mc_p").removesuffix("_").split("_n")
-    return f"MC dropout, p = {p}, {samples} samples"
+    share = columns["validation"]
+    return "After temperature scaling" + ("" if share == 0.1 else f" on {100 * share:g} % of the images")

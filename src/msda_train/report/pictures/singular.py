@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from msda_train.report.pictures.data import Arrays, Probed, vectors
-from msda_train.report.pictures.lines import Axis, Series, line_panel
+from msda_train.report.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.report.pictures.picture import Panel
-from msda_train.report.pictures.scales import LogScale
-from msda_train.report.svg import Point
 
 PROBE = "representation"
 SMALLEST = 1e-3  # percent; rounding noise below it would take half of the plot
@@ -26,12 +24,10 @@ def panels(methods: Sequence[Probed]) -> list[Panel]:
     made = []
     for name, caption in SHOWN:
         series = [Series(m.look, tuple(_points(each, name) for each in found)) for m, found in arrays]
-        low = min((y for each in series for _, y in each.points), default=SMALLEST)
-        rank = Axis("rank of the singular value", least=1, scale=LogScale, low=1)
-        share = Axis("share of the sum, %", low, 100, scale=LogScale)
-        drawing = line_panel(series, rank, share)
-        if drawing:
-            made.append(Panel(caption, drawing))
+        rank = Axis("rank of the singular value", least=1, scale="log")
+        draw = line_panel(series, rank, Axis("share of the sum, %", scale="log"))
+        if draw:
+            made.append(Panel(caption, draw))
     return made
 
 
