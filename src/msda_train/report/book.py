@@ -12,6 +12,7 @@ from msda_train.report.draw import looks
 from msda_train.report.gallery import Gallery, read_gallery
 from msda_train.report.history import History, read_history
 from msda_train.results.compare import TableView, compare
+from msda_train.results.fingerprint import settled
 from msda_train.results.foreign import Foreign
 from msda_train.results.method_look import method_rank
 from msda_train.results.published import Paper
