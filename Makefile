@@ -63,7 +63,7 @@ smoke: setup  ## every method for two epochs on 200 digits
 
 bench: setup  ## measure speed as ratios, docs/performance.md; ARGS='--only 2,3', ARGS=--full
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
-	$(BIN)/python -m msda_train.bench $(ARGS)
+	PYTHONPATH=scripts $(BIN)/python -m bench $(ARGS)
 	$(BIN)/python scripts/write_bench.py
 
 cards: setup  ## write docs/methods/: a page and a picture of every method

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from msda_train.errors import UserError
-from msda_train.report.book import open_book
-from msda_train.report.curves import curves_picture
-from msda_train.report.draw import rendered
-from msda_train.report.pictures.picture import Picture, figure
-from msda_train.report.plots import seeds_picture
-from msda_train.results.rows import load_rows
+from msda_train.core.errors import UserError
+from msda_train.records.rows import load_rows
+from msda_train.reporting.book import open_book
+from msda_train.reporting.curves import curves_picture
+from msda_train.reporting.draw import rendered
+from msda_train.reporting.pictures.picture import Picture, figure
+from msda_train.reporting.plots import seeds_picture
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = REPO / "results" / "rows"

@@ -7,9 +7,9 @@ something else is never overwritten.
 import sys
 from pathlib import Path
 
-from msda_train.atomic import replace_file
-from msda_train.errors import UserError
-from msda_train.results.rows import kept_name, load_rows, one_line, read_row, same_run
+from msda_train.core.errors import UserError
+from msda_train.core.files import replace_file
+from msda_train.records.rows import kept_name, load_rows, one_line, read_row, same_run
 
 KEPT = Path("results/rows")
 

@@ -17,15 +17,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.mix import Mix
-from msda_train.report.draw import rendered
-from msda_train.results.method_card import card
-from msda_train.results.method_facts import all_methods
-from msda_train.results.published import load_papers
-from msda_train.runner.stored_run import OpenedRun, open_run
-from msda_train.runner.train import train
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.mix import Mix
+from msda_train.evaluation.finished_run import OpenedRun, open_run
+from msda_train.records.published import load_papers
+from msda_train.reporting.draw import rendered
+from msda_train.reporting.method_card import card
+from msda_train.reporting.method_facts import all_methods
+from msda_train.training.train import train
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "methods"
 SIDE, PAIRS = 64, 4

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from msda_train.bench.table import read_csv
-from msda_train.errors import UserError
+from bench.table import read_csv
+from msda_train.core.errors import UserError
 
 REPO = Path(__file__).resolve().parents[1]
 BENCH = REPO / "results" / "bench"

@@ -6,10 +6,10 @@ No number in either is typed by hand; tests/test_tables.py fails when they are n
 import sys
 from pathlib import Path
 
-from msda_train.errors import UserError
-from msda_train.results.method_look import method_order
-from msda_train.results.render import render
-from msda_train.results.rows import Row, load_rows
+from msda_train.config.method_look import method_order
+from msda_train.core.errors import UserError
+from msda_train.records.rows import Row, load_rows
+from msda_train.reporting.render import render
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = REPO / "results" / "rows"

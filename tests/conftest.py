@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from msda_train.compose import compose
+from msda_train.config.compose import compose
 
 torch.set_num_threads(1)
 
@@ -45,7 +45,7 @@ def load_script():
 @pytest.fixture(scope="session")
 def teacher(tmp_path_factory):
     """The folder of a finished run of a tiny network with a map of 16 x 16 cells: nothing is trained."""
-    from msda_train.build import build
+    from msda_train.config.build import build
 
     cfg = compose("dataset=cifar10", "model.width=4", "model.blocks=[1,1]")
     network = build("model", cfg.model, classes=10, channels=3)
@@ -81,7 +81,7 @@ def go(small):
             "recipe": "smoke",
             "experiment": None,
         }
-        from msda_train.runner.train import train
+        from msda_train.training.train import train
 
         return train(cfg, names, lambda line: None)
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from msda_train.attacks import Ball, fgsm, ifgsm, input_gradient, pgd
+from msda_train.functional.attacks import Ball, fgsm, ifgsm, input_gradient, pgd
 
 
 def linear(w):
@@ -156,7 +156,7 @@ def test_an_error_is_worse_than_a_large_loss():
     table = torch.tensor([[0.05, 0.0, 0.0], [3.0, 3.01, -9.0]])
     answers = iter([table[:1], table[1:]])  # _worse asks for `other` first
 
-    from msda_train.attacks import _worse
+    from msda_train.functional.attacks import _worse
 
     x = torch.zeros(1, 1, 1, 1)
     assert F.cross_entropy(table[:1], torch.tensor([0])) > F.cross_entropy(table[1:], torch.tensor([0]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train import calibration_measures as measures
+from msda_train.functional import calibration as measures
 
 
 def _problem(n=400, classes=5, scale=3.0, seed=0):
@@ -68,7 +68,7 @@ def test_bins_equal_a_slow_loop(bins):
 
 
 def test_accuracy_is_one_minus_the_suites_error():
-    from msda_train.metrics import error_count
+    from msda_train.functional.metrics import error_count
 
     logits = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
     y = torch.tensor([0, 0, 0])

@@ -10,15 +10,15 @@ import torch
 from omegaconf import OmegaConf
 from torchvision.models import resnet18
 
-from msda_train.build import build
-from msda_train.compose import composing
-from msda_train.paths import PUBLISHED
-from msda_train.results.fingerprint import NODES
-from msda_train.results.match import compose_configs
-from msda_train.results.published import load_papers
-from msda_train.runner.device import Compute
-from msda_train.runner.network import new_update
-from msda_train.runner.step import Step
+from msda_train.comparison.match import compose_configs
+from msda_train.config.build import build
+from msda_train.config.compose import composing
+from msda_train.config.fingerprint import NODES
+from msda_train.core.paths import PUBLISHED
+from msda_train.records.published import load_papers
+from msda_train.training.device import Compute
+from msda_train.training.optimizer import new_update
+from msda_train.training.step import Step
 
 PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.cli import main
+from msda_train.cli.train import main
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_somebody_elses_method(msda_train, tmp_path):
 
 
 def test_an_interrupt_is_one_line(msda_train, monkeypatch):
-    from msda_train.runner.run import Run
+    from msda_train.training.run import Run
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -242,9 +242,8 @@ def test_an_interrupt_is_one_line(msda_train, monkeypatch):
 
 
 def test_help_answers_without_torch(tmp_path):
-    program = (
-        "import sys; from msda_train.cli import main; main(['--help']); sys.exit('torch' in sys.modules)"
-    )
+    program = "import sys; from msda_train.cli.train import main; main(['--help']); "
+    program += "sys.exit('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=True
     )

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.paths import CONFIGS
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.paths import CONFIGS
 
 
 def _words(group):

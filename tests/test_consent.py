@@ -112,8 +112,8 @@ def test_a_typed_name_of_the_folder_runs_a_librarys_is_the_librarys(run, small_r
 
 
 def test_a_published_file_names_options_only(tmp_path):
-    from msda_train.errors import UserError
-    from msda_train.results.published import read_paper
+    from msda_train.core.errors import UserError
+    from msda_train.records.published import read_paper
 
     text = (Path(__file__).parent / "results" / "published" / "some.yaml").read_text()
     for word in ("method._target_=os.system", "hydra.launcher=x", "runs=/etc", "recipe.lr=${oc.env:HOME}"):

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msda_train import data_cli, paths
+from msda_train.cli import data as data_cli
+from msda_train.core import paths
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +119,6 @@ def test_list_needs_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     code = (
-        "import sys; from msda_train.data_cli import main; main(['list']); assert 'torch' not in sys.modules"
+        "import sys; from msda_train.cli.data import main; main(['list']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

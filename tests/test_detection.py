@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from msda_train.detection import (
+from msda_train.functional.detection import (
     auroc,
     average_precision,
     detection_accuracy,

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from msda_train.cli import main
-from msda_train.results.fingerprint import former_fingerprint
-from msda_train.results.rows import read_row, write_row
+from msda_train.cli.train import main
+from msda_train.config.fingerprint import former_fingerprint
+from msda_train.records.rows import read_row, write_row
 
 HALF_MIX = """
 from dataclasses import dataclass
 import torch
-from msda_train.mix import Mix
+from msda_train.core.mix import Mix
 
 
 @dataclass(frozen=True)

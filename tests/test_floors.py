@@ -7,21 +7,14 @@ import msda_train
 
 ROOT = Path(msda_train.__file__).parent
 FLOORS = {
-    5: {
-        *("cli", "table_cli", "data_cli", "probe_cli", "plot_cli", "check_cli", "worker", "guard"),
-        *("commands", "words", "bench", "__init__"),
-    },
-    4: {"runner", "planner", "report"},
-    3: {"results", "probes"},
-    2: {"methods", "models", "data"},
-    1: {
-        *("losses", "schedules", "metrics", "calibration_measures", "detection", "attacks", "masks"),
-        *("theory", "saliency", "solvers", "stored", "compose"),
-    },
-    0: {
-        *("mix", "randomness", "checks", "atomic", "locks", "signals", "paths", "commit", "errors"),
-        *("build", "consent", "sizes", "recording"),
-    },
+    7: {"cli", "__init__"},
+    6: {"evaluation", "reporting", "launch", "selfcheck"},
+    5: {"training", "comparison"},
+    4: {"methods"},
+    3: {"models", "data"},
+    2: {"records"},
+    1: {"config", "functional"},
+    0: {"core"},
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 
@@ -66,7 +59,7 @@ def test_house_budgets():
         for node in ast.walk(ast.parse("\n".join(lines))):
             if isinstance(node, ast.FunctionDef) and node.end_lineno:
                 assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
-        if path.parent.name == "methods":
+        if path.parent.name == "methods" and not path.name.startswith("_"):  # helpers are no methods
             assert _code_lines(path.read_text()) <= 65, path
 
 

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from msda_train import atomic, cli
-from msda_train.atomic import NotWritten, replace_file, whole_file
-from msda_train.errors import UserError
-from msda_train.runner.run import Run
+from msda_train.cli import train as cli
+from msda_train.core import files as atomic
+from msda_train.core.errors import UserError
+from msda_train.core.files import NotWritten, replace_file, whole_file
+from msda_train.training.run import Run
 
 VOLATILE = ("seconds", "train_seconds")
 EPOCHS = "recipe.epochs=3"

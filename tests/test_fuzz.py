@@ -7,14 +7,14 @@ import shutil
 import pytest
 from omegaconf import DictConfig
 
-from msda_train.cli import main
-from msda_train.compose import compose
-from msda_train.errors import UserError
-from msda_train.paths import CONFIGS
-from msda_train.randomness import generator
-from msda_train.runner.environment import environment
-from msda_train.runner.run import Progress, Run
-from msda_train.runner.step import evaluate
+from msda_train.cli.train import main
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
+from msda_train.core.paths import CONFIGS
+from msda_train.core.randomness import generator
+from msda_train.training.environment import environment
+from msda_train.training.run import Progress, Run
+from msda_train.training.step import evaluate
 
 VALUES = (
     *("null", "nan", "inf", "-inf", "-1", "0", "1", "1.5", "1e30", "100000000", "9" * 30, "9" * 5000),

@@ -59,8 +59,9 @@ def life(folder, words, locks=True):
     os.dup2(said, 1)
     os.dup2(said, 2)
     _prepare(folder, locks)
-    from msda_train import cli, table_cli
-    from msda_train.planner import child
+    from msda_train.cli import table as table_cli
+    from msda_train.cli import train as cli
+    from msda_train.launch import child
 
     start = WORKER.format(here=str(Path(__file__).parent), folder=str(folder), locks=locks)
     child.module_command = lambda module, words: [sys.executable, "-c", start]
@@ -71,14 +72,14 @@ def life(folder, words, locks=True):
 def worker(folder, locks):
     """The planner's trainer."""
     _prepare(folder, locks)
-    from msda_train.worker import main
+    from msda_train.cli.worker import main
 
     sys.exit(main())
 
 
 def _prepare(folder, locks):
     """A diary of all epochs that end, and, if so wished, a file system without locks."""
-    from msda_train.runner.run import Run
+    from msda_train.training.run import Run
 
     whole = Run.epoch
 
@@ -154,7 +155,7 @@ def _history(row):
 @pytest.fixture(scope="module")
 def server():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "msda_train.cli", "msda_train.runner.probing"])
+    context.set_forkserver_preload(["torch", "msda_train.cli.train", "msda_train.evaluation.probing"])
     return context
 
 
@@ -278,7 +279,7 @@ def test_four_processes_train_each_cell_once(world, kind, locks, capsys):
 
 def _printed(world, capsys):
     """The commands that the plan prints."""
-    from msda_train import table_cli
+    from msda_train.cli import table as table_cli
 
     assert table_cli.run(["plan", "--no-probe", *world.plan()]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -11,10 +11,10 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from msda_train import locks
-from msda_train.errors import UserError
-from msda_train.locks import Taken, is_taken, take
-from msda_train.runner.checkpoint import owned
+from msda_train.core import locks
+from msda_train.core.errors import UserError
+from msda_train.core.locks import Taken, is_taken, take
+from msda_train.training.checkpoint import owned
 
 
 @pytest.fixture(params=[None, errno.ENOLCK, errno.EOPNOTSUPP])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from msda_train.losses import bce_softmax, cross_entropy, smooth
+from msda_train.functional.losses import bce_softmax, cross_entropy, smooth
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train import masks
+from msda_train.functional import masks
 
 CPU = torch.device("cpu")
 

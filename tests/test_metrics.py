@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from msda_train.metrics import error_count, nll_sum
+from msda_train.functional.metrics import error_count, nll_sum
 
 
 def test_errors_by_hand():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from msda_train.mix import Mix
+from msda_train.core.mix import Mix
 
 
 def _mix(x, lam, **fields):

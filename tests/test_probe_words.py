@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from msda_train.cli import main
-from msda_train.probe_cli import run
-from msda_train.table_cli import run as table
+from msda_train.cli.probe import run
+from msda_train.cli.table import run as table
+from msda_train.cli.train import main
 
 PROBES = ["probes=standard", "~probes.in_between", "~probes.adversarial", "~probes.deformations"]
 PROBES += ["~probes.gradients", "~probes.representation"]

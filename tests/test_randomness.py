@@ -3,7 +3,7 @@ import zlib
 import numpy as np
 import pytest
 
-from msda_train.randomness import draw_lam, generator, pair
+from msda_train.core.randomness import draw_lam, generator, pair
 
 
 def test_a_place_in_the_run_is_a_generator():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train import recording
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core import recording
+from msda_train.core.recording import EAGER, Recordings, replayed
+from msda_train.methods._input_gradient import input_gradient
 from msda_train.models.preactresnet import preactresnet
-from msda_train.recording import EAGER, Recordings, replayed
-from msda_train.saliency.input_gradient import input_gradient
 
 
 class Tape:

@@ -1,8 +1,8 @@
 import pytest
 
-from msda_train import schedules
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.functional import schedules
 
 
 def _recipe(*overrides):

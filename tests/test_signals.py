@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import msda_train
-from msda_train import cli, signals
-from msda_train.runner.run import Run
+from msda_train.cli import train as cli
+from msda_train.core import signals
+from msda_train.training.run import Run
 
 VOLATILE = ("seconds", "train_seconds")
 LINE = "msda-train: stopped; the same command goes on from the last checkpoint"
@@ -138,8 +139,8 @@ def test_who_ignores_a_signal_goes_on_ignoring_it(typed, in_epoch):
 
 CLOSED = """
 import os, signal, sys
-from msda_train.runner.run import Run
-from msda_train.cli import main
+from msda_train.training.run import Run
+from msda_train.cli.train import main
 whole = Run.epoch
 def epoch(run, index, *rest):
     if index == 1:

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from msda_train.compose import compose
-from msda_train.errors import UserError
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
 from msda_train.models.preactresnet import preactresnet
-from msda_train.runner.train import train
-from msda_train.stored import load_network
+from msda_train.models.trained import load_network
+from msda_train.training.train import train
 
 MODEL = {
     "_target_": "msda_train.models.preactresnet.preactresnet",

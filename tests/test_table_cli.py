@@ -15,7 +15,7 @@ SMALL = ROWS / "digits-preactresnet18-smoke"
 CALL = """
 import sys
 sys.argv[0] = "msda-table"
-from msda_train.table_cli import main
+from msda_train.cli.table import main
 try:
     main()
 finally:
@@ -109,7 +109,7 @@ def test_help_and_a_terminal_without_the_sign(table):
 
 def test_a_reader_that_stops_reading(tmp_path):
     source = str(Path(msda_train.__file__).parents[1])
-    code = f"import sys; sys.path.insert(0, {source!r}); from msda_train.table_cli import main; main()"
+    code = f"import sys; sys.path.insert(0, {source!r}); from msda_train.cli.table import main; main()"
     command = [sys.executable, "-c", code, str(SMALL), "--csv"]
     reader, writer = os.pipe()
     os.close(reader)

@@ -21,7 +21,7 @@ def test_the_tables_are_what_the_rows_say(script):
 
 def test_kept_rows_still_mean_what_they_meant():
     """A change that orphans a kept row (its fingerprint moves) has to say so."""
-    from msda_train.results.rows import read_row
+    from msda_train.records.rows import read_row
 
     rows = sorted((REPO / "results" / "rows").rglob("*.json"))
     assert rows

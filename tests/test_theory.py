@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train import theory
+from msda_train.functional import theory
 from msda_train.methods.cutmix import CutMix
 from msda_train.methods.gmix import GMix
 from msda_train.methods.hmix import HMix

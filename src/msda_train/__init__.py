@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from msda_train.results.frame import load_published, load_rows
+    from msda_train.records.frame import load_published, load_rows
 
-# `python -m msda_train.cli` puts the current folder in front of the path, where its files would hide modules
-# of ours and of the libraries. Now, while Python still looks for what to run, no other has been imported.
+# `python -m msda_train.cli.train` puts the current folder in front of the path, where its files would hide
+# modules of ours and of the libraries. Now, while Python looks for what to run, no other has been imported.
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     del sys.path[0]
 
@@ -21,7 +21,7 @@ __all__ = ["__version__", "load_published", "load_rows"]
 def __getattr__(name: str) -> Any:
     """pandas is imported by whoever asks for a data frame, not by `import msda_train`."""
     if name in ("load_rows", "load_published"):
-        from msda_train.results import frame
+        from msda_train.records import frame
 
         return getattr(frame, name)
     raise AttributeError(f"module 'msda_train' has no attribute '{name}'")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from msda_train.bench.settings import Settings
+from bench.settings import Settings
 
 
 @pytest.fixture(scope="session")

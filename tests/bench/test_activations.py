@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train.bench import activations
-from msda_train.bench.activations import Alive, step_memory
-from msda_train.build import build
-from msda_train.compose import compose
+from bench import activations
+from bench.activations import Alive, step_memory
+from msda_train.config.build import build
+from msda_train.config.compose import compose
 
 SMALL = ("model=wrn28_10", "model.depth=10", "model.width=1")
 

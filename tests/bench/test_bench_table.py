@@ -1,6 +1,6 @@
 """Rows: goals, text, CSV."""
 
-from msda_train.bench.table import (
+from bench.table import (
     Goal,
     Reach,
     Row,
@@ -12,7 +12,7 @@ from msda_train.bench.table import (
     read_csv,
     write_csv,
 )
-from msda_train.bench.timing import Spread
+from bench.timing import Spread
 
 ROW = Row(
     2,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.bench.peers import NAMES, label_mass_error, peer, versions
-from msda_train.bench.settings import Settings
-from msda_train.bench.workload import method_of, mixing, our_mixing
+from bench.peers import NAMES, label_mass_error, peer, versions
+from bench.settings import Settings
+from bench.workload import method_of, mixing, our_mixing
 
 K = 5
 

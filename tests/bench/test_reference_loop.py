@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from msda_train.bench.reference_loop import pil_batches, reference_error, train_epoch, train_step
-from msda_train.bench.settings import CIFAR_MEAN, CIFAR_STD, Settings
-from msda_train.bench.workload import a_run, network_words, noise
-from msda_train.build import build
-from msda_train.mix import Mix
-from msda_train.runner.device import choose
+from bench.reference_loop import pil_batches, reference_error, train_epoch, train_step
+from bench.settings import CIFAR_MEAN, CIFAR_STD, Settings
+from bench.workload import a_run, network_words, noise
+from msda_train.config.build import build
+from msda_train.core.mix import Mix
+from msda_train.training.device import choose
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(batch=8)

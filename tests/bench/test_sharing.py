@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from msda_train.bench import sharing, side_child, start_child
-from msda_train.errors import RunFailed
-from msda_train.runner import run as training
-from msda_train.runner.step import Step
+from bench import sharing, side_child, start_child
+from msda_train.core.errors import RunFailed
+from msda_train.training import run as training
+from msda_train.training.step import Step
 
 
 def test_starts(tiny, monkeypatch):

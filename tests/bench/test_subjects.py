@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from msda_train.bench import (
+from bench import (
     epoch,
     exactness,
     first_step,
@@ -20,11 +20,11 @@ from msda_train.bench import (
     startup,
     steps,
 )
-from msda_train.bench.__main__ import SUBJECTS, main
-from msda_train.bench.peers import peer
-from msda_train.compose import compose
-from msda_train.errors import RunFailed
-from msda_train.runner.step import Step
+from bench.__main__ import SUBJECTS, main
+from bench.peers import peer
+from msda_train.config.compose import compose
+from msda_train.core.errors import RunFailed
+from msda_train.training.step import Step
 
 QUICK = [
     pipeline.rows,

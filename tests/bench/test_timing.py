@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from msda_train.bench.timing import interleaved, spread
+from bench.timing import interleaved, spread
 
 
 class FakeTime:

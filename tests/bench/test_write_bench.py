@@ -2,9 +2,9 @@
 
 import pytest
 
-from msda_train.bench.table import Row, as_record, at_most, write_csv
-from msda_train.bench.timing import Spread
-from msda_train.errors import UserError
+from bench.table import Row, as_record, at_most, write_csv
+from bench.timing import Spread
+from msda_train.core.errors import UserError
 
 MADE = {"device_name": "a chip", "threads": 1, "precision": "fp32", "measured": "2026-01-02", "commit": "abc"}
 MADE |= dict.fromkeys(("torch", "torchvision", "timm", "kornia"), "1")

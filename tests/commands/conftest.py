@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from msda_train import table_cli
-from msda_train.results import match
+from msda_train.cli import table as table_cli
+from msda_train.comparison import match
 
 RESULTS = Path(__file__).parents[1] / "results"
 

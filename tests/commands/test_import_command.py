@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from msda_train.commands.import_command import main
-from msda_train.errors import UserError
+from msda_train.cli.commands.import_command import main
+from msda_train.core.errors import UserError
 
 TABLE = "dataset,model,method,error_last\ncifar10,wrn28_10,mixup,0.031\n"
 
@@ -60,7 +60,7 @@ def test_bad_words(words, message):
 def test_no_torch_is_imported():
     code = (
         "import sys\n"
-        "from msda_train.commands import import_command, plan_command, run_command, verify_command\n"
+        "from msda_train.cli.commands import import_command, plan_command, run_command, verify_command\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from msda_train.commands import show_command
-from msda_train.results.shown import NONE
-from msda_train.results.summary import summarise
+from msda_train.cli.commands import show_command
+from msda_train.records.summary import summarise
+from msda_train.reporting.table_view import NONE
 
 
 def test_a_table_beside_our_runs(table, rows, published):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from msda_train import paths
+from msda_train.core import paths
 
 Split = tuple[np.ndarray, np.ndarray]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from msda_train.core.errors import UserError
 from msda_train.data import npz, store
 from msda_train.data.cifar import Cifar10
 from msda_train.data.dataset import Dataset
-from msda_train.errors import UserError
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_interrupted_write_leaves_nothing(
     assert len(list((data_folder / "arrays").glob("*.npy"))) == 2
     assert not list((data_folder / "arrays").glob(".*"))
     monkeypatch.undo()
-    monkeypatch.setattr("msda_train.paths.DATA", data_folder)
+    monkeypatch.setattr("msda_train.core.paths.DATA", data_folder)
     _own(root).images()
     assert _own(root).verify().intact
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from msda_train.core.errors import UserError
 from msda_train.data import cifar
 from msda_train.data.cifar import Cifar10
 from msda_train.data.download import Remote, fetch
-from msda_train.errors import UserError
 
 BODY = bytes(range(256)) * 4000
 MD5 = hashlib.md5(BODY).hexdigest()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from msda_train.core.errors import UserError
 from msda_train.data.images import check_arrays, check_classes
-from msda_train.errors import UserError
 
 X = np.zeros((4, 5, 6, 3), dtype=np.uint8)
 Y = np.array([0, 1, 2, 0])

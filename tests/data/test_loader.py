@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from msda_train.core.errors import UserError
+from msda_train.core.randomness import generator
 from msda_train.data import loader as module
 from msda_train.data.loader import Loader, _DeviceWindows
-from msda_train.errors import UserError
-from msda_train.randomness import generator
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

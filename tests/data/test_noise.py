@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
 from msda_train.data.noise import corrupted
-from msda_train.errors import UserError
 
 
 def digits(*words):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from msda_train.core.errors import UserError
 from msda_train.data.cifar import Cifar10, Cifar100
 from msda_train.data.digits import Digits
 from msda_train.data.svhn import Svhn
 from msda_train.data.tinyimagenet import TinyImageNet
-from msda_train.errors import UserError
 
 
 def test_cifar10(tmp_path: Path, draw: Callable, write_cifar10: Callable) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from msda_train.core.errors import UserError
 from msda_train.data.content import canonical, content_as_stored
 from msda_train.data.dataset import Dataset
 from msda_train.data.imagefolder import read_folder
 from msda_train.data.images import Arrays
 from msda_train.data.npz import read_npz
-from msda_train.errors import UserError
 
 Make = Callable[..., Path]
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torchvision import models
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.errors import UserError
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
+from msda_train.methods._teacher_guided import Taught
 from msda_train.methods.attentive_cutmix import AttentiveCutMix
-from msda_train.methods.taught import Taught
 from msda_train.models.preactresnet import preactresnet
 
 OWN = {

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from msda_train.errors import UserError
-from msda_train.methods.comixup import CoMixup
-from msda_train.solvers.comix_batch import Settings, choose_grids, label_shares
+from msda_train.core.errors import UserError
+from msda_train.methods.comixup.batch import Settings, choose_grids, label_shares
+from msda_train.methods.comixup.method import CoMixup
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.paths import CONFIGS
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.paths import CONFIGS
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
 ALONE = ("erm", "cutout", "pgd_training")  # labels are left alone
@@ -131,7 +131,7 @@ def test_probability_of_applying(words, batch, model, make):
     ],
 )
 def test_bad_options_are_named(words, option):
-    from msda_train.errors import UserError
+    from msda_train.core.errors import UserError
 
     with pytest.raises(UserError, match=option) as caught:
         _made(*words.split())

@@ -49,7 +49,7 @@ def test_one_box_per_sample(batch):
 def test_distribution_of_the_label_weight(batch):
     """E[lam] = 0.701, P(lam < 0.5) = 0.146, P(no box) = 0.004 at 32 x 32 with alpha 1 (400,000 draws)."""
     x, y = torch.zeros(60_000, 1, 32, 32), torch.zeros(60_000, dtype=torch.int64)
-    from msda_train import masks
+    from msda_train.functional import masks
 
     rng = np.random.default_rng(0)
     lam = rng.beta(1, 1, len(y))
@@ -65,7 +65,7 @@ def test_distribution_of_the_label_weight(batch):
 
 def test_box_lands_everywhere_alike(batch):
     """With lam fixed by prob the centre is uniform: a border row is covered half as often as a middle one."""
-    from msda_train import masks
+    from msda_train.functional import masks
 
     rng = np.random.default_rng(0)
     n = 20_000

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.paths import CONFIGS
-from msda_train.randomness import draw_lam
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.paths import CONFIGS
+from msda_train.core.randomness import draw_lam
 
 LAMS = (0.0, 5e-324, 1e-300, 1e-17, 1e-8, 0.5, 1 - 1e-8, 1 - 2**-53, 1.0)
 ALPHAS = (5e-324, 1e-300, 1e-6, 0.05, 1e6, 1e308)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.errors import UserError
-from msda_train.masks import low_frequency_images
+from msda_train.core.errors import UserError
+from msda_train.functional.masks import low_frequency_images
 from msda_train.methods.fmix import FMix
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 from msda_train.methods.gridmix import GridMix
 
 

@@ -38,7 +38,7 @@ def test_equals_the_slow_loop(batch, draws):
 
 def test_averages_at_half_ratio():
     """E[share outside] = 0.834, E[weight outside] = 0.570 at r = 0.5, 32 x 32, alpha 1."""
-    from msda_train import masks
+    from msda_train.functional import masks
 
     rng = np.random.default_rng(0)
     lam = rng.beta(1, 1, 60_000)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.errors import UserError
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["mixup", "manifold_mixup", "cutmix", "hmix", "gmix"])

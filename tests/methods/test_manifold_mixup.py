@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 from msda_train.methods.manifold_mixup import ManifoldMixup
 from msda_train.models.staged import Staged
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.errors import UserError
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
 from msda_train.methods.pgd_training import PgdTraining
 
 

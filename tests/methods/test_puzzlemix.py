@@ -3,12 +3,12 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.errors import UserError
-from msda_train.methods.puzzlemix import PuzzleMix
-from msda_train.solvers.puzzle_energy import Weights, energy, grid_share, puzzle_terms
-from msda_train.solvers.puzzle_exact import solve_exact
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
+from msda_train.methods.puzzlemix.energy import Weights, energy, grid_share, puzzle_terms
+from msda_train.methods.puzzlemix.exact import solve_exact
+from msda_train.methods.puzzlemix.method import PuzzleMix
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
 

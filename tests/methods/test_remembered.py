@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Origin
+from msda_train.core.randomness import generator
 from msda_train.data.loader import Loader
-from msda_train.errors import UserError
+from msda_train.methods._cached_attention import Remembered
+from msda_train.methods._teacher_guided import Taught
 from msda_train.methods.attentive_cutmix import AttentiveCutMix
 from msda_train.methods.cutmix import CutMix
-from msda_train.methods.remembered import Remembered
-from msda_train.methods.taught import Taught
-from msda_train.mix import Origin
 from msda_train.models.preactresnet import preactresnet
-from msda_train.randomness import generator
-from msda_train.runner.device import Compute
-from msda_train.runner.step import Step
-from msda_train.runner.update import Update
+from msda_train.training.device import Compute
+from msda_train.training.step import Step
+from msda_train.training.update import Update
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 NETWORK = preactresnet([1], 4, "manifold", 1, classes=10, channels=3)
@@ -163,7 +163,7 @@ def test_a_run(go, tmp_path):
 
 
 def test_an_exact_run_has_the_fingerprint_it_always_had(tmp_path):
-    from msda_train.results.fingerprint import canonical
+    from msda_train.config.fingerprint import canonical
 
     kept = canonical({"method": dict(compose("method=attentive_cutmix").method)})
     assert "cached" not in kept["method"]

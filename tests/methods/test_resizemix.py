@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 from msda_train.methods.resizemix import ResizeMix
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.methods._fine_grained import fine_grained
 from msda_train.methods.saliencymix import SaliencyMix
-from msda_train.saliency.fine_grained import fine_grained
 
 
 def boxes(mask):
@@ -133,7 +133,7 @@ def test_moments():
 
 @pytest.mark.parametrize("option", ["saliency_of", "input"])
 def test_bad_options_are_named(option):
-    from msda_train.errors import UserError
+    from msda_train.core.errors import UserError
 
     with pytest.raises(UserError, match=f"method.{option}=other"):
         SaliencyMix(**{option: "other"})

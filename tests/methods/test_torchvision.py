@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.masks import box_mask, kept_share
-from msda_train.mix import Mix
+from msda_train.core.mix import Mix
+from msda_train.functional.masks import box_mask, kept_share
 
 v2 = pytest.importorskip("torchvision.transforms.v2")
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 from msda_train.models.dropblock import DropBlock, DropSquares
 from msda_train.models.preactresnet import preactresnet
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
 
 RULES = {
     "model=preactresnet18": "torch",

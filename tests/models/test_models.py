@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.errors import UserError
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
+from msda_train.core.paths import CONFIGS
+from msda_train.core.randomness import generator
 from msda_train.methods.manifold_mixup import ManifoldMixup
-from msda_train.paths import CONFIGS
-from msda_train.randomness import generator
 
 MODELS = sorted(p.stem for p in (CONFIGS / "model").glob("*.yaml"))
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 from msda_train.models.onednn import Thinned, avoid_fault
 from msda_train.models.staged import Staged
-from msda_train.runner.device import Compute
-from msda_train.runner.network import fit
+from msda_train.training.device import Compute
+from msda_train.training.optimizer import fit
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
@@ -120,7 +120,7 @@ def test_narrow_networks_train_on_a_cpu_with_avx2(tmp_path, width, threads):
     words = "dataset=digits recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50"
     words += f" method=erm precision=fp32 model.width={width} threads={threads} runs={tmp_path}"
     done = subprocess.run(
-        [sys.executable, "-m", "msda_train.cli", *words.split()],
+        [sys.executable, "-m", "msda_train.cli.train", *words.split()],
         env={**os.environ, **AVX2},
         capture_output=True,
         text=True,

@@ -4,8 +4,8 @@ step changes."""
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
 
 WRN = ["model=wrn28_10", "model.depth=10", "model.width=1"]
 NETWORKS = [

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.planner import child, execute
-from msda_train.planner.disk import Disk
-from msda_train.planner.plan import make_plan
-from msda_train.results.compare import find_table
-from msda_train.results.published import load_papers
+from msda_train.comparison.compare import find_table
+from msda_train.launch import child, execute
+from msda_train.launch.claims import Disk
+from msda_train.launch.plan import make_plan
+from msda_train.records.published import load_papers
 
 TINY = """
 key: tiny

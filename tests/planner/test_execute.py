@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.atomic import NotWritten
-from msda_train.planner import child, execute
-from msda_train.results.rows import load_rows, write_row
-from msda_train.signals import Stopped
+from msda_train.core.files import NotWritten
+from msda_train.core.signals import Stopped
+from msda_train.launch import child, execute
+from msda_train.records.rows import load_rows, write_row
 
 
 def test_all_runs_are_done_and_done_runs_are_left_alone(world, plan, make_row):
@@ -165,7 +165,7 @@ def test_a_full_disk_is_no_failure_of_the_run(world, plan, monkeypatch):
 def test_trainers_die_with_their_planner(tmp_path):
     code = (
         "import sys, time\n"
-        "from msda_train.planner.child import start\n"
+        "from msda_train.launch.child import start\n"
         "child = start([sys.executable, '-S', '-c', 'import time; time.sleep(60)'], sys.stderr)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import msda_train
-from msda_train.compose import compose
-from msda_train.runner.train import train
+from msda_train.config.compose import compose
+from msda_train.training.train import train
 
-CALL = "import sys; from msda_train.commands.run_command import main; sys.exit(main(sys.argv[1:]))"
+CALL = "import sys; from msda_train.cli.commands.run_command import main; sys.exit(main(sys.argv[1:]))"
 VOLATILE = ("seconds", "train_seconds")
 EPOCHS = "recipe.epochs=40"
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from msda_train.errors import UserError
-from msda_train.planner.disk import Disk, fits
-from msda_train.planner.execute import Devices
-from msda_train.planner.plan import typed
-from msda_train.planner.seeds import parse_seeds
-from msda_train.results.rows import read_row, write_row
+from msda_train.core.errors import UserError
+from msda_train.launch.claims import Disk, fits
+from msda_train.launch.execute import Devices
+from msda_train.launch.plan import typed
+from msda_train.launch.seeds import parse_seeds
+from msda_train.records.rows import read_row, write_row
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.commands.plan_command import main
-from msda_train.errors import UserError
-from msda_train.planner import asking, estimate
-from msda_train.planner.estimate import duration
-from msda_train.results.rows import write_row
+from msda_train.cli.commands.plan_command import main
+from msda_train.core.errors import UserError
+from msda_train.launch import asking, estimate
+from msda_train.launch.estimate import duration
+from msda_train.records.rows import write_row
 
 GOLDEN = Path(__file__).parent / "golden_plan.txt"
 SILENT = "not measured within 0.5 s"

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from msda_train.commands import run_command
-from msda_train.commands.run_command import main
-from msda_train.errors import UserError
-from msda_train.planner import child
+from msda_train.cli.commands import run_command
+from msda_train.cli.commands.run_command import main
+from msda_train.core.errors import UserError
+from msda_train.launch import child
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ import time
 
 import pytest
 
-from msda_train.compose import compose
-from msda_train.planner.child import Worker
-from msda_train.runner.train import train
+from msda_train.config.compose import compose
+from msda_train.launch.child import Worker
+from msda_train.training.train import train
 
 MINE = """
 from dataclasses import dataclass
 import os
 import torch
-from msda_train.mix import Mix
+from msda_train.core.mix import Mix
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from msda_train.data.images import Images
-from msda_train.probes.subject import Subject
+from msda_train.evaluation.probes.subject import Subject
 
 CONFIG = {
     "dataset": {"_target_": "msda_train.data.dataset.Dataset", "name": "toy", "subset": None},

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train.attacks import Ball, fgsm, ifgsm, pgd
-from msda_train.errors import UserError
-from msda_train.metrics import error_count
-from msda_train.probes import adversarial
-from msda_train.probes.adversarial import Adversarial
-from msda_train.probes.attack import Attack, attack_of, bce_softmax
-from msda_train.randomness import generator
+from msda_train.core.errors import UserError
+from msda_train.core.randomness import generator
+from msda_train.evaluation.probes import adversarial
+from msda_train.evaluation.probes.adversarial import Adversarial
+from msda_train.evaluation.probes.attack import Attack, attack_of, bce_softmax
+from msda_train.functional.attacks import Ball, fgsm, ifgsm, pgd
+from msda_train.functional.metrics import error_count
 
 FGSM = {"kind": "fgsm", "eps": "8/255"}
 PGD = {"kind": "pgd", "eps": "8/255", "steps": 8, "step_size": "2/255"}
@@ -165,7 +165,7 @@ def test_what_cannot_be_is_remarked():
 @pytest.fixture
 def source(toy_network, monkeypatch):
     """Another run's folder as far as `load_network` tells; its config can be changed."""
-    from msda_train.probes import adversarial
+    from msda_train.evaluation.probes import adversarial
 
     config = {
         "dataset": {"_target_": "msda_train.data.dataset.Dataset", "name": "toy", "subset": 100},

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train import calibration_measures as measures
-from msda_train.errors import UserError
-from msda_train.probes.calibration import Calibration
+from msda_train.core.errors import UserError
+from msda_train.evaluation.probes.calibration import Calibration
+from msda_train.functional import calibration as measures
 
 
 def test_the_numbers_are_those_of_the_test_logits(toy_subject):

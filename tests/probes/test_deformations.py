@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from msda_train.core.errors import UserError
 from msda_train.data.images import Images
-from msda_train.errors import UserError
-from msda_train.probes.deformations import Deformations, middle_mask, rotations, shears, warp
-from msda_train.probes.subject import Subject
+from msda_train.evaluation.probes.deformations import Deformations, middle_mask, rotations, shears, warp
+from msda_train.evaluation.probes.subject import Subject
 
 
 def _images(side=7, width=None, n=3, channels=2):

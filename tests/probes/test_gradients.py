@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from msda_train.core.errors import UserError
 from msda_train.data.images import Images
-from msda_train.errors import UserError
-from msda_train.probes.gradients import Gradients, fall, magnitudes
-from msda_train.probes.subject import Subject
+from msda_train.evaluation.probes.gradients import Gradients, fall, magnitudes
+from msda_train.evaluation.probes.subject import Subject
 
 HEIGHT, WIDTH = 6, 5
 

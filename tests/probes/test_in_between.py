@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from msda_train.core.errors import UserError
+from msda_train.core.randomness import generator
 from msda_train.data.images import Images
-from msda_train.errors import UserError
+from msda_train.evaluation.probes.in_between import InBetween, inner_box
+from msda_train.evaluation.probes.subject import Subject
 from msda_train.models.preactresnet import preactresnet
-from msda_train.probes.in_between import InBetween, inner_box
-from msda_train.probes.subject import Subject
-from msda_train.randomness import generator
 
 SIDE, MEAN, STD = 8, [0.5], [0.25]
 
@@ -34,7 +34,7 @@ def _linear():
 @pytest.mark.parametrize("blend", ["mixup", "cutmix"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_equals_a_loop(blend, split, monkeypatch):
-    monkeypatch.setattr("msda_train.probes.in_between.BATCH", 7)
+    monkeypatch.setattr("msda_train.evaluation.probes.in_between.BATCH", 7)
     subject = _subject(_linear())
     points, pairs = 5, 30
     found = InBetween(points=points, pairs=pairs, splits=[split], blends=[blend])(subject)

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from msda_train.probes.memorisation import Memorisation
-from msda_train.runner.probing import Asked, probe_run
+from msda_train.evaluation.probes.memorisation import Memorisation
+from msda_train.evaluation.probing import Asked, probe_run
 
 
 def test_equals_a_loop_over_the_images(go):
@@ -15,7 +15,7 @@ def test_equals_a_loop_over_the_images(go):
     row = json.loads(path.read_text())
     found = row["probes"]["memorisation"]["numbers"]
 
-    from msda_train.runner.stored_run import open_run
+    from msda_train.evaluation.finished_run import open_run
 
     opened = open_run(path)
     images, recipe = opened.run.images, opened.run.recipe

@@ -6,12 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Arrays, Images
-from msda_train.detection import detection_numbers
-from msda_train.errors import UserError
-from msda_train.probes.ood import Ood, scores
-from msda_train.probes.out_sets import Noise, Pictures, channel_moments, random_crops, with_channels
+from msda_train.evaluation.probes.ood import Ood, scores
+from msda_train.evaluation.probes.out_sets import (
+    Noise,
+    Pictures,
+    channel_moments,
+    random_crops,
+    with_channels,
+)
+from msda_train.functional.detection import detection_numbers
 
 KEYS = {"auroc", "aupr_in", "aupr_out", "fpr95", "tnr95", "detection_accuracy"}
 
@@ -116,7 +122,7 @@ def test_pictures_of_another_size_and_colour(fit, toy_subject, coloured):
 def test_a_config_node_may_be_a_data_set(toy_subject, tmp_path):
     node = {"_target_": f"{__name__}.Coloured", "name": "coloured", "cache": str(tmp_path)}
     from_node = Ood({"x": node})(toy_subject()).numbers
-    whole = {"_target_": "msda_train.probes.out_sets.Pictures", "dataset": node}
+    whole = {"_target_": "msda_train.evaluation.probes.out_sets.Pictures", "dataset": node}
     assert Ood({"x": whole})(toy_subject()).numbers == from_node
     assert "coloured_resize/auroc" in from_node
 
@@ -202,11 +208,11 @@ def test_too_small_to_crop(toy_subject, tmp_path, toy_images):
         {},
         {"a": None},
         {"a": 3},
-        {"a": {"_target_": "msda_train.probes.out_sets.Noise", "kind": "pink"}},
-        {"a": {"_target_": "msda_train.probes.out_sets.Noise", "mean": 0.5}},
-        {"a": {"_target_": "msda_train.probes.out_sets.Noise", "images": 0}},
-        {"a": {"_target_": "msda_train.probes.out_sets.Pictures", "dataset": "svhn"}},
-        {"a": {"_target_": "msda_train.losses.smooth", "target": 1, "epsilon": 0}},
+        {"a": {"_target_": "msda_train.evaluation.probes.out_sets.Noise", "kind": "pink"}},
+        {"a": {"_target_": "msda_train.evaluation.probes.out_sets.Noise", "mean": 0.5}},
+        {"a": {"_target_": "msda_train.evaluation.probes.out_sets.Noise", "images": 0}},
+        {"a": {"_target_": "msda_train.evaluation.probes.out_sets.Pictures", "dataset": "svhn"}},
+        {"a": {"_target_": "msda_train.functional.losses.smooth", "target": 1, "epsilon": 0}},
         {"a": {"kind": "gaussian"}},
     ],
 )

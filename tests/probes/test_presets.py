@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from msda_train.compose import compose
+from msda_train.comparison.compare import in_cell_unit
+from msda_train.comparison.match import compose_configs
+from msda_train.config.compose import compose
+from msda_train.config.fingerprint import fingerprint
+from msda_train.core.paths import CONFIGS
 from msda_train.data.images import Images
-from msda_train.paths import CONFIGS
-from msda_train.probes.subject import Subject
-from msda_train.results.compare import in_cell_unit
-from msda_train.results.fingerprint import fingerprint
-from msda_train.results.match import compose_configs
-from msda_train.results.published import RISING, load_papers
-from msda_train.results.summary import PROTOCOLS
-from msda_train.runner.probing import build_probes
+from msda_train.evaluation.probes.subject import Subject
+from msda_train.evaluation.probing import build_probes
+from msda_train.records.published import RISING, load_papers
+from msda_train.records.summary import PROTOCOLS
 
 PRESETS = sorted(path.stem for path in (CONFIGS / "probes").glob("*.yaml"))
 

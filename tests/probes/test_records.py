@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from msda_train.probes.adversarial import Adversarial
-from msda_train.probes.calibration import Calibration
-from msda_train.probes.deformations import Deformations
-from msda_train.probes.gradients import Gradients
-from msda_train.probes.in_between import InBetween
-from msda_train.probes.memorisation import Memorisation
-from msda_train.probes.ood import Ood
-from msda_train.probes.representation import Representation
-from msda_train.results.probe_records import columns_of, probe_records
-from msda_train.results.rows import add_probe, read_row
+from msda_train.evaluation.probes.adversarial import Adversarial
+from msda_train.evaluation.probes.calibration import Calibration
+from msda_train.evaluation.probes.deformations import Deformations
+from msda_train.evaluation.probes.gradients import Gradients
+from msda_train.evaluation.probes.in_between import InBetween
+from msda_train.evaluation.probes.memorisation import Memorisation
+from msda_train.evaluation.probes.ood import Ood
+from msda_train.evaluation.probes.representation import Representation
+from msda_train.records.probe_records import columns_of, probe_records
+from msda_train.records.rows import add_probe, read_row
 
 PGD = {
     "kind": "pgd",

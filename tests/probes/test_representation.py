@@ -8,13 +8,17 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
+from msda_train.core.errors import UserError
 from msda_train.data.images import Images
-from msda_train.errors import UserError
+from msda_train.evaluation.probes.features import hidden
+from msda_train.evaluation.probes.representation import (
+    Representation,
+    class_singular_values,
+    neighbour_labels,
+)
+from msda_train.evaluation.probes.subject import Subject
 from msda_train.models.preactresnet import preactresnet
 from msda_train.models.wide_resnet import wide_resnet
-from msda_train.probes.features import hidden
-from msda_train.probes.representation import Representation, class_singular_values, neighbour_labels
-from msda_train.probes.subject import Subject
 
 
 def _network():

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.report.book import open_book
-from msda_train.report.page import html
-from msda_train.results import match
-from msda_train.results.published import load_papers
-from msda_train.results.rows import load_rows
+from msda_train.comparison import match
+from msda_train.records.published import load_papers
+from msda_train.records.rows import load_rows
+from msda_train.reporting.book import open_book
+from msda_train.reporting.page import html
 
 ROWS = Path(__file__).parents[1] / "results" / "rows"
 VOID = {"meta", "img", "br"}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.report.book import open_book
-from msda_train.report.page import html
-from msda_train.results.rows import load_rows
+from msda_train.records.rows import load_rows
+from msda_train.reporting.book import open_book
+from msda_train.reporting.page import html
 
 pytestmark = pytest.mark.browser
 ROWS = Path(__file__).parents[1] / "results" / "rows"

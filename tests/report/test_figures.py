@@ -7,7 +7,7 @@ from xml.dom.minidom import parseString
 import matplotlib
 import pytest
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 
 REPO = Path(__file__).resolve().parents[2]
 

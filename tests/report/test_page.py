@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from msda_train.report import limits
-from msda_train.report.page import html
+from msda_train.reporting import limits
+from msda_train.reporting.page import html
 
 PICTURES = ("data:image/png;base64,", "data:image/svg+xml;base64,")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;\u202e\x1b[31m\ud800"

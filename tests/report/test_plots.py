@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
-from msda_train.errors import UserError
-from msda_train.report.curves import Curve, curves_picture
-from msda_train.report.draw import Look, looks, plain_words, rendered
-from msda_train.report.history import Epoch, thinned
-from msda_train.report.intervals import Entry, interval_panel
-from msda_train.report.pictures.lines import Axis, Series, line_panel
-from msda_train.report.pictures.picture import Legend, Panel, Picture, figure
+from msda_train.core.errors import UserError
+from msda_train.reporting.curves import Curve, curves_picture
+from msda_train.reporting.draw import Look, looks, plain_words, rendered
+from msda_train.reporting.history import Epoch, thinned
+from msda_train.reporting.intervals import Entry, interval_panel
+from msda_train.reporting.pictures.lines import Axis, Series, line_panel
+from msda_train.reporting.pictures.picture import Legend, Panel, Picture, figure
 
 LOOK = Look("#b87400", "^", (0, (2, 1.5)))
 

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from msda_train.report import limits
-from msda_train.report.draw import Look, rendered
-from msda_train.report.pictures.data import Probed, read_arrays
-from msda_train.report.pictures.evolution import legend as evolution_legend
-from msda_train.report.pictures.field import field_panel
-from msda_train.report.pictures.picture import figure
-from msda_train.report.probe_plots import KINDS, kind_pictures
-from msda_train.results.method_look import method_look
-from msda_train.results.rows import load_rows
-from msda_train.results.table import build_table
+from msda_train.comparison.table import build_table
+from msda_train.config.method_look import method_look
+from msda_train.records.rows import load_rows
+from msda_train.reporting import limits
+from msda_train.reporting.draw import Look, rendered
+from msda_train.reporting.pictures.data import Probed, read_arrays
+from msda_train.reporting.pictures.evolution import legend as evolution_legend
+from msda_train.reporting.pictures.field import field_panel
+from msda_train.reporting.pictures.picture import figure
+from msda_train.reporting.probe_plots import KINDS, kind_pictures
 
 SMALL = Path(__file__).parents[1] / "results" / "rows" / "digits-preactresnet18-smoke"
 BINS = 15

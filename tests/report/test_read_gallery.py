@@ -8,7 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from msda_train.report.gallery import Gallery, read_gallery, show
+from msda_train.reporting.gallery import Gallery, read_gallery, show
 
 
 def _png(size=(8, 8), kind="png"):

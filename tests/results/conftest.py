@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.results import match
-from msda_train.results.published import load_papers
-from msda_train.results.rows import load_rows
+from msda_train.comparison import match
+from msda_train.records.published import load_papers
+from msda_train.records.rows import load_rows
 
 HERE = Path(__file__).parent
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from msda_train.errors import UserError
-from msda_train.results.compare import compare, find_paper, find_table, kendall_tau
-from msda_train.results.grid import Grid, draw
-from msda_train.results.published import load_papers, read_paper
-from msda_train.results.shown import NONE, record, table_grids
+from msda_train.comparison.compare import compare, find_paper, find_table, kendall_tau
+from msda_train.core.errors import UserError
+from msda_train.records.published import load_papers, read_paper
+from msda_train.reporting.grid import Grid, draw
+from msda_train.reporting.table_view import NONE, record, table_grids
 
 HERE = Path(__file__).parent
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.errors import UserError
-from msda_train.results.defaults import defaults
-from msda_train.results.fingerprint import (
+from msda_train.comparison.match import compose_configs
+from msda_train.config.defaults import defaults
+from msda_train.config.fingerprint import (
     NODES,
     UNCOUNTED,
     canonical,
@@ -16,7 +16,7 @@ from msda_train.results.fingerprint import (
     fingerprint,
     former_fingerprint,
 )
-from msda_train.results.match import compose_configs
+from msda_train.core.errors import UserError
 
 CONFIG = {
     "dataset": {
@@ -28,7 +28,7 @@ CONFIG = {
     "model": {"_target_": "msda_train.models.preactresnet.preactresnet", "blocks": [2, 2, 2, 2], "width": 64},
     "method": {"_target_": "msda_train.methods.mixup.Mixup", "alpha": 1.0, "prob": 1.0},
     "recipe": {
-        "_target_": "msda_train.runner.recipe.Recipe",
+        "_target_": "msda_train.training.recipe.Recipe",
         "epochs": 200,
         "drops": [0.5, 0.75],
         "lr": 0.1,

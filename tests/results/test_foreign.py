@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.errors import UserError
-from msda_train.results import foreign
-from msda_train.results.foreign import foreign_table, import_file, load_foreign, read_foreign
-from msda_train.results.rows import load_rows
+from msda_train.core.errors import UserError
+from msda_train.records import external_results as foreign
+from msda_train.records.external_results import foreign_table, import_file, load_foreign, read_foreign
+from msda_train.records.rows import load_rows
 
 WORDS = {"dataset": "cifar100", "model": "pyramidnet200", "method": "cutmix", "seed": "3"}
 

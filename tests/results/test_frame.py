@@ -5,13 +5,13 @@ import sys
 from dataclasses import replace
 
 import pytest
+from tests.results.conftest import HERE
 
 import msda_train
-from msda_train.errors import UserError
-from msda_train.paths import PUBLISHED
-from msda_train.results.frame import published_frame, rows_frame
-from msda_train.results.summary import PROTOCOLS
-from tests.results.conftest import HERE
+from msda_train.core.errors import UserError
+from msda_train.core.paths import PUBLISHED
+from msda_train.records.frame import published_frame, rows_frame
+from msda_train.records.summary import PROTOCOLS
 
 
 def test_one_line_per_run_and_number(rows):

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from msda_train.results.grid import STYLES, Grid, csv_text, draw
-from msda_train.results.rows import one_line
+from msda_train.records.rows import one_line
+from msda_train.reporting.grid import STYLES, Grid, csv_text, draw
 
 HOSTILE = [
     '=HYPERLINK("http://x","y")',

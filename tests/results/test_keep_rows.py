@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.results.summary import summarise
+from msda_train.records.summary import summarise
 
 HERE = Path(__file__).parent
 STORED = HERE / "rows" / "mixup_cifar10_preactresnet18"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from msda_train.paths import CONFIGS
-from msda_train.results.method_card import card
-from msda_train.results.method_facts import all_methods, settings_of, step_costs
-from msda_train.results.published import load_papers
-from msda_train.table_cli import run
+from msda_train.cli.table import run
+from msda_train.core.paths import CONFIGS
+from msda_train.records.published import load_papers
+from msda_train.reporting.method_card import card
+from msda_train.reporting.method_facts import all_methods, settings_of, step_costs
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "methods"
 METHODS = all_methods()

@@ -4,8 +4,8 @@ from itertools import combinations
 
 import pytest
 
-from msda_train.paths import CONFIGS
-from msda_train.results.method_look import method_look, method_order, method_rank
+from msda_train.config.method_look import method_look, method_order, method_rank
+from msda_train.core.paths import CONFIGS
 
 NAMES = sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml"))
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from msda_train.results.probe_records import columns_of, probe_records
+from msda_train.records.probe_records import columns_of, probe_records
 
 CE = {"restarts": 1, "loss": "ce"}
 PIXEL = {"norm": "linf", "space": "pixel"}

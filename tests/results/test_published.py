@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from msda_train.errors import UserError
-from msda_train.paths import CONFIGS
-from msda_train.results.fingerprint import fingerprint
-from msda_train.results.match import _may_match, _names, compose_configs
-from msda_train.results.published import load_papers, read_paper
-from msda_train.results.shipped import experiment_choices
+from msda_train.comparison.config_diff import experiment_choices
+from msda_train.comparison.match import _may_match, _names, compose_configs
+from msda_train.config.fingerprint import fingerprint
+from msda_train.core.errors import UserError
+from msda_train.core.paths import CONFIGS
+from msda_train.records.published import load_papers, read_paper
 
 # Every row of the reference that was collected by hand, with two wordings made plain ("not stated in seed").
 # All its rows are in scope: a number that cannot be run says why, and none is left out.

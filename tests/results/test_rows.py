@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.errors import UserError
-from msda_train.results.row_checks import checksum
-from msda_train.results.rows import add_probe, kept_name, load_rows, read_row, unsigned, write_row
-from msda_train.results.summary import summarise
+from msda_train.core.errors import UserError
+from msda_train.records.row_checks import checksum
+from msda_train.records.rows import add_probe, kept_name, load_rows, read_row, unsigned, write_row
+from msda_train.records.summary import summarise
 
 ROWS = Path(__file__).with_name("rows")
 STORED = sorted(ROWS.rglob("*.json"))

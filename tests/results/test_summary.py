@@ -2,7 +2,7 @@
 
 import pytest
 
-from msda_train.results.summary import PROTOCOLS, summarise
+from msda_train.records.summary import PROTOCOLS, summarise
 
 
 def history(errors, top5=None, nlls=None):

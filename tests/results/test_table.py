@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas
 import pytest
 
-from msda_train.results import match
-from msda_train.results.grid import escape_latex
-from msda_train.results.published import load_papers
-from msda_train.results.render import render
-from msda_train.results.rows import load_rows
-from msda_train.results.table import build_table, summary_stat
+from msda_train.comparison import match
+from msda_train.comparison.table import build_table, summary_stat
+from msda_train.records.published import load_papers
+from msda_train.records.rows import load_rows
+from msda_train.reporting.grid import escape_latex
+from msda_train.reporting.render import render
 
 HERE = Path(__file__).parent
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from msda_train.results.published import Cell
-from msda_train.results.verdict import (
+from msda_train.comparison.verdict import (
     CONFIDENCE,
     WORDS,
     equivalence_margin,
@@ -13,6 +12,7 @@ from msda_train.results.verdict import (
     rounding,
     verdict,
 )
+from msda_train.records.published import Cell
 
 
 def cell(value=20.0, **words):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from msda_train.report.gallery import Gallery, read_gallery
-from msda_train.runner import gallery
-from msda_train.runner.step import Step
+from msda_train.reporting.gallery import Gallery, read_gallery
+from msda_train.training import gallery
+from msda_train.training.step import Step
 
 
 def _images(path):

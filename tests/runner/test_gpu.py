@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.paths import CONFIGS
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.paths import CONFIGS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -31,12 +31,12 @@ def test_gpu_equals_cpu(go, tmp_path, method):
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("method", WAITING_FOR_NOTHING)
 def test_nothing_returns_to_the_host_inside_an_epoch(method, graph, teacher):
+    from msda_train.core.randomness import generator
     from msda_train.data.loader import Loader
     from msda_train.models.preactresnet import preactresnet
-    from msda_train.randomness import generator
-    from msda_train.runner.device import Compute
-    from msda_train.runner.step import Step
-    from msda_train.runner.update import Replay, Update
+    from msda_train.training.device import Compute
+    from msda_train.training.step import Step
+    from msda_train.training.update import Replay, Update
 
     device = torch.device("cuda")
     network = preactresnet([1, 1], 8, "manifold", 1, classes=10, channels=3).to(device)

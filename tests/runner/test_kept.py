@@ -7,14 +7,14 @@ import weakref
 import pytest
 import torch
 
-from msda_train.cli import main
-from msda_train.compose import compose
-from msda_train.errors import RunFailed, UserError
+from msda_train.cli.train import main
+from msda_train.config.compose import compose
+from msda_train.core.errors import RunFailed, UserError
 from msda_train.models.preactresnet import preactresnet
-from msda_train.runner import run as training
-from msda_train.runner.kept import Kept, is_ours
-from msda_train.runner.run import Run
-from msda_train.runner.train import train
+from msda_train.training import run as training
+from msda_train.training.run import Run
+from msda_train.training.run_cache import Kept, is_ours
+from msda_train.training.train import train
 
 NAMES = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
 VOLATILE = ("seconds", "train_seconds")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from msda_train.paths import CONFIGS
+from msda_train.core.paths import CONFIGS
 
 WORDS = {  # for images of eight pixels, and to be quick
     "puzzlemix": ["method.blocks=[2,4]"],

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from msda_train.check_cli import run
-from msda_train.runner import against_float64, machine
-from msda_train.runner.against_float64 import errors
-from msda_train.runner.device import Compute
-from msda_train.runner.layers import NETWORKS, Layer, networks
-from msda_train.runner.machine import LIMITS, Setting, advice, measured
+from msda_train.cli.check import run
+from msda_train.selfcheck import against_float64, machine
+from msda_train.selfcheck.against_float64 import errors
+from msda_train.selfcheck.layers import NETWORKS, Layer, networks
+from msda_train.selfcheck.machine import LIMITS, Setting, advice, measured
+from msda_train.training.device import Compute
 
 FLOAT, BF16 = (Compute(torch.device("cpu"), precision, False) for precision in ("fp32", "bf16"))
 CONV = Layer("conv", 5, 10, (8, 8), (3, 3), (2, 2), (1, 1), (1, 1), 1, bias=True)
@@ -148,7 +148,7 @@ def test_every_layer_of_every_network_is_right_here():
 @pytest.mark.slow
 def test_narrow_networks_are_right_with_avx2():
     done = subprocess.run(
-        [sys.executable, "-m", "msda_train.check_cli", "machine", "model=preactresnet18", "model.width=3"],
+        [sys.executable, "-m", "msda_train.cli.check", "machine", "model=preactresnet18", "model.width=3"],
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
         cwd=Path(__file__).parents[2],
         capture_output=True,

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.paths import CONFIGS
-from msda_train.runner.device import Compute
-from msda_train.runner.step import Step
-from msda_train.runner.update import Update
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.paths import CONFIGS
+from msda_train.training.device import Compute
+from msda_train.training.step import Step
+from msda_train.training.update import Update
 
 # Co-Mixup solves its batch on the host: one transfer a step, as its file says.
 ON_THE_HOST = ("comixup",)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from msda_train.errors import UserError
-from msda_train.probe_cli import run
-from msda_train.probes.subject import Finding
-from msda_train.results.rows import load_rows, read_row, write_row
-from msda_train.runner.probing import LOGITS, Asked, build_probes, probe_run
+from msda_train.cli.probe import run
+from msda_train.core.errors import UserError
+from msda_train.evaluation.probes.subject import Finding
+from msda_train.evaluation.probing import LOGITS, Asked, build_probes, probe_run
+from msda_train.records.rows import load_rows, read_row, write_row
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def test_a_probed_copy_of_a_row_is_the_same_run(go, tmp_path):
 
 
 def test_bad_probe_options_are_named():
-    node = OmegaConf.create({"odd": {"_target_": "msda_train.probes.nowhere.Probe"}, "off": None})
+    node = OmegaConf.create({"odd": {"_target_": "msda_train.evaluation.probes.nowhere.Probe"}, "off": None})
     with pytest.raises(UserError, match=r"probes\.odd\._target_"):
         build_probes(node)
     assert build_probes(OmegaConf.create({"off": None})) == []

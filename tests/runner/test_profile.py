@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
 from msda_train.data.images import Images
-from msda_train.errors import UserError
-from msda_train.runner.device import choose
-from msda_train.runner.memory import peak_memory
-from msda_train.runner.profile import NAME, PARTS, Parts, marked, profile, told
-from msda_train.runner.run import Run
+from msda_train.training.device import choose
+from msda_train.training.memory import peak_memory
+from msda_train.training.profile import NAME, PARTS, Parts, marked, profile, told
+from msda_train.training.run import Run
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_peak_memory_is_not_that_of_the_parent():
     size = int(peak_memory(torch.device("cpu"))["host_peak_mib"]) + 256
     kept = torch.ones(size, 2**18)  # as many MiB
     words = (
-        "import torch; from msda_train.runner.memory import peak_memory as p; print(p(torch.device('cpu')))"
+        "import torch; from msda_train.training.memory import peak_memory as p; print(p(torch.device('cpu')))"
     )
     told = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stdout
     assert ast.literal_eval(told)["host_peak_mib"] < len(kept)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msda_train.runner.run import Run
+from msda_train.training.run import Run
 
 VOLATILE = ("seconds", "train_seconds")
 
@@ -62,7 +62,7 @@ def test_dropout_is_resumed_too(go, tmp_path, monkeypatch):
 
 def test_killed_at_any_moment(small, tmp_path):
     """SIGKILL at several moments; the same command goes on and ends with the same numbers."""
-    program = "import sys; from msda_train.cli import main; sys.exit(main())"
+    program = "import sys; from msda_train.cli.train import main; sys.exit(main())"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def start(*extra):

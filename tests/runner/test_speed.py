@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from msda_train.runner import speed
+from msda_train.training import speed
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from msda_train.build import build
-from msda_train.compose import compose
+from msda_train.config.build import build
+from msda_train.config.compose import compose
 from msda_train.methods.cutmix import CutMix
 from msda_train.methods.erm import Erm
 from msda_train.methods.manifold_mixup import ManifoldMixup
 from msda_train.methods.mixup import Mixup
 from msda_train.models.preactresnet import preactresnet
-from msda_train.runner.device import Compute
-from msda_train.runner.step import Step, evaluate
-from msda_train.runner.update import Update
+from msda_train.training.device import Compute
+from msda_train.training.step import Step, evaluate
+from msda_train.training.update import Update
 
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 

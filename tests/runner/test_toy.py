@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.errors import UserError
-from msda_train.randomness import generator
-from msda_train.runner.toy import draw, small_network, toy
+from msda_train.core.errors import UserError
+from msda_train.core.randomness import generator
+from msda_train.evaluation.decision_boundary import draw, small_network, toy
 
 
 def _right(found):

@@ -6,10 +6,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from msda_train.errors import RunFailed, UserError
-from msda_train.results.rows import read_row
-from msda_train.runner import checkpoint
-from msda_train.runner.run import Run
+from msda_train.core.errors import RunFailed, UserError
+from msda_train.records.rows import read_row
+from msda_train.training import checkpoint
+from msda_train.training.run import Run
 
 
 def test_a_row_says_what_was_done(go):
@@ -66,7 +66,7 @@ def test_divergence_keeps_the_last_good_checkpoint(go, monkeypatch, tmp_path):
     kept = path.read_bytes()
     with monkeypatch.context() as patch, pytest.raises(RunFailed):
         nan = torch.tensor(float("nan"))
-        patch.setattr("msda_train.runner.step.Step.__call__", lambda self, x, y, rng: nan)
+        patch.setattr("msda_train.training.step.Step.__call__", lambda self, x, y, rng: nan)
         go(*words)
     assert path.read_bytes() == kept
 

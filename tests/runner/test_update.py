@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.build import build
-from msda_train.compose import compose
-from msda_train.mix import Mix
+from msda_train.config.build import build
+from msda_train.config.compose import compose
+from msda_train.core.mix import Mix
+from msda_train.core.recording import EAGER, Recordings
 from msda_train.models.preactresnet import preactresnet
-from msda_train.recording import EAGER, Recordings
-from msda_train.runner.device import Compute
-from msda_train.runner.step import Step
-from msda_train.runner.update import Replay, Update
+from msda_train.training.device import Compute
+from msda_train.training.step import Step
+from msda_train.training.update import Replay, Update
 
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 

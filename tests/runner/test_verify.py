@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from msda_train.commands.verify_command import main
-from msda_train.errors import UserError
-from msda_train.results.rows import write_row
-from msda_train.results.summary import summarise
-from msda_train.runner.verify import verify
+from msda_train.cli.commands.verify_command import main
+from msda_train.core.errors import UserError
+from msda_train.evaluation.verify import verify
+from msda_train.records.rows import write_row
+from msda_train.records.summary import summarise
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_nothing_to_compare(row, tmp_path):
         (("config", "dataset", "root"), 5, "."),
         (("config", "dataset", "_target_"), "msda_train.data.cifar.Cifar10", "msda-data prepare|unknown"),
         (("config", "model", "_target_"), "os.system", "no part of msda-train; type --trust"),
-        (("config", "model", "_target_"), "msda_train.cli.os.system", "no part of msda-train"),
+        (("config", "model", "_target_"), "msda_train.cli.train.os.system", "no part of msda-train"),
         (("config", "model", "blocks"), {"_target_": "os.getcwd"}, "_target_: a row may not say this"),
         (("config", "model", "_partial_"), True, "_partial_: a row may not say this"),
         (("config", "dataset", "name"), "${oc.env:HOME}", "not a plain word"),

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from msda_train.errors import UserError
-from msda_train.mix import Origin
-from msda_train.saliency.attention import (
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Origin
+from msda_train.methods._attention import (
     Trunk,
     attend,
     imagenet_teacher,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.errors import UserError
-from msda_train.saliency.fine_grained import fine_grained
+from msda_train.core.errors import UserError
+from msda_train.methods._fine_grained import fine_grained
 
 MEAN, STD = np.float32([0.4914, 0.4822, 0.4465]), np.float32([0.2023, 0.1994, 0.2010])
 

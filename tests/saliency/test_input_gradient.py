@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from msda_train.saliency.input_gradient import channel_norm, input_gradient, noisy_pair
+from msda_train.methods._input_gradient import channel_norm, input_gradient, noisy_pair
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1), torch.tensor([0.25, 0.2, 0.3]).view(1, 3, 1, 1)
 

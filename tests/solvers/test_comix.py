@@ -4,7 +4,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from msda_train.solvers.comix import (
+from msda_train.methods.comixup.batch import alikeness
+from msda_train.methods.comixup.grid import grid_energy, lowest_labels
+from msda_train.methods.comixup.solver import (
     HALF_BONUS,
     Objective,
     block_distance,
@@ -13,8 +15,6 @@ from msda_train.solvers.comix import (
     offer_halves,
     solve,
 )
-from msda_train.solvers.comix_batch import alikeness
-from msda_train.solvers.comix_grid import grid_energy, lowest_labels
 
 
 def objective(rng, *, parts=1, n=3, side=2, threshold=0.83, concentration=1.0):

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.errors import UserError
-from msda_train.solvers.comix import image_counts
-from msda_train.solvers.comix_batch import (
+from msda_train.core.errors import UserError
+from msda_train.methods.comixup.batch import (
     Settings,
     alikeness,
     block_cost,
@@ -15,6 +14,7 @@ from msda_train.solvers.comix_batch import (
     label_shares,
     saliency_peaks,
 )
+from msda_train.methods.comixup.solver import image_counts
 
 
 def uneven(batch, side=32):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.solvers.puzzle_energy import Weights, energy, grid_share, prior, puzzle_terms
+from msda_train.methods.puzzlemix.energy import Weights, energy, grid_share, prior, puzzle_terms
 
 STD = torch.tensor([0.25, 0.2, 0.3])
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from msda_train.solvers.puzzle_batched import solve_batched
-from msda_train.solvers.puzzle_energy import Terms, Weights, energy, grid_share, puzzle_terms
-from msda_train.solvers.puzzle_exact import solve_exact
+from msda_train.methods.puzzlemix.batched import solve_batched
+from msda_train.methods.puzzlemix.energy import Terms, Weights, energy, grid_share, puzzle_terms
+from msda_train.methods.puzzlemix.exact import solve_exact
 
 
 def random_terms(seed, *, batch, n, levels=3, coupling=1.0, convex=False):

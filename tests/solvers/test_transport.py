@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from msda_train.solvers.puzzle_energy import grid_share
-from msda_train.solvers.transport import (
+from msda_train.methods.puzzlemix.energy import grid_share
+from msda_train.methods.puzzlemix.transport import (
     REACH,
     Way,
     enlarge,

@@ -15,10 +15,10 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
+from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
 from msda_train.data.download import Remote
 from msda_train.data.images import Arrays, check_arrays
-from msda_train.errors import UserError
 
 # Python 2's NumPy, NumPy 1 and NumPy 2 call the same function by two module names.
 _ALLOWED: dict[tuple[str, str], Any] = {

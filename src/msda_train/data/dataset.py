@@ -13,15 +13,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from msda_train import checks, paths
+from msda_train.config import checks
+from msda_train.core import paths
+from msda_train.core.errors import UserError, nearest
+from msda_train.core.randomness import generator
 from msda_train.data.content import canonical, content_as_stored
 from msda_train.data.download import Remote, fetch
 from msda_train.data.images import Arrays, Images, check_classes
 from msda_train.data.noise import corrupted
 from msda_train.data.store import Store, signature
 from msda_train.data.subset import balanced, capped
-from msda_train.errors import UserError, nearest
-from msda_train.randomness import generator
 
 
 def _taken(x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from msda_train import __version__
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 
 TIMEOUT_SECONDS = 30.0  # of silence, not of the whole download
 _TRIES = 4  # requests to one mirror, as long as each brings the file further

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from msda_train.core.errors import UserError
 from msda_train.data.images import Arrays, check_arrays, too_many_classes
-from msda_train.errors import UserError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif")
 _OTHER_IMAGES = (

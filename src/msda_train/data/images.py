@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 

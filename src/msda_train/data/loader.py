@@ -14,9 +14,9 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from msda_train.errors import UserError
-from msda_train.mix import Origin
-from msda_train.randomness import generator
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Origin
+from msda_train.core.randomness import generator
 
 # Flipping on the CPU, 50,000 images 32x32x3, one thread: selecting from a second, mirrored copy of the images
 # runs at 1.0 M images/s, mirroring the chosen images of each batch at 0.37 M; with normalisation about 200 k

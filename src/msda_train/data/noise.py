@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from msda_train.randomness import Rng
+from msda_train.core.randomness import Rng
 
 
 def corrupted(y: np.ndarray, share: float, classes: int, rng: Rng) -> np.ndarray:

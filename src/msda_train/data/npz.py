@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from msda_train.core.errors import UserError
 from msda_train.data.images import KEYS, Arrays, check_arrays
-from msda_train.errors import UserError
 
 KNOWN = (*KEYS, "classes")
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from msda_train.atomic import whole_file
+from msda_train.core.errors import UserError
+from msda_train.core.files import whole_file
 from msda_train.data.images import KEYS, Arrays
-from msda_train.errors import UserError
 
 FORMAT = 1
 _STALE_SECONDS = 24 * 3600

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from msda_train.errors import UserError
-from msda_train.randomness import Rng
+from msda_train.core.errors import UserError
+from msda_train.core.randomness import Rng
 
 
 def capped(y: np.ndarray, per_class: int) -> np.ndarray:

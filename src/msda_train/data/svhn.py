@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
 from msda_train.data.download import Remote
 from msda_train.data.images import Arrays, check_arrays
-from msda_train.errors import UserError
 
 
 @dataclass(frozen=True)

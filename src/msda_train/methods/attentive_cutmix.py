@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msda_train import checks
-from msda_train.errors import UserError
-from msda_train.methods.taught import Taught
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
-from msda_train.saliency.attention import over_pixels, top_cells
+from msda_train.config import checks
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.methods._attention import over_pixels, top_cells
+from msda_train.methods._teacher_guided import Taught
 
 BETA = 8.0  # openmixup's second parameter
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from msda_train import checks
-from msda_train.masks import draw_centre, hole_mask
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
+from msda_train.config import checks
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.functional.masks import draw_centre, hole_mask
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
 
 
 @dataclass(frozen=True)
@@ -14,5 +14,5 @@ class Erm:
     """x~ = x: every sample is left alone (empirical risk minimisation)."""
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
-        """See `msda_train.mix.Method`."""
+        """See `msda_train.core.mix.Method`."""
         return Mix.identity(x)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from msda_train.masks import blob_mask, draw_centre
-from msda_train.methods.pairwise import Pairwise, to_device
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.functional.masks import blob_mask, draw_centre
+from msda_train.methods._pairwise import Pairwise, to_device
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from msda_train import checks
-from msda_train.errors import UserError
-from msda_train.masks import box_mask, centred_box, draw_centre, kept_share
-from msda_train.methods.pairwise import Pairwise, to_device
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
+from msda_train.config import checks
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.functional.masks import box_mask, centred_box, draw_centre, kept_share
+from msda_train.methods._pairwise import Pairwise, to_device
 
 
 @dataclass(frozen=True)

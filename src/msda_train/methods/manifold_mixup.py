@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from msda_train import checks
-from msda_train.errors import UserError
+from msda_train.config import checks
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
 from msda_train.methods.mixup import Mixup
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ManifoldMixup(Mixup):
             checks.whole("method.depths", depth, least=0)
 
     def prepare(self, network: Any, batches: Iterable[Tensor]) -> "ManifoldMixup":
-        """See `msda_train.mix.Prepares`. Raises UserError where the network has no such depth."""
+        """See `msda_train.core.mix.Prepares`. Raises UserError where the network has no such depth."""
         if max(self.depths) >= len(network.stages):
             deepest = len(network.stages) - 1
             raise UserError(f"method.depths={list(self.depths)}: this model can mix at depths 0 to {deepest}")

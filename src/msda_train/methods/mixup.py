@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from msda_train.methods.pairwise import Pairwise, to_device
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.methods._pairwise import Pairwise, to_device
 
 
 @dataclass(frozen=True)

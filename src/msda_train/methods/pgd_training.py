@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from msda_train import checks
-from msda_train.attacks import Ball, pgd
-from msda_train.errors import UserError
-from msda_train.methods.pairwise import to_device
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
+from msda_train.config import checks
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.functional.attacks import Ball, pgd
+from msda_train.methods._pairwise import to_device
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PgdTraining:
         checks.fraction("method.prob", self.prob)
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module, rng: Rng) -> Mix:
-        """See `msda_train.mix.Method`."""
+        """See `msda_train.core.mix.Method`."""
         if rng.random() >= self.prob:
             return Mix.identity(x)
         mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msda_train import checks
-from msda_train.masks import box_mask
-from msda_train.methods.pairwise import Pairwise, to_device
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
-from msda_train.saliency.fine_grained import fine_grained
+from msda_train.config import checks
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.functional.masks import box_mask
+from msda_train.methods._fine_grained import fine_grained
+from msda_train.methods._pairwise import Pairwise, to_device
 
 
 @dataclass(frozen=True)

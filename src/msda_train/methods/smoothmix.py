@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from msda_train import checks
-from msda_train.masks import blob_mask, draw_centre
-from msda_train.methods.pairwise import Pairwise
-from msda_train.methods.spans import Span, check_span, draw_span
-from msda_train.mix import Mix
-from msda_train.randomness import Rng
+from msda_train.config import checks
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.functional.masks import blob_mask, draw_centre
+from msda_train.methods._pairwise import Pairwise
+from msda_train.methods._spans import Span, check_span, draw_span
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from msda_train import checks
-from msda_train.errors import UserError
+from msda_train.config import checks
+from msda_train.core.errors import UserError
 from msda_train.models.features import Features, norm_relu
 from msda_train.models.staged import GlobalMean, Staged, he_fan_out
 

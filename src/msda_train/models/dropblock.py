@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from msda_train import checks
-from msda_train.errors import UserError
+from msda_train.config import checks
+from msda_train.core.errors import UserError
 
 
 class DropSquares(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 
 BLOCK = 16  # channels; oneDNN's largest
 

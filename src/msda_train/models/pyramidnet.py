@@ -16,8 +16,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from msda_train import checks
-from msda_train.errors import UserError
+from msda_train.config import checks
+from msda_train.core.errors import UserError
 from msda_train.models.padding import Narrow, PaddedBatchNorm2d, PaddedConv2d, narrowed, widened
 from msda_train.models.regulariser import Regulariser, branch_end
 from msda_train.models.staged import GlobalMean, Staged, he_fan_out

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import nn
 
-from msda_train.errors import UserError
+from msda_train.core.errors import UserError
 
 
 class Regulariser(Protocol):

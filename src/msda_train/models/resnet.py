@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from msda_train import checks
+from msda_train.config import checks
 from msda_train.models.regulariser import Regulariser, branch_end
 from msda_train.models.staged import GlobalMean, Staged, check_blocks, he_fan_out
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from msda_train import checks
-from msda_train.errors import UserError
+from msda_train.config import checks
+from msda_train.core.errors import UserError
 from msda_train.models.staged import Staged, check_blocks
 
 

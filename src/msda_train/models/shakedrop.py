@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from msda_train import checks
+from msda_train.config import checks
 from msda_train.models.regulariser import linear_survival
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from msda_train import checks
-from msda_train.errors import UserError
-from msda_train.mix import Mix
+from msda_train.config import checks
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Mix
 from msda_train.models.onednn import avoid_fault
 
 

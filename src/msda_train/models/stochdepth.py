@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from msda_train import checks
+from msda_train.config import checks
 from msda_train.models.regulariser import linear_survival
 
 

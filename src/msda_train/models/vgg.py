@@ -9,7 +9,7 @@ Depths for mixing: 0 pixels, 1 to 5 after each pooling.
 
 from torch import nn
 
-from msda_train import checks
+from msda_train.config import checks
 from msda_train.models.staged import GlobalMean, Staged
 
 GROUPS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))  # convolutions, width in units of the first group's

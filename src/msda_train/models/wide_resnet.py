@@ -15,8 +15,8 @@ import math
 
 from torch import Tensor, nn
 
-from msda_train import checks
-from msda_train.errors import UserError
+from msda_train.config import checks
+from msda_train.core.errors import UserError
 from msda_train.models.regulariser import Regulariser, branch_end
 from msda_train.models.staged import GlobalMean, Staged, he_fan_out
 

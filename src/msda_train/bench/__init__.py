@@ -1,4 +1,0 @@
-"""How fast the parts are, as ratios to something simple and to other libraries: `python -m msda_train.bench`.
-
-Every pair is measured in one process, in turns; docs/performance.md says how and holds the tables.
-"""

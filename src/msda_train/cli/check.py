@@ -1,0 +1,136 @@
+"""`msda-check machine`: does this machine compute the suite's networks rightly? Before a long sweep."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from math import isnan
+from typing import TYPE_CHECKING
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from msda_train.cli.guard import answered
+from msda_train.cli.overrides import explain
+from msda_train.cli.parser import Parser
+from msda_train.core.errors import UserError
+
+if TYPE_CHECKING:
+    from msda_train.selfcheck.layers import Layer
+    from msda_train.selfcheck.machine import Errors, Setting
+
+SHOWN = 12  # wrong layers named one by one
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """The exit code of `msda-check WORDS`: 0 all is right, 1 something is wrong, 2 bad input, 130
+    interrupted."""
+    return answered("msda-check", lambda: _run(words), "stopped; nothing is kept, type it again", words)
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = Parser(prog="msda-check", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{machine}")
+    machine = verbs.add_parser(
+        "machine",
+        help="every layer of every network, forward and both gradients, against float64",
+        description="Compare each distinct layer of each network, as published and as the demo makes it "
+        "narrow, with float64: output and gradients, in every precision used here. A few minutes.",
+        epilog="model=wrn28_10 model.width=4 dataset=digits checks that network only.",
+    )
+    machine.add_argument("words", nargs="*", metavar="model=NAME", help="one network, as msda-train has it")
+    machine.add_argument("--device", default="auto", metavar="WORD", help="auto, cpu, cuda, cuda:1")
+    machine.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: 1, and all cores")
+    machine.add_argument("--full", action="store_true", help="compare all channels, and 3 images of each")
+    machine.add_argument(
+        "--plain", action="store_true", help="as torch computes it, without our way round oneDNN's fault"
+    )
+    args = parser.parse_args(list(words))
+    for word in args.words:
+        if word.partition("=")[0].partition(".")[0] not in ("model", "regulariser", "dataset"):
+            raise UserError(f"{word}: only a network can be chosen; type model=NAME model.OPTION=VALUE")
+    return _machine(args.words, args.device, args.threads, plain=args.plain, full=args.full)
+
+
+def _machine(words: Sequence[str], device: str, threads: int | None, *, plain: bool, full: bool) -> int:
+    from tqdm import tqdm
+
+    from msda_train.selfcheck.layers import NETWORKS, networks  # torch: only once there is work
+    from msda_train.selfcheck.machine import advice, measured
+
+    settings = _settings(device, threads, plain=plain, full=full)
+    try:
+        layers = dict(networks([" ".join(words)] if words else NETWORKS))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, list(words))) from None
+    distinct = list(dict.fromkeys(layer for found in layers.values() for layer in found))
+    found = {}
+    with tqdm(total=len(distinct) * len(settings), unit="layer", disable=None, leave=False) as bar:
+        for setting in settings:
+            found[setting] = measured(distinct, setting, bar.update)
+    _print(layers, found)
+    verdict = advice(found)
+    print(f"{verdict} ({len(distinct)} distinct layers)")
+    return 0 if verdict.startswith("fine") else 1
+
+
+def _settings(device: str, threads: int | None, *, plain: bool, full: bool) -> list["Setting"]:
+    """fp32, and bf16 where `precision=auto` means that; on a CPU with one thread and with many."""
+    from msda_train.selfcheck.machine import Setting
+    from msda_train.training.device import choose
+
+    best = choose(device, "auto", False, threads)
+    kind, several = str(best.device), threads or os.cpu_count() or 1
+    told = f"{best.name}, {'as torch computes it' if plain else 'as msda-train computes it'}"
+    print(f"{kind}: {told}; the worst relative error of any output or gradient")
+    settings = [Setting(kind, "fp32", several, plain, full)]
+    if best.device.type == "cpu" and several > 1 and threads is None:
+        settings.append(Setting(kind, "fp32", 1, plain, full))
+    if best.precision == "bf16":
+        settings.append(Setting(kind, "bf16", several, plain, full))
+    return settings
+
+
+def _print(
+    layers: Mapping[str, Sequence["Layer"]], found: Mapping["Setting", Mapping["Layer", "Errors"]]
+) -> None:
+    """A line per network, then the wrong layers one by one."""
+    width = max(len(words) for words in layers)
+    print("  ".join([f"{'network':{width}}", "layers", *(f"{setting!s:>14}" for setting in found)]))
+    for words, own in layers.items():
+        cells = [_cell(setting, [of[layer] for layer in own]) for setting, of in found.items()]
+        print("  ".join([f"{words:{width}}", f"{len(own):6}", *(f"{cell:>14}" for cell in cells)]))
+    bad = [
+        (*_worst(errors), layer, setting)
+        for setting, of in found.items()
+        for layer, errors in of.items()
+        if setting.wrong(errors)
+    ]
+    bad.sort(key=lambda one: one[1], reverse=True)  # crashes first
+    for what, error, layer, setting in bad[:SHOWN]:
+        told = f"crashes ({what})" if error == float("inf") else f"{what} wrong by {error:.2g}"
+        print(f"{layer}, {setting}: {told}")
+    if len(bad) > SHOWN:
+        print(f"and {len(bad) - SHOWN} more")
+
+
+def _worst(errors: "Errors") -> tuple[str, float]:
+    """Name and size of the largest error; NaN counts as wholly wrong."""
+    name = max(errors, key=lambda name: 1.0 if isnan(errors[name]) else errors[name])
+    return name, 1.0 if isnan(errors[name]) else errors[name]
+
+
+def _cell(setting: "Setting", errors: Sequence["Errors"]) -> str:
+    """The worst error of a network in one setting, or how many of its layers are wrong."""
+    wrong = [e for e in errors if setting.wrong(e)]
+    crashes = sum(float("inf") in e.values() for e in wrong)
+    if crashes:
+        return f"CRASHES {crashes}"
+    return f"WRONG {len(wrong)}" if wrong else f"{max(_worst(e)[1] for e in errors):.0e}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""`msda-table methods [NAME]`: the words of `method=`, a line each; or one of them on a page."""
+
+from msda_train.cli.parser import Parser, add_published, sound_papers
+from msda_train.core.errors import UserError, nearest
+from msda_train.reporting.grid import Grid, draw
+from msda_train.reporting.method_card import card
+from msda_train.reporting.method_facts import all_methods
+
+
+def main(words: list[str]) -> int:
+    """Print the list, or one method's card in markdown."""
+    parser = Parser(prog="msda-table methods", description="The mixing methods of the suite.")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one method: paper, options, settings, cost")
+    add_published(parser)
+    args = parser.parse_args(words)
+    methods = {facts.name: facts for facts in all_methods()}
+    if args.name is None:
+        rows = [
+            [m.name, m.sentence, "-" if m.step_cost is None else f"{m.step_cost:.2f}"]
+            for m in methods.values()
+        ]
+        facts = ["msda-table methods NAME: paper, options, settings of the papers; step: its time over ERM's"]
+        print(
+            draw(
+                [Grid("methods", [["method", "what it does", "step"], *rows], facts, left=frozenset({0, 1}))],
+                "text",
+            ),
+            end="",
+        )
+        return 0
+    if args.name not in methods:
+        raise UserError(f"method '{args.name}': unknown; {nearest(args.name, methods)}")
+    papers, slips = sound_papers(args.published)
+    print(card(methods[args.name], papers), end="")
+    return slips

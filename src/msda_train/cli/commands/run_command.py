@@ -1,0 +1,83 @@
+"""`msda-table run PAPER/TABLE --seeds 0-4`: trains what is missing. Stopped or killed, it goes on when typed
+again."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from msda_train.cli.commands.plan_words import Request, parser, request
+from msda_train.core import signals
+from msda_train.core.errors import UserError
+from msda_train.launch.asking import ask_speed
+from msda_train.launch.execute import Executor, progress
+from msda_train.launch.plan import Job
+from msda_train.launch.text import head, outcome_text
+from msda_train.records.rows import one_line
+
+
+def main(words: list[str]) -> int:
+    """Exit code 0: all rows are there; 1: some are not; 130, 129, 143: interrupted, by SIGHUP, by
+    SIGTERM."""
+    made = parser("run", "Train the runs that a published table still needs; type it again to go on.")
+    made.add_argument("--retry", action="store_true", help="try runs again that failed before")
+    made.add_argument(
+        "--no-wait", action="store_true", help="leave runs that another process has taken, do not wait"
+    )
+    args = made.parse_intermixed_args(words)
+    asked = request(args)
+    missing = asked.missing
+    for line in head(asked.plan, asked.disk, missing):
+        _say(line.removeprefix("# "))
+    if missing:
+        _check_devices(asked, missing[0])
+    executor = Executor(
+        asked.disk, missing, asked.devices, asked.words, wait=not args.no_wait, retry=args.retry
+    )
+    try:
+        _run(executor, missing)
+    except KeyboardInterrupt as stop:
+        done = sum(asked.disk.row(job) is not None for job in asked.plan.jobs)
+        _say(f"stopped with {done} of {len(asked.plan.jobs)} runs done; the same command goes on")
+        return signals.exit_code(stop)
+    except OSError as error:
+        where = error.filename or asked.disk.runs
+        raise UserError(
+            f"{where}: {error.strerror or error}; type --runs FOLDER, a folder you may write"
+        ) from None
+    return _tell(asked, executor)
+
+
+def _run(executor: Executor, missing: Sequence[Job]) -> None:
+    total = sum(job.configuration.epochs for job in missing)
+    seconds = 0.5 if sys.stderr.isatty() else 30  # a log file is not a screen
+    with tqdm(total=total, unit="epoch", mininterval=seconds, dynamic_ncols=True, disable=not missing) as bar:
+        executor.run(progress(total, bar))
+
+
+def _tell(asked: Request, executor: Executor) -> int:
+    """What is there now: read off the disk, not remembered."""
+    left = {job.key for job in asked.missing}
+    failed = [
+        (failure.command, one_line(failure.last[-1] if failure.last else f"exit code {failure.exit_code}"))
+        for job, failure in executor.outcome.failed
+        if job.key in left
+    ]
+    done = len(asked.plan.jobs) - len(left)
+    taken = len(left) - len(failed)
+    print(outcome_text(asked.plan, done, failed, taken, Path(asked.disk.runs)))
+    return 1 if left else 0
+
+
+def _check_devices(asked: Request, job: Job) -> None:
+    """A device that is not there would fail every run, one after another; ask first."""
+    names = [name for name in asked.devices.names if name and name.startswith("cuda")]
+    groups = [[*job.configuration.words, f"device={name}"] for name in names]
+    for name, answer in zip(names, ask_speed(groups, measure=False), strict=True):
+        if str(answer.get("error", "")).startswith(f"device={name}"):
+            raise UserError(one_line(answer["error"]))
+
+
+def _say(line: str) -> None:
+    print(f"msda-table: {one_line(line)}", file=sys.stderr, flush=True)

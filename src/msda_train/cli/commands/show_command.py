@@ -1,0 +1,49 @@
+"""`msda-table show PAPER/TABLE`: a published table beside our runs, cell by cell, with a verdict each."""
+
+from pathlib import Path
+
+from msda_train.cli.parser import (
+    Parser,
+    add_published,
+    add_styles,
+    existing_folders,
+    in_colour,
+    sound_papers,
+    sound_rows,
+)
+from msda_train.comparison.compare import TableView, compare, find_table
+from msda_train.core.errors import UserError
+from msda_train.reporting.grid import csv_text, draw
+from msda_train.reporting.table_view import record, table_grids
+
+
+def main(words: list[str]) -> int:
+    """Print one table, or all. Exit code 2 if there are bad rows; the good ones are still shown."""
+    parser = Parser(
+        prog="msda-table show",
+        description="A published table beside the finished runs of exactly its configurations. The number in "
+        "parentheses is how many runs; what a cell is: msda-table why PAPER/TABLE/CELL.",
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="PAPER/TABLE [FOLDER...]", help="rows: runs, results/rows"
+    )
+    parser.add_argument("--all", action="store_true", help="every table; then all words are folders")
+    add_styles(parser)
+    add_published(parser)
+    args = parser.parse_args(words)
+    if not args.all and not args.words:
+        raise UserError("which table? type: msda-table show PAPER/TABLE, or show --all; msda-table list")
+    papers, slips = sound_papers(args.published)
+    only = None
+    if not args.all:
+        paper, table = find_table(papers, args.words.pop(0))
+        only = (paper.key, table.id)
+    rows, code = sound_rows(existing_folders([Path(word) for word in args.words]))
+    print(_drawn(compare(papers, rows, only), args.style), end="")
+    return max(code, slips)
+
+
+def _drawn(views: list[TableView], style: str) -> str:
+    if style == "csv":
+        return csv_text([record(cell) for view in views for cell in view.cells])
+    return draw([grid for view in views for grid in table_grids(view)], style, colour=in_colour())

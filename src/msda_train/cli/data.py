@@ -1,0 +1,183 @@
+"""`msda-data`: list the data sets, prepare one (download, decode, cache), verify what is cached."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from msda_train.cli.guard import answered
+from msda_train.core.errors import UserError, nearest
+from msda_train.core.paths import CONFIGS, DATA
+
+if TYPE_CHECKING:
+    from msda_train.data.dataset import Dataset
+    from msda_train.data.images import Images
+
+EXAMPLES = """examples:
+  msda-data list
+  msda-data prepare cifar10
+  msda-data prepare cifar10 dataset.source=npz dataset.root=cifar10.npz
+  msda-data prepare own dataset.name=birds dataset.source=imagefolder dataset.root=/data/birds
+  msda-data verify cifar10
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; type msda-data --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 well; 1 the cached images are not what they should be; 2 bad input; 130 interrupted."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return answered(
+        "msda-data", lambda: _command(words), "interrupted; type the command again to go on", words
+    )
+
+
+def _command(argv: list[str]) -> int:
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)  # argparse refuses words that stand behind an option
+    if options := [word for word in rest if word.startswith("-")]:
+        raise UserError(f"unknown option {options[0]}; type msda-data {args.verb} --help")
+    if args.verb == "list":
+        if rest:
+            raise UserError(f"unknown word '{rest[0]}'; type msda-data list")
+        return _list()
+    dataset = _dataset(args.name, [*args.words, *rest])
+    return _prepare(dataset, rebuild=args.rebuild) if args.verb == "prepare" else _verify(dataset)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="msda-data",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{list,prepare,verify}")
+    verbs.add_parser(
+        "list", help="each data set: its size, where its files are expected, whether it is prepared"
+    )
+    prepare = verbs.add_parser(
+        "prepare", help="download if need be, decode, and keep the arrays in the cache"
+    )
+    prepare.add_argument("--rebuild", action="store_true", help="decode again, whatever the cache holds")
+    verify = verbs.add_parser(
+        "verify", help="hash every cached image again and compare with the official set"
+    )
+    for verb in (prepare, verify):
+        verb.add_argument("name", metavar="NAME", help=f"one of: {', '.join(_names())}")
+        verb.add_argument(
+            "words",
+            nargs="*",
+            metavar="dataset.KEY=VALUE",
+            help="as on msda-train's command line: dataset.source, dataset.root, dataset.cache ...",
+        )
+    return parser
+
+
+def _names() -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / "dataset").glob("*.yaml"))
+
+
+def _list() -> int:
+    from omegaconf import OmegaConf
+
+    rows: list[tuple[str, ...]] = [("name", "train / test", "size", "classes", "prepared", "files")]
+    for name in _names():
+        config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "dataset" / f"{name}.yaml"))
+        rows.append(_row(_class(config.pop("_target_"))(**config)))
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _class(target: str) -> type["Dataset"]:
+    from importlib import import_module
+
+    module, _, name = target.rpartition(".")
+    made: type[Dataset] = getattr(import_module(module), name)
+    return made
+
+
+def _row(dataset: "Dataset") -> tuple[str, ...]:
+    try:
+        files = ", ".join(_short(path) for path in dataset.files()) or "comes with scikit-learn"
+    except UserError:
+        files = "yours: dataset.root=FOLDER, or dataset.source=npz dataset.root=FILE.npz"
+    return (
+        dataset.name,
+        f"{dataset.n_train:,} / {dataset.n_test:,}" if dataset.n_train else "-",
+        "x".join(str(side) for side in dataset.shape) if dataset.shape else "-",
+        str(dataset.n_classes or "-"),
+        "yes" if dataset.prepared() else "no",
+        files,
+    )
+
+
+def _short(path: Path) -> str:
+    home = DATA.parents[1]
+    return str("~" / path.relative_to(home)) if path.is_relative_to(home) else str(path)
+
+
+def _dataset(name: str, words: Sequence[str]) -> "Dataset":
+    """The object that `dataset=NAME` and `words` make, as msda-train makes it."""
+    from msda_train.cli.overrides import as_text
+    from msda_train.config.build import build
+    from msda_train.config.compose import compose
+
+    if name not in _names():
+        raise UserError(f"unknown data set '{name}'; {nearest(name, _names())}")
+    for word in words:
+        if not re.fullmatch(r"dataset\.\w+=.+", word):
+            raise UserError(f"'{word}': only dataset.KEY=VALUE counts here")
+    overrides = [f"dataset={name}", *map(as_text, words)]
+    made: Dataset = build("dataset", compose(*overrides).dataset)
+    return made
+
+
+def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
+    images = dataset.prepare(rebuild=rebuild)
+    dataset.select(images)  # so that a wrong subset or cap is found now, not by the first run
+    print(f"{images.name}: {_counts(images)}, content {images.content}")
+    print(f"{images.name}: {_standing(dataset, images)}")
+    return 0
+
+
+def _verify(dataset: "Dataset") -> int:
+    verdict = dataset.verify()
+    images = verdict.images
+    print(f"{images.name}: {_counts(images)}, content {images.content}")
+    if not verdict.intact:
+        raise UserError(f"{images.name}: the cache is damaged; type: {dataset.command('prepare')} --rebuild")
+    print(f"{images.name}: all cached images hash to this content")
+    print(f"{images.name}: {_standing(dataset, images)}")
+    claims = (images.n_train, images.n_test) == (dataset.n_train, dataset.n_test)
+    return 1 if verdict.official is False and claims else 0
+
+
+def _counts(images: "Images") -> str:
+    size = "x".join(str(side) for side in (*images.size, images.channels))
+    return f"{images.n_train:,} / {images.n_test:,} images {size}, {images.n_classes} classes"
+
+
+def _standing(dataset: "Dataset", images: "Images") -> str:
+    """How these images stand to the official set."""
+    if dataset.n_train is None:
+        return "your own set; there is no official one to compare with"
+    if not images.complete:
+        official = f"{dataset.n_train:,} / {dataset.n_test:,} images, {dataset.n_classes} classes"
+        return f"NOT the official set ({official}); do not compare with published numbers"
+    if images.content == dataset.official_content:
+        return "the official set, pixel for pixel"
+    if dataset.source == "download":
+        return "the official set, from files with the official checksums"
+    return "as many images and classes as the official set; its content hash is not known here"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""How every command ends: with its exit code, and one line on stderr for whatever went wrong."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from traceback import walk_tb
+
+from msda_train.core import signals
+from msda_train.core.errors import RunFailed, UserError
+from msda_train.records.rows import one_line
+
+HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
+NO_MEMORY = ("can't allocate memory", "out of memory", "Unable to allocate")
+
+
+@signals.heeded()
+def answered(prog: str, run: Callable[[], int | None], stopped: str, words: Sequence[str] = ()) -> int:
+    """The exit code of `run`: its own (None: 0), that of the error it raises, 130 where it is
+    interrupted (129 and 143: by SIGHUP and SIGTERM).
+
+    stopped: what to say then; words: as typed, for what Hydra says about them.
+    """
+    _open_streams()
+    try:
+        code = run() or 0
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt as stop:
+        tell(prog, stopped)
+        return signals.exit_code(stop)
+    except SystemExit as end:  # --help
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return code if _flushed() else 2
+    except BrokenPipeError:  # `msda-table | head`: the reader has seen enough
+        _flushed()
+        return 0
+    except Exception as error:
+        return told(prog, error, words)
+
+
+def told(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
+    """Says what went wrong and returns the exit code: in one line where that is somebody's input or this
+    machine, with the traceback where it is a bug, ours or of somebody's own method."""
+    line = str(error) if isinstance(error, UserError | RunFailed) else _line(error, words)
+    if line is None:
+        traceback.print_exception(error)
+        tell(prog, f"failed: {' '.join(words)}" if words else "failed; this is a bug")
+        return 1
+    tell(prog, line)
+    return error.exit_code if isinstance(error, RunFailed) else 2
+
+
+def tell(prog: str, line: str) -> None:
+    """One line for the person at the terminal; results go to stdout, all else to stderr."""
+    with suppress(OSError, ValueError):  # nobody can be told that nobody can be told
+        print(f"{prog}: {one_line(line)}", file=sys.stderr, flush=True)
+
+
+def _line(error: Exception, words: Sequence[str]) -> str | None:
+    if isinstance(error, OSError) and error.errno is not None:  # Hydra has some of its own
+        return _of_system(error)
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY):
+        return "not enough memory; type a smaller model, recipe.batch_size or data set"
+    if isinstance(error, RecursionError):
+        return "nested too deeply; type OPTION=VALUE with fewer brackets"
+    if isinstance(error, ValueError) and "integer string conversion" in str(error):
+        return "a number has thousands of digits; type a smaller one"
+    if _of_hydra(error):
+        from msda_train.cli.overrides import explain  # only once Hydra has been imported anyway
+
+        return explain(error, [word for word in words if "=" in word])
+    return None
+
+
+def _of_hydra(error: Exception) -> bool:
+    """Whether Hydra, or what it reads words with, raised it: then it is about the words, whatever it is."""
+    names = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    last = {name.partition(".")[0]: place for place, name in enumerate(names)}
+    return max(last.get(each, -1) for each in HYDRA) > last.get("msda_train", -1)
+
+
+def _of_system(error: OSError) -> str:
+    why = error.strerror or str(error)
+    try:
+        os.getcwd()
+    except OSError:
+        return "the folder you stand in is gone; type: cd FOLDER"
+    if not _flushed() or error.filename is None:  # a write: those of files are told where they happen
+        return f"the output cannot be written ({why}); make room, or send it elsewhere"
+    return f"{error.filename}: {why}; type a folder or file that you may read and write"
+
+
+def _open_streams() -> None:
+    """A closed stream's number would go to the next file that is opened, and what is printed into it."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 (as long as the process)
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal that cannot show ± gets a question mark
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _flushed() -> bool:
+    """Whether all of stdout has been written; else nothing more is, or Python would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

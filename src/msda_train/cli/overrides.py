@@ -1,0 +1,121 @@
+"""Words as people type them, for Hydra; and what Hydra says about mistyped ones, in one line."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from msda_train.config import checks
+from msda_train.config.compose import compose
+from msda_train.core.errors import UserError, nearest
+from msda_train.core.paths import CONFIGS
+
+GROUPS = ("dataset", "model", "regulariser", "method", "recipe", "experiment")
+TEXT = (
+    *("runs", "dataset.root", "dataset.cache", "dataset.name", "method.teacher", "method.weights"),
+    "probes.adversarial.source",
+)
+SETTINGS: dict[str, Any] = {  # of train.yaml, with their kinds; options of a class have theirs in the class
+    **{"seed": int, "device": str, "precision": str, "compile": bool, "graph": bool, "deterministic": bool},
+    **{"threads": int | None, "runs": str, "profile": bool, "checkpoint_seconds": float},
+}
+NODES = ("dataset", "model", "method", "recipe", "probes")
+
+
+def as_text(word: str) -> str:
+    """`word` with its value in quotes where that is text, such as a path: Hydra would take 2024 or true for
+    something else, and trip over signs. UserError for a list."""
+    key, sign, value = word.partition("=")
+    if key in (*GROUPS, "probes") and re.fullmatch(r"[-+.\d].*|(?i:true|false|nan|inf)", value):
+        return f'{key}="{value}"'  # no file has such a name: Hydra shall say so
+    if key.lstrip("+") not in TEXT or not sign or value == "null" or re.search(r"[\"']|\$\{", value):
+        return word
+    if value[:1] in ("[", "{"):
+        raise UserError(f"{word}: must be one word; a folder or file of that name is {key}=./{value}")
+    parts = [value] if re.search(r"[()\[\]{}]", value) else value.split(",")  # a sweep's values
+    if len(parts) == 1 and "," in value:
+        return word
+    return f"{key}=" + ",".join('"' + re.sub(r"(\\+)$", r"\1\1", part) + '"' for part in parts)
+
+
+def complete(cfg: DictConfig) -> None:
+    """UserError where something that train.yaml declares is missing or of another kind: the command line, or
+    somebody's own file, can take anything away."""
+    for node in NODES:
+        if not isinstance(OmegaConf.select(cfg, node), DictConfig):
+            raise UserError(f"{node}: is no node of options; type {node}=NAME, {nearest('', _files(node))}")
+    for key in SETTINGS:
+        if key not in cfg:
+            raise UserError(f"{key}: has to be there; take ~{key} away")
+    try:
+        plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as e:
+        raise UserError(f"{e.full_key or 'config'}: {str(e).splitlines()[0]}") from None
+    for key, kind in SETTINGS.items():
+        checks.kind(key, plain[key], kind)
+    for probe, options in plain["probes"].items():
+        if not (options is None or isinstance(options, dict)):
+            raise UserError(f"probes.{probe}={checks.shown(options)}: must be a node, or null for without it")
+    if not plain["runs"].strip():
+        raise UserError("runs=: must be a folder; type runs=runs")
+
+
+def one_of_each(words: Sequence[str]) -> None:
+    """UserError for two files of one group, or two methods: Hydra would mix their options, or the last would
+    win without a word."""
+    methods = [word for word in words if word.startswith("method=")]
+    for word in words:
+        key, sign, value = word.partition("=")
+        if key in GROUPS and sign and value == "null":
+            missing = "no experiment is what goes without saying; leave the word out"
+            chosen = f"a {key} has to be chosen; {nearest('', _files(key))}"
+            raise UserError(f"{word}: {missing if key == 'experiment' else chosen}")
+        if key == "hydra" or (key == "probes" and value == "null"):
+            raise UserError(
+                f"{word}: cannot be; type {'hydra.OPTION=VALUE' if key == 'hydra' else 'probes=none'}"
+            )
+        if (key in GROUPS and value.startswith("[")) or word in methods[1:]:
+            both = word if value.startswith("[") else " ".join(methods)
+            also = "; cutout goes with any method as recipe.cutout=16" if key == "method" else ""
+            raise UserError(f"{both}: one {key} at a time; -m {key}=A,B runs one after the other{also}")
+
+
+def _files(group: str) -> list[str]:
+    return [path.stem for path in (CONFIGS / group).glob("*.yaml")]
+
+
+def explain(problem: BaseException, overrides: list[str]) -> str:
+    """One line for an exception raised while Hydra composed `overrides`."""
+    if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
+        group, _, word = problem.missing_cfg_file.rpartition("/")
+        return f"{group or 'config'}={word}: unknown; {nearest(word, problem.options or [])}"
+    if isinstance(problem, OverrideParseException):
+        return f"{problem.override}: cannot be read; type OPTION=VALUE, with quotes around special signs"
+    text = str(problem).strip()
+    key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
+    if key:
+        word, known = key.group(1), _options(overrides)
+        why = "it has been taken away" if word in known else nearest(word, known)
+        return f"{word}: no such option; {why}"
+    lines = [line.strip() for line in (text.splitlines() or [type(problem).__name__]) if line.strip(" ^")]
+    return " ".join(lines[:2])
+
+
+def _options(overrides: list[str]) -> list[str]:
+    """Every option that the typed groups have; the groups themselves too."""
+    chosen = [o for o in overrides if o.partition("=")[0] in GROUPS and "," not in o]
+    try:
+        cfg = compose(*chosen)
+    except Exception:  # one of the groups is wrong as well: the plain defaults will do
+        cfg = compose()
+    return [*GROUPS, *_leaves(OmegaConf.to_container(cfg, resolve=False), "")]
+
+
+def _leaves(node: Any, path: str) -> list[str]:
+    """Dotted names of all values below a nested dict."""
+    if not isinstance(node, dict):
+        return [path]
+    return [name for key, child in node.items() for name in _leaves(child, f"{path}.{key}" if path else key)]

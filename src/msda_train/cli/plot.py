@@ -1,0 +1,177 @@
+"""`msda-plot RUN... KIND`: the pictures of what probes measured, as PDF, SVG and PNG."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from msda_train.cli.guard import answered, tell
+from msda_train.cli.parser import Parser
+from msda_train.comparison.config_diff import differences
+from msda_train.comparison.table import Block, build_table
+from msda_train.config.yaml_file import read_yaml
+from msda_train.core.errors import UserError, nearest
+from msda_train.core.files import replace_file
+from msda_train.core.paths import CONFIGS
+from msda_train.records.rows import Row, load_rows
+from msda_train.reporting.draw import FORMATS, looks, rendered
+from msda_train.reporting.pictures.boundary import boundary_picture
+from msda_train.reporting.pictures.data import Probed, arrays_path, read_arrays, records_of
+from msda_train.reporting.pictures.picture import figure
+from msda_train.reporting.probe_plots import KINDS, Kind, kind_pictures
+
+BOUNDARY = "boundary"
+ALL = "all"
+NAMES = (*KINDS, BOUNDARY, ALL)
+SETS = ("standard", "full")  # of probes, the cheap one first
+TOYS = ("erm", "mixup", "manifold_mixup")
+Make = Callable[[], Figure]  # called where the style is known
+_OPTION = re.compile(r"method\.[a-z]\w*=[\w.+-]+")
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """The exit code of `msda-plot WORDS`: 0 done, 2 bad input or a run without the data, 130 interrupted."""
+    return answered("msda-plot", lambda: _run(words), "stopped", words)
+
+
+def _run(words: Sequence[str]) -> int:
+    made = Parser(
+        prog="msda-plot",
+        description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
+        f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
+        f"minute with the methods of the runs, or with {', '.join(TOYS)} where no run is given); {ALL} (but "
+        f"for {BOUNDARY}: every kind that the runs have data for).",
+        epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
+    )
+    made.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
+    made.add_argument("kind", metavar="KIND")
+    made.add_argument(
+        "--out", type=Path, default=Path("plots"), metavar="FOLDER", help="made if need be; default: plots"
+    )
+    made.add_argument(
+        "--style", type=Path, metavar="FILE", help="a .mplstyle of matplotlib, on top of the suite's own"
+    )
+    args = made.parse_args(list(words))
+    if args.kind not in NAMES:
+        raise UserError(f"there is no plot '{args.kind}'; {nearest(args.kind, NAMES)}")
+    rows, complaints = _rows(args.runs, needed=args.kind != BOUNDARY)
+    files = _files(args.kind, rows, complaints)
+    for complaint in complaints:
+        _say(complaint)
+    _write(args.out, files, args.style)
+    return 2 if complaints else 0
+
+
+def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, Make]:
+    """Kind to its figure; adds a line to `complaints` for each run that has nothing to draw."""
+    if name == BOUNDARY:
+        return {BOUNDARY: _boundary(rows)}
+    if name == ALL:
+        blocks = build_table(rows, {})
+        made = {each: make for each, kind in KINDS.items() if (make := _make(kind, blocks))}
+        if not made:
+            raise UserError("these runs hold neither epochs nor numbers of probes; type: msda-probe RUN")
+        return made
+    kind = KINDS[name]
+    lacking = {row.path for row in rows if not kind.picture([_alone(row)])}
+    complaints += [_what_to_type(row, kind, name) for row in rows if row.path in lacking]
+    make = _make(kind, build_table([row for row in rows if row.path not in lacking], {}))
+    return {name: make} if make else {}
+
+
+def _make(kind: Kind, blocks: Sequence[Block]) -> Make | None:
+    pictures = kind_pictures(kind, blocks)
+    return (lambda: figure(pictures)) if pictures else None
+
+
+def _rows(places: Sequence[Path], *, needed: bool) -> tuple[list[Row], list[str]]:
+    """The rows of the finished runs at or under `places`, and what is wrong with others."""
+    if not places and needed:
+        raise UserError("which run? type: msda-plot RUN_FOLDER reliability")
+    for place in places:
+        if not place.exists():
+            raise UserError(f"{place}: there is no such run")
+    rows, complaints = load_rows(places)
+    if places and not rows:
+        raise UserError(
+            complaints[0] if complaints else f"{places[0]}: there is no finished run (no row.json)"
+        )
+    return rows, complaints
+
+
+def _alone(row: Row) -> Probed:
+    return Probed("", looks([row.names["method"]])[0], (row,))
+
+
+def _what_to_type(row: Row, kind: Kind, name: str) -> str:
+    """One line for a run without the data."""
+    if kind.probe is None:
+        return f"{row.path}: holds no epochs, so nothing for {name}"
+    if row.path.name != "row.json":
+        return f"{row.path}: a kept row without arrays, so nothing for {name}; give the run's own folder"
+    words = " ".join(filter(None, [f"probes={_set_of(kind.probe)}", kind.option]))
+    if records_of(row, kind.probe) and not read_arrays(row.path, kind.probe) and not kind.option:
+        file = arrays_path(row.path, kind.probe)
+        return f"{file}: missing or damaged, so nothing for {name}; copy it from where the run was probed"
+    return f"{row.path}: nothing for {name} in its probes; type: msda-probe {row.path.parent} {words}"
+
+
+def _set_of(probe: str) -> str:
+    """The first of SETS that holds a probe."""
+    for name in SETS:
+        path = CONFIGS / "probes" / f"{name}.yaml"
+        if path.is_file() and probe in read_yaml(path):
+            return name
+    return SETS[-1]
+
+
+def _boundary(rows: Sequence[Row]) -> Make:
+    """Trains the toy with each method config of the rows that can mix points; seed 0."""
+    found = {_toy_words(row): None for row in rows} if rows else {(f"method={name}",): None for name in TOYS}
+    if not any(found):
+        raise UserError(f"none of these runs has a method that mixes points; type: msda-plot {BOUNDARY}")
+    from msda_train.evaluation.decision_boundary import toy  # torch: only for this picture
+
+    made = [(_label(words), toy(words, shape="spirals")) for words in found if words]
+    points = len(made[0][1]["labels"])
+    return lambda: figure([(boundary_picture(made), f"Two spirals, {points} points, seed 0")])
+
+
+def _toy_words(row: Row) -> tuple[str, ...]:
+    """What to type for a row's method; nothing where it cannot mix points. Rows are from anywhere: only
+    options of known methods are passed on, and no class that a row names."""
+    name, options = row.names["method"], differences(row, "method", {})
+    if name not in TOYS or not all(_OPTION.fullmatch(word) for word in options):
+        return ()
+    return (f"method={name}", *options)
+
+
+def _label(words: Sequence[str]) -> str:
+    return " ".join(words).replace("method=", "").replace("method.", "")
+
+
+def _write(folder: Path, files: dict[str, Make], style: Path | None) -> None:
+    """Says the path of each file on stdout."""
+    drawn = {name: rendered(make, FORMATS, style) for name, make in files.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, made in drawn.items():
+            for kind, content in made.items():
+                replace_file(folder / f"{name}.{kind}", content)
+                print(folder / f"{name}.{kind}")
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be written ({error.strerror})") from None
+
+
+def _say(line: str) -> None:
+    tell("msda-plot", line)
+
+
+if __name__ == "__main__":
+    main()

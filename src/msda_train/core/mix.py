@@ -1,0 +1,128 @@
+"""Who is mixed with whom, where and how much: `Mix`, the value that methods plan and models apply."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from msda_train.core.randomness import Rng
+
+NOWHERE = -1  # a depth that no stage has: the batch stays as it is
+
+
+@dataclass(frozen=True)
+class Mix:
+    """One batch's plan. B batch size, H x W pixels, K classes.
+
+    perm: (B,) int64, partner of each sample.
+    lam: (B,) or (1,) float32, label weight of the sample itself.
+    mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself.
+    depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
+    sources: (own, other) where they are not (h, h[perm]).
+    shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
+    """
+
+    perm: Tensor
+    lam: Tensor
+    mask: Tensor
+    depth: int = 0
+    sources: tuple[Tensor, Tensor] | None = None
+    shares: Tensor | None = None
+
+    @classmethod
+    def identity(cls, x: Tensor) -> "Mix":
+        """No mixing this step, without a branch in the step."""
+        one = torch.ones(1, device=x.device)
+        return cls(torch.arange(len(x), device=x.device), one, one.view(1, 1, 1, 1), depth=NOWHERE)
+
+    def apply(self, h: Tensor) -> Tensor:
+        """Mixed pixels or features mask * own + (1 - mask) * other, (B, C, H, W), in the type of `h`; `h`
+        itself is left alone.
+
+        torch.lerp computes from the nearer end: where the mask is 0 or 1 the pixels are bit for bit the
+        originals. It runs in the mask's float32, so lam is not rounded where features are bfloat16.
+        """
+        rows = h.dtype == torch.float32 and h.is_contiguous(memory_format=torch.channels_last)
+        if self.sources is None and rows:
+            return self._by_rows(h)
+        own, other = self.sources or (h, h[self.perm])
+        return torch.lerp(other.float(), own.float(), self.mask).to(h.dtype)
+
+    def _by_rows(self, h: Tensor) -> Tensor:
+        """The same for float32 channels_last, an image a row: partners are gathered once, mixed in place, and
+        the mask is written out over channels beforehand, three to eight times faster than broadcasting it."""
+        (batch, channels, height, width), mask = h.shape, self.mask.permute(0, 2, 3, 1)
+        rows = h.permute(0, 2, 3, 1).reshape(batch, -1)
+        wide = mask if mask[0].numel() == 1 else mask.expand(-1, height, width, channels)
+        mixed = rows.index_select(0, self.perm).lerp_(rows, wide.reshape(len(mask), -1))
+        return mixed.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Mixed pixels (B, C, H, W) where this plan mixes pixels, else x as it is."""
+        return self.apply(x) if self.depth == 0 else x
+
+    def target(self, y: Tensor, classes: int) -> Tensor:
+        """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm]), or shares @ onehot(y)."""
+        own = torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)
+        if self.shares is not None:
+            return (self.shares[:, :, None] * own).sum(dim=1)  # no matmul: autocast would round it
+        return own.index_select(0, self.perm).lerp_(own, self.lam[:, None])
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which training images a batch holds and how they lie in it; all (B,) int64, on the batch's device.
+
+    image: number among the training images; down, right: where the crop begins, pixels from the image's own
+    corner, negative in the black frame; mirrored: 1 where the crop was mirrored then, else 0.
+    """
+
+    image: Tensor
+    down: Tensor
+    right: Tensor
+    mirrored: Tensor
+
+
+class Method(Protocol):
+    """What a mixing method is: something that plans. Its fields are its options.
+
+    One that needs more than its batch also is a `Prepares`, or an `OfOrigin`.
+    """
+
+    def plan(self, x: Tensor, y: Tensor, model: nn.Module | Any, rng: Rng) -> Mix:
+        """The plan for one batch: x (B, C, H, W) normalised images, y (B,) labels, the model in training
+        mode, and the generator of this step. Never writes into x.
+
+        Runs under the step's autocast after the gradients were cleared: a method that also learns from the
+        clean batch calls backward() itself, and the step adds its own gradients."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A method that has to see the network or the training images before the first step."""
+
+    def prepare(self, network: nn.Module, batches: Iterable[Tensor]) -> Method:
+        """The method to train with.
+
+        network: the one that will be trained; batches: all training images (B, C, H, W) in their stored
+        order, normalised and not augmented, read only if they are iterated over. Runs under the run's
+        autocast. Raises UserError where the method does not fit the network or the images.
+        """
+        ...
+
+
+@runtime_checkable
+class OfOrigin(Protocol):
+    """A method that remembers the training images, and so has to know where those of a batch come from."""
+
+    def at(self, origin: Origin) -> Method:
+        """The method that plans the batch of this origin."""
+        ...
+
+
+def prepared(method: Method, network: nn.Module, batches: Iterable[Tensor]) -> Method:
+    """`method` ready for training `network`; see `Prepares`."""
+    return method.prepare(network, batches) if isinstance(method, Prepares) else method

@@ -1,0 +1,60 @@
+"""What the pair-mixing methods share: when to mix, how strongly and with whom. What mixing is, each says
+itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msda_train.config import checks
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng, draw_lam, pair
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """A coin with probability `prob`, then lam ~ Beta(alpha, alpha) and a partner for every sample.
+
+    The coin falls once per batch, as in all authors' code; `lam_per` says whether lam (and the box, the blob)
+    is drawn once per batch or for each sample.
+    """
+
+    alpha: float = 1.0
+    prob: float = 1.0
+    lam_per: str = "batch"
+    pairing: str = "permutation"
+    inputs_only: bool = False  # mix the images, keep the labels: the control of On Mixup Training
+
+    def __post_init__(self) -> None:
+        checks.positive("method.alpha", self.alpha)
+        checks.fraction("method.prob", self.prob)
+        checks.one_of("method.lam_per", self.lam_per, ("batch", "sample"))
+        checks.one_of("method.pairing", self.pairing, ("permutation", "reversal"))
+        checks.flag("method.inputs_only", self.inputs_only)
+
+    def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
+        """The plan for x (B, C, H, W), y (B,); see `msda_train.core.mix.Method`."""
+        return self.paired(x, rng, lambda lam, perm: self.mix(x, y, lam, perm, model, rng))
+
+    def paired(self, x: Tensor, rng: Rng, mix: Callable[[np.ndarray, Tensor], Mix]) -> Mix:
+        """What `mix` plans for x (B, C, H, W), given lam (B,) or (1,) float64 and perm (B,) int64, both drawn
+        here; where the coin says no, the identity."""
+        if rng.random() >= self.prob:
+            return Mix.identity(x)
+        lam = draw_lam(rng, self.alpha, len(x) if self.lam_per == "sample" else 1)
+        perm = torch.from_numpy(pair(rng, self.pairing, len(x))).to(x.device, non_blocking=True)
+        plan = mix(lam, perm)
+        return replace(plan, lam=torch.ones_like(plan.lam)) if self.inputs_only else plan
+
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """The plan for images x (B, C, H, W) with labels y (B,), given lam (B,) or (1,) float64 and perm
+        (B,)."""
+        raise NotImplementedError
+
+
+def to_device(values: np.ndarray, x: Tensor) -> Tensor:
+    """Host draws as a float32 tensor beside x, without waiting for the device."""
+    return torch.from_numpy(values.astype(np.float32)).to(x.device, non_blocking=True)

@@ -1,0 +1,68 @@
+"""What methods share that ask a trained classifier where to look: which one, and its attention."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msda_train.config import checks
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.methods._attention import Teacher, attend
+from msda_train.methods._cached_attention import Remembered
+from msda_train.methods._pairwise import Pairwise
+from msda_train.methods._teachers import check_words, find_teacher
+
+
+@dataclass(frozen=True)
+class Taught(Pairwise):
+    """teacher: one of torchvision's ImageNet classifiers, or the folder of a finished run of ours.
+
+    weights, grid, teacher_input: of an ImageNet teacher, see `saliency.attention.imagenet_teacher`; a run's
+    network sees what it was trained on, and its grid is that of its map. cached: it sees every training image
+    once, before training. mean, std: of our normalisation.
+    """
+
+    teacher: str = "resnet50"
+    weights: str | None = None
+    grid: int = 7
+    attention: str = "channel_mean"
+    teacher_input: str = "pixels"
+    cached: bool = False
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (1.0,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_words(self.teacher, self.weights, self.grid, self.teacher_input)
+        checks.one_of("method.attention", self.attention, ("channel_mean", "last_channel"))
+        checks.flag("method.cached", self.cached)
+
+    def prepare(self, network: Any, batches: Iterable[Tensor]) -> "Taught | Remembered":
+        """See `msda_train.core.mix.Prepares`. Loads the teacher, so that what is wrong with it shows before
+        training; where it is `cached`, shows it all images. Raises UserError."""
+        self._teacher.check_channels(next(p.shape[1] for p in network.parameters() if p.dim() == 4))
+        if not self.cached:
+            return self
+        seen = [(self.look(x), self.look(x.flip(3))) for x in batches]
+        return Remembered(self, torch.cat([torch.cat(way) for way in zip(*seen, strict=True)]))
+
+    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Pairwise.mix`."""
+        return self.paste(self.look(x), x, lam, perm, rng)
+
+    def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix:
+        """The plan for x (B, C, H, W), given the attention (B, h, w) to its cells, lam and perm."""
+        raise NotImplementedError
+
+    def look(self, x: Tensor) -> Tensor:
+        """(B, h, w) float32 attention to the cells of x (B, C, H, W); runs under the caller's autocast."""
+        return attend(self._teacher.to(x.device)(x), self.attention)
+
+    @cached_property
+    def _teacher(self) -> Teacher:  # no field: neither compared nor printed
+        return find_teacher(self.teacher, self.weights, self.grid, self.teacher_input, self.mean, self.std)

@@ -1,0 +1,32 @@
+"""From the words that name a teacher to the teacher."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msda_train.config import checks
+from msda_train.core.errors import UserError
+from msda_train.methods._attention import IMAGENET, Teacher, imagenet_teacher, own_teacher
+from msda_train.models.trained import load_network
+
+
+def check_words(name: str, weights: str | None, grid: int, seen: str) -> None:
+    """UserError where method.teacher, .weights, .grid or .teacher_input make no sense; loads nothing."""
+    checks.whole("method.grid", grid, least=1)
+    checks.one_of("method.teacher_input", seen, ("pixels", "imagenet", "normalised"))
+    if weights is not None and name not in IMAGENET:
+        kinds = " or ".join(IMAGENET)
+        raise UserError(f"method.weights={weights}: is for method.teacher={kinds} only")
+
+
+def find_teacher(
+    name: str, weights: str | None, grid: int, seen: str, mean: Sequence[float], std: Sequence[float]
+) -> Teacher:
+    """One of torchvision's ImageNet classifiers (see `saliency.attention.imagenet_teacher`), or the network
+    in the folder `name` of a finished run. Raises UserError where it cannot be had."""
+    if name in IMAGENET:
+        return imagenet_teacher(name, weights, grid, seen, mean, std)
+    if not Path(str(name)).is_dir():
+        kinds = f"{', '.join(IMAGENET)} or the folder of a finished run"
+        raise UserError(f"method.teacher={name}: no such folder; type {kinds}")
+    network, config = load_network(Path(name))
+    return own_teacher(network, config.get("recipe"), Path(name), mean, std)

@@ -1,0 +1,139 @@
+"""Rows and published numbers as data frames: a line per run and number, a line per cell.
+
+`msda_train.load_rows` and `msda_train.load_published` are these, for notebooks.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from msda_train.core.errors import UserError
+from msda_train.core.paths import PUBLISHED
+from msda_train.records import rows as stored
+from msda_train.records.probe_records import probe_records
+from msda_train.records.published import Cell, Paper, load_papers
+from msda_train.records.row_checks import NAMES
+from msda_train.records.rows import Row
+from msda_train.records.summary import PROTOCOLS
+
+Place = str | PathLike[str]
+FACTS = (
+    *("path", "fingerprint", "column", "seed", *NAMES),
+    *("content", "complete", "device", "precision", "seconds", "images_per_second"),
+)
+NUMBER = ("metric", "aggregate", "probe", "name", "value")  # of a line, besides a probe's setting
+
+
+def load_rows(*places: Place) -> pd.DataFrame:
+    """The finished runs at or under `places` ("runs" unless given), as `rows_frame` has them.
+
+    A file that is no sound row, and two rows of one run that disagree, are one warning each. UserError where
+    a place does not exist.
+    """
+    paths = [Path(place) for place in places or ("runs",)]
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"there is no folder '{path}'")
+    rows, complaints = stored.load_rows(paths)
+    for complaint in complaints:
+        warnings.warn(complaint, stacklevel=3)
+    return rows_frame(rows)
+
+
+def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line per run and number.
+
+    FACTS of the run; its method's options as `method.alpha` and so on, NaN where a method has no such option;
+    then NUMBER. `metric` is error, top5_error or nll and `aggregate` last, best, median_last10 or at_best; a
+    probe's number has `probe` and `name` instead, and its setting as `setting.eps` and so on. Values are
+    fractions and nats.
+    """
+    metrics = [
+        (run, *protocol.split("/"), row.metrics[protocol])
+        for run, row in enumerate(rows)
+        for protocol in PROTOCOLS
+    ]
+    measured = pd.DataFrame(metrics, columns=["run", "metric", "aggregate", "value"])
+    told = [{"run": run} | _setting(record) for run, row in enumerate(rows) for record in probe_records(row)]
+    lines = pd.concat([measured, pd.DataFrame(told)]) if told else measured
+    for name in NUMBER:
+        if name not in lines:
+            lines[name] = None
+    facts = pd.DataFrame([_facts(row) for row in rows], columns=None if rows else list(FACTS))
+    settings = sorted(column for column in lines if str(column).startswith("setting."))
+    tidy = lines.sort_values("run", kind="stable").merge(facts, left_on="run", right_index=True)
+    return tidy[[*facts.columns, *NUMBER[:-1], *settings, "value"]].reset_index(drop=True)
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    machine = row.environment
+    facts = {"path": str(row.path), "fingerprint": row.fingerprint, "column": row.column, "seed": row.seed}
+    facts |= {name: row.names[name] for name in NAMES}
+    facts |= {key: row.data[key] for key in ("content", "complete")}
+    facts |= {
+        "device": machine.get("device_name") or machine.get("device"),
+        "precision": machine.get("precision"),
+        "seconds": row.seconds,
+        "images_per_second": row.images_per_second,
+    }
+    options = {key: value for key, value in row.config["method"].items() if key != "_target_"}
+    return facts | {f"method.{key}": value for key, value in options.items()}
+
+
+def _setting(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key if key in NUMBER else f"setting.{key}": value for key, value in record.items()}
+
+
+def load_published(folder: Place = PUBLISHED) -> pd.DataFrame:
+    """The published cells in `folder`, the shipped ones unless given, as `published_frame` has them.
+
+    UserError names file, line and what is wrong.
+    """
+    return published_frame(load_papers(Path(folder)))
+
+
+def published_frame(papers: Iterable[Paper]) -> pd.DataFrame:
+    """One line per published cell.
+
+    `id` as in `msda-table why`, the cell's own words, `overrides` to type after `msda-train`, `runnable` and,
+    where it is not, why in `not_runnable`. `value` and `spread` are as printed, in `unit`; `kind` is what the
+    spread is: "standard deviation" over `n` runs, or what the paper says.
+    """
+    return pd.DataFrame(
+        [
+            _published(cell, f"{paper.key}/{table.id}/{number}")
+            for paper in papers
+            for table in paper.tables
+            for number, cell in enumerate(table.cells, 1)
+        ]
+    )
+
+
+def _published(cell: Cell, name: str) -> dict[str, Any]:
+    words = ("paper", "table", "table_name", "label", "dataset", "model", "experiment", "method")
+    line: dict[str, Any] = {"id": name} | {key: getattr(cell, key) for key in words}
+    deviation = "standard deviation" if cell.std is not None else None
+    line |= {
+        "options": " ".join(cell.set) or None,
+        "alpha": None if cell.alpha is None else str(cell.alpha),
+        "metric": cell.metric,
+        "setting": cell.setting or None,
+        "value": cell.value,
+        "spread": cell.std if cell.spread is None else cell.spread,
+        "kind": cell.spread_kind or deviation,
+        "n": cell.n,
+        "unit": cell.unit,
+        "protocol": cell.protocol,
+        "compared_with": cell.compared_with or None,
+        "replication": cell.replication,
+        "source": cell.source,
+        "note": cell.note,
+        "overrides": " ".join(cell.overrides) if cell.not_runnable is None else None,
+        "runnable": cell.not_runnable is None,
+        "not_runnable": cell.not_runnable,
+    }
+    return line

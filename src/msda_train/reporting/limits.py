@@ -1,0 +1,25 @@
+"""How much a page shows, so that thousands of runs make a page that opens at once."""
+
+from collections.abc import Sequence
+
+from msda_train.comparison.table import Block, Line
+
+COLUMNS = 24  # sections of columns without a published table
+LINES = 100  # of one column: those with the lowest mean error
+PICTURED = 16  # of these in one picture: as many as can be told apart
+RUNS = 200  # with configuration, environment and epochs
+EPOCHS = 4_000  # listed, all runs together
+MOST_EPOCHS = 40  # listed of one run
+EXAMPLES = 40  # methods with mixed images
+PICTURES = 90
+PICTURE_BYTES = 3_000_000
+COMPLAINTS = 200
+
+
+def best(block: Block, most: int) -> Sequence[Line]:
+    """The lines of a block in their order; of more than `most` those with the lowest mean error."""
+    if len(block.lines) <= most:
+        return block.lines
+    ranked = sorted(block.lines, key=lambda line: (line.metrics["error/last"].mean, line.method))[:most]
+    kept = {id(line) for line in ranked}
+    return [line for line in block.lines if id(line) in kept]

@@ -1,0 +1,112 @@
+"""What the networks of the suite consist of: every convolution, linear layer and BatchNorm with its shape.
+
+A network is built without memory (torch's meta device) and watched while it looks at images that are not
+there; so what counts is what it really calls, not what it declares.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from msda_train.config.build import build
+from msda_train.config.compose import composing
+
+IMAGES = {"digits": (1, 8), "tinyimagenet": (3, 64)}  # channels and side; 3 and 32 for other data sets
+LARGE = {"resnet50": (3, 224)}  # a network that was made for larger images
+CLASSES = {"cifar100": 100, "tinyimagenet": 200}
+
+# As published, then as the demo, `make smoke` and the tests make them narrow.
+NETWORKS = (
+    *("model=preactresnet18", "model=preactresnet18 dataset=tinyimagenet model.stem_stride=2"),
+    *("model=preactresnet34", "model=wrn28_10 dataset=cifar100", "model=wrn28_10 model.variant=manifold"),
+    *("model=wrn28_2", "model=pyramidnet110 dataset=cifar100", "model=pyramidnet200 dataset=cifar100"),
+    *("model=resnet18", "model=resnet110 dataset=cifar100", "model=resnet50"),
+    *("model=densenet_bc190", "model=vgg16_bn"),
+    *(f"model=preactresnet18 model.width={width} dataset=digits" for width in (8, 4, 3, 2)),
+    *(f"model=preactresnet18 model.width={width}" for width in (8, 4)),
+    "model=wrn28_10 model.depth=10 model.width=1",
+    "model=pyramidnet110 model.depth=11 model.alpha=6",
+    "model=pyramidnet110 model.depth=11 model.alpha=6 model.pad_channels=8",
+    *("model=resnet18 model.width=4", "model=resnet110 model.width=4 model.blocks=[1,1,1]"),
+    "model=resnet50 model.width=4 model.blocks=[1,1,1,1]",
+    *("model=densenet_bc190 model.depth=10 model.growth=4", "model=vgg16_bn model.width=4 model.hidden=8"),
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """kind: conv, linear or norm; shapes as torch has them, `side` the (H, W) of a map that comes in."""
+
+    kind: str
+    channels_in: int
+    channels: int
+    side: tuple[int, ...] = ()
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+    bias: bool = False
+
+    def __str__(self) -> str:
+        if self.kind == "linear":
+            return f"linear layer, {self.channels_in} to {self.channels}"
+        where = "x".join(map(str, self.side))
+        if self.kind == "norm":
+            return f"BatchNorm of {self.channels} channels, {where} pixels"
+        what = "x".join(map(str, self.kernel))
+        groups = f" in {self.groups} groups" if self.groups > 1 else ""
+        strided = f" with stride {max(self.stride)}" if max(self.stride) > 1 else ""
+        return (
+            f"{what} convolution{strided}, {self.channels_in} to {self.channels} channels{groups}, "
+            f"{where} pixels"
+        )
+
+
+class _Seen(TorchDispatchMode):
+    """Notes each distinct layer that is called."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.layers: dict[Layer, None] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        aten = torch.ops.aten
+        if func is aten.convolution.default and not args[6] and args[0].dim() == 4:
+            x, w, bias, stride, padding, dilation, _, _, groups = args
+            side, kernel, steps, pad, gaps = map(tuple, (x.shape[2:], w.shape[2:], stride, padding, dilation))
+            has_bias = bias is not None
+            layer = Layer("conv", x.shape[1], w.shape[0], side, kernel, steps, pad, gaps, groups, has_bias)
+            self.layers[layer] = None
+        elif func is aten.addmm.default:
+            inside, outside = args[2].shape
+            self.layers[Layer("linear", inside, outside, bias=True)] = None
+        elif func is aten.native_batch_norm.default and args[0].dim() == 4:
+            x = args[0]
+            self.layers[Layer("norm", x.shape[1], x.shape[1], tuple(x.shape[2:]))] = None
+        return func(*args, **(kwargs or {}))
+
+
+def layers_of(cfg: DictConfig, words: str) -> tuple[Layer, ...]:
+    """The distinct layers of the network in `cfg`, as `words` made it; UserError for wrong options."""
+    said = dict(word.split("=", 1) for word in words.split() if "=" in word)
+    large = LARGE.get(said.get("model", ""), (3, 32))
+    channels, side = IMAGES.get(said.get("dataset", ""), large if "dataset" not in said else (3, 32))
+    classes = CLASSES.get(said.get("dataset", ""), 10)
+    with torch.device("meta"):
+        network = build("model", cfg.model, classes=classes, channels=channels).train()
+        images = torch.empty(3, channels, side, side).to(memory_format=torch.channels_last)
+        with torch.no_grad(), _Seen() as seen:
+            network(images)
+    return tuple(seen.layers)
+
+
+def networks(wanted: Sequence[str] = NETWORKS) -> Iterator[tuple[str, tuple[Layer, ...]]]:
+    """Words and layers of each network in `wanted`."""
+    with composing() as composed:
+        for words in wanted:
+            yield words, layers_of(composed(words.split()), words)

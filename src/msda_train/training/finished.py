@@ -1,0 +1,91 @@
+"""What a finished run leaves: its row, and the line that says so."""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from msda_train.config.fingerprint import fingerprint, former_fingerprint
+from msda_train.core.errors import UserError
+from msda_train.data.images import Images
+from msda_train.records.rows import Row, read_row
+from msda_train.records.summary import summarise
+from msda_train.training.memory import peak_memory
+from msda_train.training.run import Progress, Run
+
+
+def row_of(
+    run: Run, progress: Progress, names: Mapping[str, Any], config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The finished run as one JSON-ready value; see `results.rows` for its schema."""
+    history, images = progress.history, run.images
+    # The first epoch warms caches up (and compiles): the median ignores it where it can.
+    speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
+    return {
+        "schema": 1,
+        "fingerprint": run.fingerprint,
+        "names": dict(names),
+        "seed": run.seed,
+        "config": config,
+        "metrics": summarise(history),
+        "history": history,
+        "seconds": sum(h["seconds"] for h in history),
+        "images_per_second": median(speeds),
+        # Of a process that has made other runs before, some of whose memory it may still hold.
+        "memory": {**peak_memory(run.compute.device), "earlier_runs": run.kept.runs},
+        "data": {
+            "content": images.content,
+            "train_images": len(images.y_train),
+            "test_images": len(images.y_test),
+            "classes": len(images.classes),
+            "complete": images.complete,
+            "source": config["dataset"].get("source"),
+            **_corruption(images),
+        },
+        "environment": {k: v for k, v in progress.sessions[-1].items() if not k.endswith("_epoch")},
+        "sessions": progress.sessions,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def run_folder(runs: Path, config: Mapping[str, Any], content: str, seed: int) -> Path:
+    """Where the run of `config` on images of this content lives: <runs>/<fingerprint>-<content>/s<seed>. One
+    that was finished under its former fingerprint stays where it is."""
+    identity, former = fingerprint(config), former_fingerprint(config)
+    folder, old = (runs / f"{name}-{content[:8]}" / f"s{seed}" for name in (identity, former))
+    if not folder.exists() and (old / "row.json").is_file():
+        with suppress(UserError):  # damaged: nobody knows whose it was
+            if read_row(old / "row.json").fingerprint == identity:
+                return old
+    return folder
+
+
+def expected_row(path: Path, identity: str, content: str, seed: int) -> Row:
+    """The row at `path`. UserError where it is not that of the run of this fingerprint, images and seed."""
+    row = read_row(path)
+    if (row.fingerprint, row.data["content"], row.seed) != (identity, content, seed):
+        raise UserError(
+            f"{path}: is the row of another run ({row.names['method']} seed {row.seed}, {row.fingerprint}) "
+            f"than of this one ({identity} seed {seed}); move it away, or type runs=FOLDER"
+        )
+    return row
+
+
+def complete(row: Row) -> str:
+    """A line about a run that has its row."""
+    m, epochs = row.metrics, row.config["recipe"]["epochs"]
+    return (
+        f"complete: {row.names['method']} seed {row.seed}, {epochs} epochs, test error "
+        f"{100 * m['error/last']:.2f} % last, {100 * m['error/best']:.2f} % best, nll {m['nll/last']:.3f}"
+    )
+
+
+def _corruption(images: Images) -> dict[str, Any]:
+    """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
+    if images.y_clean is None:
+        return {}
+    digest = hashlib.sha256(images.y_train.astype("<i8").tobytes()).hexdigest()
+    return {"wrong_labels": int((images.y_train != images.y_clean).sum()), "labels_sha256": digest}

@@ -1,0 +1,98 @@
+"""How a network is trained: everything of a paper's section on training, as one checked value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from msda_train.config import checks
+from msda_train.core.errors import UserError
+from msda_train.core.randomness import Rng
+from msda_train.functional import schedules
+from msda_train.functional.losses import CRITERIA, entropy, smooth
+from msda_train.functional.masks import draw_centre, hole_mask
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The fields are the options `recipe.*`; configs/recipe/*.yaml says what they mean."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    schedule: str
+    drops: Sequence[float]
+    drop_factor: float
+    warmup_epochs: float
+    criterion: str
+    label_smoothing: float
+    crop_padding: int
+    flip: bool
+    mean: Sequence[float]
+    std: Sequence[float]
+    cutout: int = 0
+    entropy_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.whole("recipe.epochs", self.epochs, least=1)
+        checks.whole("recipe.batch_size", self.batch_size, least=2)
+        checks.positive("recipe.lr", self.lr)
+        checks.fraction("recipe.momentum", self.momentum)
+        checks.flag("recipe.nesterov", self.nesterov)
+        if self.nesterov and self.momentum == 0:
+            raise UserError("recipe.nesterov=true: needs recipe.momentum > 0")
+        checks.non_negative("recipe.weight_decay", self.weight_decay)
+        checks.one_of("recipe.schedule", self.schedule, ("step", "cosine"))
+        for drop in _numbers("recipe.drops", self.drops):
+            if drop > 1:
+                raise UserError(
+                    f"recipe.drops={list(self.drops)}: shares of the run; type recipe.drops=[0.5,0.75]"
+                )
+            checks.fraction("recipe.drops", drop)
+        checks.positive("recipe.drop_factor", self.drop_factor)
+        checks.non_negative("recipe.warmup_epochs", self.warmup_epochs)
+        checks.one_of("recipe.criterion", self.criterion, tuple(CRITERIA))
+        checks.fraction("recipe.label_smoothing", self.label_smoothing)
+        checks.whole("recipe.crop_padding", self.crop_padding, least=0)
+        checks.flag("recipe.flip", self.flip)
+        _numbers("recipe.mean", self.mean)
+        for std in _numbers("recipe.std", self.std):
+            checks.positive("recipe.std", std)
+        checks.whole("recipe.cutout", self.cutout, least=0)
+        checks.non_negative("recipe.entropy_weight", self.entropy_weight)
+
+    def augment(self, x: Tensor, rng: Rng) -> Tensor:
+        """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
+        (arXiv:1708.04552), so that it goes with any method."""
+        if self.cutout == 0:
+            return x
+        height, width = x.shape[-2:]
+        return x * hole_mask(self.cutout, draw_centre(rng, len(x), height, width), height, width, x.device)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The training loss of logits and soft targets, both (B, K) float32: the criterion on smoothed
+        labels, less the entropy of the predictions (Pereyra et al., arXiv:1701.06548; "ERL" in On Mixup
+        Training, which does not print its weight)."""
+        loss = CRITERIA[self.criterion](logits, smooth(target, self.label_smoothing))
+        return loss - self.entropy_weight * entropy(logits) if self.entropy_weight else loss
+
+    def lr_at(self, epoch: int, progress_in_epoch: float) -> float:
+        """The learning rate `progress_in_epoch` (0 to 1) into 0-based `epoch`. Step schedules change between
+        epochs only, cosine and warm-up with every step."""
+        now = epoch + progress_in_epoch
+        if self.schedule == "step":
+            factor = schedules.step(epoch, self.epochs, self.drops, self.drop_factor)
+        else:
+            factor = schedules.cosine(now / self.epochs)
+        return self.lr * factor * schedules.warmup(now, self.warmup_epochs)
+
+
+def _numbers(option: str, values: Sequence[float]) -> Sequence[float]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise UserError(f"{option}={values}: must be a list; type {option}=[0.5]")
+    for value in values:
+        checks.number(option, value)
+    return values

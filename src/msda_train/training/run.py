@@ -1,0 +1,190 @@
+"""One seed of one configuration on one device: its loaders, its network, its epochs."""
+
+import copy
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from tqdm import tqdm
+
+from msda_train.config.build import build
+from msda_train.config.shared_work import lasting
+from msda_train.core import signals
+from msda_train.core.errors import RunFailed
+from msda_train.core.mix import Method, prepared
+from msda_train.core.randomness import generator
+from msda_train.data.images import Images
+from msda_train.data.loader import Loader
+from msda_train.models.sizes import bounded
+from msda_train.training import checkpoint
+from msda_train.training.device import Compute
+from msda_train.training.environment import environment
+from msda_train.training.optimizer import fit, new_update
+from msda_train.training.recipe import Recipe
+from msda_train.training.run_cache import Kept, is_ours
+from msda_train.training.step import Step, evaluate
+from msda_train.training.update import Update
+
+TEST_BATCH = 500
+Say = Callable[[str], None]
+
+
+@dataclass
+class Progress:
+    """The little that a run remembers besides weights: how far it is, what it measured, who worked on it."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed of one configuration on one device, with its folder."""
+
+    seed: int
+    fingerprint: str
+    recipe: Recipe
+    images: Images
+    compute: Compute
+    checkpoint_seconds: float
+    folder: Path
+    kept: Kept = field(default_factory=Kept)
+
+    def prepare(self, model: DictConfig, method: Method) -> Step:
+        """The step with a freshly initialised network; initialisation is a function of the seed."""
+        facts = {"classes": len(self.images.classes), "channels": self.images.channels}
+        config: Any = OmegaConf.to_container(model, resolve=True)
+        shape, recipe = self.images.size, lasting(asdict(self.recipe))
+        wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
+        update: Update | None = self.kept.find("network", wanted)
+        torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
+        with bounded("model"):
+            network = build("model", model, **facts)
+        if update is not None:
+            update.restart(network.state_dict())
+        else:
+            fit(network, self.images.channels, *self.images.size, self.compute)
+            update = new_update(network, self.recipe, self.compute)
+            if is_ours(config):
+                self.kept.keep("network", wanted, update)
+        with self.compute.autocast():
+            method = prepared(method, update.network, self._training_images())
+        return Step(method, self.recipe.augment, facts["classes"], update)
+
+    def _training_images(self) -> Iterator[Tensor]:
+        """In their stored order, normalised; the loader is made only if somebody looks."""
+        yield from (x for x, _ in self.train_loader.test_batches())
+
+    @cached_property
+    def train_loader(self) -> Loader:
+        """Training batches: shuffled, cropped and flipped by the seed. Made once: it holds a padded copy."""
+        x, y, batch_size = self.images.x_train, self.images.y_train, self.recipe.batch_size
+        loader = copy.copy(self._loader("training batches", x, y, batch_size, self.seed))
+        loader.seed = self.seed
+        return loader
+
+    @cached_property
+    def test_loader(self) -> Loader:
+        """The test images as they are, normalised."""
+        return self._loader("test batches", self.images.x_test, self.images.y_test, TEST_BATCH, None)
+
+    def load(self) -> None:
+        """Makes both now."""
+        _ = self.train_loader, self.test_loader
+
+    def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Loader:
+        """Made new, or kept of a run whose seed was another one."""
+        r, device = self.recipe, self.compute.device
+        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, device)
+        found: Loader | None = self.kept.find(kind, wanted)
+        if found is not None:
+            return found
+        made = Loader(
+            x,
+            y,
+            batch_size=batch_size,
+            mean=r.mean,
+            std=r.std,
+            device=device,
+            crop_padding=r.crop_padding,
+            flip=r.flip,
+            seed=seed,
+        )
+        return self.kept.keep(kind, wanted, made)
+
+    def train(self, step: Step, say: Say) -> Progress:
+        """All epochs that are left; what is done is on the disk whenever this is interrupted."""
+        path = self.folder / "checkpoint.pt"
+        progress = Progress()
+        steps, total = len(self.train_loader), self.recipe.epochs
+        if path.exists():
+            saved = checkpoint.load(path, step.update, self.fingerprint)
+            progress = Progress(saved["history"], saved["sessions"])
+            say(f"going on after epoch {len(progress.history)} of {total}")
+        first = len(progress.history)
+        session = {"from_epoch": first + 1, **environment(self.compute)}
+        if first < total:
+            progress.sessions.append(session)
+        saving, bar = checkpoint.Saving(path, self.checkpoint_seconds), self.bar(first * steps, total * steps)
+        with saving, signals.patient() as stop, bar:
+            for epoch in range(first, total):
+                measured = self.epoch(epoch, step, bar)
+                progress.history.append(measured)
+                session["to_epoch"] = epoch + 1
+                now = epoch + 1 == total or stop.asked()
+                saving.epoch(step.update, self.progress_record(progress), now=now)
+                stop.if_asked()
+        return progress
+
+    def bar(self, done: int, total: int) -> "tqdm[Any]":
+        """Steps of the whole run, with the last epoch's loss and test error behind."""
+        label = f"{self.folder.parent.name[:8]} s{self.seed}"
+        seconds = 0.5 if sys.stderr.isatty() else 30  # a log file is not a screen
+        return tqdm(
+            total=total, initial=done, desc=label, unit="step", mininterval=seconds, dynamic_ncols=True
+        )
+
+    def progress_record(self, progress: Progress) -> dict[str, Any]:
+        """What a checkpoint holds besides tensors."""
+        return {"fingerprint": self.fingerprint, "history": progress.history, "sessions": progress.sessions}
+
+    def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, float]:
+        """Trains one 0-based epoch and tests; nothing returns to the host before its end."""
+        # Dropout and its like draw from torch's own generator: it, too, is a function of seed and epoch.
+        torch.manual_seed(int(generator(self.seed, "layers", epoch).integers(2**62)))
+        step.network.train()
+        started = time.perf_counter()
+        loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(self.train_loader)
+        for i, (here, x, y) in enumerate(step.over(self.train_loader, epoch)):
+            step.update.set_lr(self.recipe.lr_at(epoch, i / steps))
+            loss_sum += here(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
+            samples += len(y)
+            bar.update()
+        train_loss = loss_sum.item() / samples
+        trained = time.perf_counter()
+        if not math.isfinite(train_loss):
+            raise RunFailed(
+                f"epoch {epoch + 1}: the loss is {train_loss}; no row written, the last checkpoint is kept. "
+                f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
+            )
+        step.network.eval()
+        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute)
+        if not math.isfinite(measured["nll"]):
+            raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
+        bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)
+        return {
+            "epoch": epoch + 1,
+            "lr": self.recipe.lr_at(epoch, 0.0),
+            "train_loss": train_loss,
+            **measured,
+            "train_seconds": trained - started,
+            "seconds": time.perf_counter() - started,
+        }

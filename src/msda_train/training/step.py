@@ -1,0 +1,70 @@
+"""The one training step, the same for all methods, and the pass over the test set."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from msda_train.core.mix import Method, OfOrigin
+from msda_train.core.randomness import Rng
+from msda_train.data.loader import Loader
+from msda_train.functional import metrics
+from msda_train.training.device import Compute
+from msda_train.training.update import Update
+
+
+@dataclass(frozen=True)
+class Step:
+    """Everything a step needs that does not change from step to step.
+
+    augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
+    update: what trains the network on the outcome.
+    """
+
+    method: Method
+    augment: Callable[[Tensor, Rng], Tensor]
+    classes: int
+    update: Update
+
+    def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
+        """Trains on one batch x (B, C, H, W), y (B,); the loss stays on the device, a 0-d float32 tensor."""
+        self.update.begin()
+        x = self.augment(x, rng)
+        with self.update.compute.autocast():
+            mix = self.method.plan(x, y, self.network, rng)
+            # Pixels are mixed out here, so that one compiled network serves all input-level methods.
+            x = mix.pixels(x)
+        return self.update(x, mix.target(y, self.classes), mix if mix.depth > 0 else None)
+
+    def over(self, loader: Loader, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
+        """The batches x, y of an epoch, each with the step for it: a method that remembers the training
+        images is told where these come from."""
+        if not isinstance(self.method, OfOrigin):
+            yield from ((self, x, y) for x, y in loader.train_batches(epoch))
+            return
+        for (x, y), origin in zip(loader.train_batches(epoch), loader.origins(epoch), strict=True):
+            yield replace(self, method=self.method.at(origin)), x, y
+
+    @property
+    def network(self) -> nn.Module:
+        """The model as built, which methods may look at."""
+        return self.update.network
+
+
+@torch.no_grad()
+def evaluate(
+    forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], compute: Compute
+) -> dict[str, float]:
+    """Top-1 error, top-5 error (fractions) and NLL (nats) of a model in evaluation mode; one transfer to the
+    host at the end."""
+    sums, count = torch.zeros(3, dtype=torch.float64, device=compute.device), 0
+    for x, y in batches:
+        with compute.autocast():
+            logits = forward(x)
+        logits = logits.float()
+        wrong, wrong5 = metrics.error_count(logits, y), metrics.error_count(logits, y, k=5)
+        sums += torch.stack([wrong.double(), wrong5.double(), metrics.nll_sum(logits, y).double()])
+        count += len(y)
+    error, top5_error, nll = (sums / count).tolist()
+    return {"error": error, "top5_error": top5_error, "nll": nll}
