@@ -9,9 +9,33 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from msda_train.comparison import match
 from msda_train.config.compose import compose
+from msda_train.records.published import load_papers
+from msda_train.records.rows import load_rows
 
 torch.set_num_threads(1)
+
+
+STORED = Path(__file__).with_name("stored")  # rows and published files that are made up
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Composed fingerprints are remembered for one test session, not in the home of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(match, "CACHE", tmp_path_factory.mktemp("cache") / "fingerprints.json")
+        yield
+
+
+@pytest.fixture(scope="session")
+def rows():
+    return load_rows([STORED / "rows"])[0]
+
+
+@pytest.fixture(scope="session")
+def papers():
+    return load_papers(STORED / "published")
 
 
 @pytest.fixture(scope="session")

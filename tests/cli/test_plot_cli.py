@@ -12,7 +12,7 @@ import pytest
 from msda_train.cli.plot import run
 from msda_train.evaluation import decision_boundary as toy_module
 
-SMALL = Path(__file__).parent / "results" / "rows" / "digits-preactresnet18-smoke"
+SMALL = Path(__file__).parents[1] / "stored" / "rows" / "digits-preactresnet18-smoke"
 
 
 @pytest.fixture

@@ -6,16 +6,8 @@ from pathlib import Path
 import pytest
 
 from msda_train.cli import table as table_cli
-from msda_train.comparison import match
 
-RESULTS = Path(__file__).parents[1] / "results"
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(match, "CACHE", tmp_path_factory.mktemp("cache") / "fingerprints.json")
-        yield
+RESULTS = Path(__file__).parents[2] / "stored"
 
 
 @pytest.fixture

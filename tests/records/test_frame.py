@@ -5,7 +5,9 @@ import sys
 from dataclasses import replace
 
 import pytest
-from tests.results.conftest import HERE
+from pathlib import Path
+
+HERE = Path(__file__).parents[1] / "stored"
 
 import msda_train
 from msda_train.core.errors import UserError

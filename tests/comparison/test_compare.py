@@ -13,7 +13,7 @@ from msda_train.records.published import load_papers, read_paper
 from msda_train.reporting.grid import Grid, draw
 from msda_train.reporting.table_view import NONE, record, table_grids
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "stored"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from msda_train.records.summary import summarise
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "stored"
 STORED = HERE / "rows" / "mixup_cifar10_preactresnet18"
 
 

@@ -213,7 +213,7 @@ def test_text_in_a_sweep(msda_train, tmp_path):
 
 def test_somebody_elses_method(msda_train, tmp_path):
     """A class in the user's own file, without touching ours: as the README shows it."""
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     (tmp_path / "my_methods.py").write_text(readme.partition("```python\n")[2].partition("```")[0])
     code, _, err = msda_train("method._target_=my_methods.HalfMix", "+method.weight=0.75")
     assert code == 0, err

@@ -14,7 +14,7 @@ from msda_train.records.rows import load_rows
 from msda_train.reporting.book import open_book
 from msda_train.reporting.page import html
 
-ROWS = Path(__file__).parents[1] / "results" / "rows"
+ROWS = Path(__file__).parents[1] / "stored" / "rows"
 VOID = {"meta", "img", "br"}
 
 

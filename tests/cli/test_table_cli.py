@@ -10,7 +10,7 @@ import pytest
 
 import msda_train
 
-ROWS = Path(__file__).parent / "results" / "rows"
+ROWS = Path(__file__).parents[1] / "stored" / "rows"
 SMALL = ROWS / "digits-preactresnet18-smoke"
 CALL = """
 import sys

@@ -115,7 +115,7 @@ def test_a_published_file_names_options_only(tmp_path):
     from msda_train.core.errors import UserError
     from msda_train.records.published import read_paper
 
-    text = (Path(__file__).parent / "results" / "published" / "some.yaml").read_text()
+    text = (Path(__file__).parents[1] / "stored" / "published" / "some.yaml").read_text()
     for word in ("method._target_=os.system", "hydra.launcher=x", "runs=/etc", "recipe.lr=${oc.env:HOME}"):
         path = tmp_path / "some.yaml"
         path.write_text(text.replace("set: [", f"set: ['{word}', ", 1))

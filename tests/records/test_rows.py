@@ -13,7 +13,7 @@ from msda_train.records.row_checks import checksum
 from msda_train.records.rows import add_probe, kept_name, load_rows, read_row, unsigned, write_row
 from msda_train.records.summary import summarise
 
-ROWS = Path(__file__).with_name("rows")
+ROWS = Path(__file__).parents[1] / "stored" / "rows"
 STORED = sorted(ROWS.rglob("*.json"))
 GOOD = ROWS / "mixup_cifar10_preactresnet18"
 

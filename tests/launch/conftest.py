@@ -52,7 +52,7 @@ SMALL = [
     "checkpoint_seconds=0",
 ]
 
-ROW = Path(__file__).parents[1] / "results/rows/digits-preactresnet18-smoke/5c742baa714d76ce-s0.json"
+ROW = Path(__file__).parents[1] / "stored/rows/digits-preactresnet18-smoke/5c742baa714d76ce-s0.json"
 
 # Stands for a worker: it says when each run began and ended, and leaves the row it was given.
 WORKER = """

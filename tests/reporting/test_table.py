@@ -18,7 +18,7 @@ from msda_train.records.rows import load_rows
 from msda_train.reporting.grid import escape_latex
 from msda_train.reporting.render import render
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "stored"
 
 
 def of(rows, **names):

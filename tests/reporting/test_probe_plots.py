@@ -25,7 +25,7 @@ from msda_train.reporting.pictures.field import field_panel
 from msda_train.reporting.pictures.picture import figure
 from msda_train.reporting.probe_plots import KINDS, kind_pictures
 
-SMALL = Path(__file__).parents[1] / "results" / "rows" / "digits-preactresnet18-smoke"
+SMALL = Path(__file__).parents[1] / "stored" / "rows" / "digits-preactresnet18-smoke"
 BINS = 15
 CURVE = np.linspace(0, 1, 11)
 ARRAYS = {
