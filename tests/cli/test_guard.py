@@ -9,13 +9,13 @@ import pytest
 
 import msda_train
 
-MODULES = ("cli", "table_cli", "data_cli", "probe_cli", "plot_cli")
-LISTING = {"cli": ["--cfg", "job"], "table_cli": ["list"], "data_cli": ["list"]}
+MODULES = ("train", "table", "data", "probe", "plot")
+LISTING = {"train": ["--cfg", "job"], "table": ["list"], "data": ["list"]}
 
 
 def _shell(module, words, streams="", cwd=None, before="", **environment):
     """(exit code, stdout, stderr) of a command in a shell, where its streams can be bent."""
-    command = f"import sys; from msda_train.{module} import main; sys.exit(main())"
+    command = f"import sys; from msda_train.cli.{module} import main; sys.exit(main())"
     line = f'{before} exec "$0" -P -c "$1" "${{@:2}}" {streams}'
     settings = {**os.environ, "PYTHONPATH": str(Path(msda_train.__file__).parents[1]), **environment}
     done = subprocess.run(
@@ -44,10 +44,10 @@ def test_closed_streams_are_nobodys_business(module, tmp_path):
 
 
 def test_a_closed_output_does_not_end_up_in_a_file_of_the_run(small_run, tmp_path):
-    code, _, err = _shell("cli", [*small_run, "-m", "seed=0,1"], ">&-", tmp_path)
+    code, _, err = _shell("train", [*small_run, "-m", "seed=0,1"], ">&-", tmp_path)
     assert code == 0, err
     assert "2 of 2 jobs complete" in err
-    assert _shell("table_cli", ["verify", str(next(tmp_path.rglob("s0")))], "", tmp_path)[0] == 0
+    assert _shell("table", ["verify", str(next(tmp_path.rglob("s0")))], "", tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize("module", LISTING)
@@ -60,11 +60,11 @@ def test_a_reader_who_has_seen_enough(module, tmp_path):
 def test_a_folder_that_is_gone(module, small_run, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
-    words = small_run if module == "cli" else LISTING.get(module, ["runs", "all"])
+    words = small_run if module == "train" else LISTING.get(module, ["runs", "all"])
     code, _, err = _shell(module, words, "", gone, f"rmdir {gone};")
     assert "Traceback" not in err
     assert code in (0, 2)
-    if module == "cli":
+    if module == "train":
         assert "the folder you stand in is gone" in err
 
 
@@ -75,7 +75,7 @@ def test_nobody_without_a_home(small_run, tmp_path):
 
     def run(module, *words):
         nobody = "import pwd, sys; pwd.getpwuid = lambda number: {}[number]"
-        program = f"{nobody}; from msda_train.{module} import main; sys.exit(main())"
+        program = f"{nobody}; from msda_train.cli.{module} import main; sys.exit(main())"
         done = subprocess.run(
             [sys.executable, "-P", "-c", program, *words],
             capture_output=True,
@@ -86,13 +86,13 @@ def test_nobody_without_a_home(small_run, tmp_path):
         )
         return done.returncode, done.stderr
 
-    assert run("data_cli", "list") == (0, "")
-    assert run("cli", *small_run)[0] == 0
+    assert run("data", "list") == (0, "")
+    assert run("train", *small_run)[0] == 0
     without_cache = [word for word in small_run if not word.startswith("dataset.cache=")]
-    code, err = run("cli", *without_cache)
+    code, err = run("train", *without_cache)
     assert code == 2
     assert "type dataset.cache=FOLDER" in err
-    code, err = run("cli", *small_run, "runs=~/x")
+    code, err = run("train", *small_run, "runs=~/x")
     assert (code, err.strip().splitlines()[-1]) == (
         2,
         "msda-train: runs=~/x: there is no such home folder; type the whole path",

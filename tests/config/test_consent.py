@@ -37,7 +37,7 @@ class Mine(Mixup):
         import my_late_helper
         return super().plan(x, y, model, rng)
 """
-COMMANDS = ("cli", "table_cli", "data_cli", "probe_cli", "plot_cli")
+COMMANDS = ("train", "table", "data", "probe", "plot")
 
 
 @pytest.fixture
@@ -71,18 +71,18 @@ def _write(path, text):
 
 def _entry(module, *words):
     """As the console script does it: not the current folder is in front of the path."""
-    return ["-P", "-c", f"import sys; from msda_train.{module} import main; sys.exit(main())", *words]
+    return ["-P", "-c", f"import sys; from msda_train.cli.{module} import main; sys.exit(main())", *words]
 
 
 def test_training_probing_and_listing_execute_nothing_of_the_folder(run, small_run, tmp_path):
-    assert run(*_entry("cli", *small_run, "probes=mixup_fgsm"))[::2] == (0, "")
-    assert run(*_entry("table_cli", "runs"))[::2] == (0, "")
-    assert run(*_entry("probe_cli", "runs", "probes=mixup_fgsm", "probes.adversarial.images=10"))[::2] == (
+    assert run(*_entry("train", *small_run, "probes=mixup_fgsm"))[::2] == (0, "")
+    assert run(*_entry("table", "runs"))[::2] == (0, "")
+    assert run(*_entry("probe", "runs", "probes=mixup_fgsm", "probes.adversarial.images=10"))[::2] == (
         0,
         "",
     )
-    assert run(*_entry("plot_cli", "runs", "robustness"))[::2] == (0, "")
-    assert run(*_entry("data_cli", "list"))[::2] == (0, "")
+    assert run(*_entry("plot", "runs", "robustness"))[::2] == (0, "")
+    assert run(*_entry("data", "list"))[::2] == (0, "")
 
 
 @pytest.mark.parametrize("module", [*COMMANDS, "worker"])
@@ -91,23 +91,23 @@ def test_as_a_module_too(run, tmp_path, module):
     (tmp_path / "msda_train" / "__init__.py").unlink()
     (tmp_path / "msda_train").rmdir()
     words = [] if module == "worker" else ["--help"]
-    assert run("-m", f"msda_train.{module}", *words)[::2] == (0, "")
+    assert run("-m", f"msda_train.cli.{module}", *words)[::2] == (0, "")
 
 
 def test_a_typed_target_is_consent_for_it_and_what_it_imports(run, small_run, tmp_path):
-    code, err, executed = run(*_entry("cli", *small_run, "method._target_=my_methods.Mine"))
+    code, err, executed = run(*_entry("train", *small_run, "method._target_=my_methods.Mine"))
     assert (code, executed) == (0, ""), err
     _write(tmp_path / "mine" / "method" / "half.yaml", "_target_: my_methods.Mine\nalpha: 0.5\n")
     words = ["--config-dir", "mine", "-m", "method=half,erm", *small_run]
-    code, err, executed = run(*_entry("cli", *words))
+    code, err, executed = run(*_entry("train", *words))
     assert (code, executed) == (0, ""), err
     assert "2 of 2 jobs complete" in err
 
 
 def test_a_typed_name_of_the_folder_runs_a_librarys_is_the_librarys(run, small_run):
-    code, err, executed = run(*_entry("cli", *small_run, "method._target_=colorama.Mine"))
+    code, err, executed = run(*_entry("train", *small_run, "method._target_=colorama.Mine"))
     assert (code, executed) == (2, "colorama\n"), err
-    code, err, executed = run(*_entry("cli", *small_run, "method._target_=yaml.Mine"))
+    code, err, executed = run(*_entry("train", *small_run, "method._target_=yaml.Mine"))
     assert (code, executed) == (2, "colorama\n"), err
 
 

@@ -3,17 +3,17 @@
 import subprocess
 import sys
 from dataclasses import replace
-
-import pytest
 from pathlib import Path
 
-HERE = Path(__file__).parents[1] / "stored"
+import pytest
 
 import msda_train
 from msda_train.core.errors import UserError
 from msda_train.core.paths import PUBLISHED
 from msda_train.records.frame import published_frame, rows_frame
 from msda_train.records.summary import PROTOCOLS
+
+HERE = Path(__file__).parents[1] / "stored"
 
 
 def test_one_line_per_run_and_number(rows):

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from msda_train.comparison.table import build_table
 from msda_train.config.method_look import method_look
 from msda_train.records.rows import load_rows
+from msda_train.records.summary import summarise
 from msda_train.reporting import limits
 from msda_train.reporting.draw import Look, rendered
 from msda_train.reporting.pictures.data import Probed, read_arrays
@@ -288,7 +289,9 @@ def test_evolution_marks_the_best_and_the_last_of_the_mean(folder):
     errors = ((0.5, 0.1, 0.3), (0.5, 0.3, 0.4))
     for path, seeds in zip(paths, errors, strict=False):
         raw = json.loads(path.read_text())
-        raw["history"] = [{"epoch": k, "error": error} for k, error in enumerate(seeds, 1)]
+        rest = {"top5_error": 0.0, "nll": 1.0}
+        raw["history"] = [{"epoch": k, "error": error, **rest} for k, error in enumerate(seeds, 1)]
+        raw["metrics"] |= summarise(raw["history"])
         path.write_text(json.dumps(raw))
     (curve,) = evolution_legend([probed(paths[:2])])
     assert curve.label == "m: best 20.00 (epoch 2), last 35.00"

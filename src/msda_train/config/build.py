@@ -33,7 +33,8 @@ def build(name: str, node: Any, **facts: Any) -> Any:
     except OmegaConfBaseException as e:
         raise UserError(f"{name}: {str(e).splitlines()[0]}") from None
     made = _build(name, options, facts)
-    needed = NEEDED.get(name, "__call__" if name.startswith("probes.") else "__class__")
+    a_probe = name.startswith("probes.") and name.count(".") == 1
+    needed = NEEDED.get(name, "__call__" if a_probe else "__class__")
     if not hasattr(made, needed):
         raise UserError(f"{name}._target_={options['_target_']}: makes no {name}, for it has no {needed}")
     return made
@@ -45,7 +46,10 @@ def with_defaults(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     filled = {key: _filled(f"{name}.{key}", value) for key, value in options.items()}
     if "_target_" not in options:
         return filled
-    parameters = inspect.signature(_find(name, str(options["_target_"]))).parameters.values()
+    try:
+        parameters = inspect.signature(_find(name, str(options["_target_"]))).parameters.values()
+    except (TypeError, ValueError):  # of some of Python's own nobody knows the signature
+        return filled
     plain = {p.name: p.default for p in parameters if isinstance(p.default, PLAIN)}
     return {**filled, **{key: _listed(value) for key, value in plain.items() if key not in filled}}
 

@@ -6,7 +6,7 @@ paganpasta/OnMixup (evaluation.py) draws 1,024 images with the mean and standard
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ class Pictures:
             raise UserError(
                 f"{dataset.name}: not prepared on this machine; type: {dataset.command('prepare')}"
             )
-        return dataset.images()
+        return replace(dataset, empty_classes=True).images()  # only its pictures count
 
     def _fitted(self, subject: Subject, images: Images, n: int, rng: Rng) -> Iterator[Tensor]:
         height, width = subject.images.size

@@ -163,9 +163,9 @@ def test_a_run(go, tmp_path):
 
 
 def test_an_exact_run_has_the_fingerprint_it_always_had(tmp_path):
-    from msda_train.config.fingerprint import canonical
+    from msda_train.config.fingerprint import settled
 
-    kept = canonical({"method": dict(compose("method=attentive_cutmix").method)})
+    kept = {"method": settled(dict(compose("method=attentive_cutmix").method))}
     assert "cached" not in kept["method"]
 
 
