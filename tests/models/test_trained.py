@@ -140,7 +140,7 @@ def cut(folder):
         (of_model(variant="x"), "model.variant=x"),
         (of_model(blocks=[[1]]), "model.blocks="),
         (of_model(colour=1), "options of model"),
-        (of_model(_target_="os.system"), "'os.system', which is no part of msda-train"),
+        (of_model(_target_="os.system"), "'os.system', which is no part of msda-train; give the folder"),
         (of_model(extra=[{"_target_": "os.getcwd"}]), "_target_: a row may not say this"),
         (of_model(_target_=["x"]), "no part of msda-train"),
         (of_model(width="${oc.env:HOME}"), "not a plain word"),

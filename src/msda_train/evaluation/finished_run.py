@@ -51,7 +51,7 @@ class NoNetwork(nn.Module):
 def open_run(
     place: Path, *, device: str | None = None, trust: bool = False, network_needed: bool = True
 ) -> OpenedRun:
-    """The run at `place`, a run folder or its row.json, on `device` (None: as it was trained, if possible).
+    """The run at `place` (see `find_row`), on `device` (None: as it was trained, if possible).
     `trust` builds whatever classes the row names.
 
     Raises UserError: no row, no checkpoint (where that is needed), a damaged one, other data.

@@ -32,7 +32,7 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         node = buildable("model", row.config["model"])
     except UserError as error:
-        raise UserError(f"{row.path}: {error}") from None
+        raise UserError(f"{row.path}: {error}; give the folder of a run of a shipped model") from None
     weights, _ = read_finished(row)
     images = (w.shape[1] for w in weights.values() if isinstance(w, Tensor) and w.dim() == 4)
     network = with_weights(row, node, weights, channels=next(images, 0))  # of the stem's convolution
