@@ -62,7 +62,7 @@ def trained(npz: Path, folder: str) -> OpenedRun:
 def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> Mix:
     """The first plan that shows and has label weights near a half; partners in reverse order."""
     node = compose("dataset=own", f"method={name}", *WORDS.get(name, [])).method
-    for key, value in (("pairing", "reversal"), ("teacher", str(opened.path.parent))):
+    for key, value in (("pairing", "reversal"), ("teacher", str(opened.row.path.parent))):
         if key in node:
             node[key] = value
     method = build("method", node)

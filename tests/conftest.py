@@ -1,7 +1,6 @@
 """One thread: two busy threads on a shared machine fight, and one gives the same bits every time."""
 
 import importlib.util
-import json
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +66,48 @@ def load_script():
 
 
 @pytest.fixture(scope="session")
-def teacher(tmp_path_factory):
+def finish(tmp_path_factory):
+    """Leaves in a folder what a run leaves there, a sound row and a checkpoint: nothing is trained."""
+    import json
+
+    from msda_train.config.fingerprint import fingerprint
+    from msda_train.records.rows import write_row
+    from msda_train.records.summary import METRICS, summarise
+
+    def run(network, cfg, *, classes, folder=None):
+        folder = folder or tmp_path_factory.mktemp("run")
+        nodes = ("dataset", "model", "method", "recipe")
+        config = {node: OmegaConf.to_container(cfg[node], resolve=True) for node in nodes}
+        history = [dict.fromkeys(METRICS, 0.5) | {"epoch": n + 1} for n in range(cfg.recipe.epochs)]
+        sizes = {"train_images": 50, "test_images": 10, "classes": classes}
+        row = {
+            "schema": 1,
+            "names": dict.fromkeys(nodes),
+            "seed": 0,
+            "config": config,
+            "metrics": summarise(history),
+            "history": history,
+            "seconds": 1.0,
+            "images_per_second": 1.0,
+            "data": {"content": "0" * 32, "complete": False, **sizes},
+            "environment": {},
+        }
+        write_row(folder / "row.json", row)
+        progress = {"fingerprint": fingerprint(config), "history": history, "sessions": []}
+        state = {"model": network.state_dict(), "optimizer": {}, "progress": json.dumps(progress)}
+        torch.save(state, folder / "checkpoint.pt")
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def teacher(finish):
     """The folder of a finished run of a tiny network with a map of 16 x 16 cells: nothing is trained."""
     from msda_train.config.build import build
 
     cfg = compose("dataset=cifar10", "model.width=4", "model.blocks=[1,1]")
-    network = build("model", cfg.model, classes=10, channels=3)
-    folder = tmp_path_factory.mktemp("teacher")
-    config = {node: OmegaConf.to_container(cfg[node], resolve=True) for node in ("model", "recipe")}
-    (folder / "row.json").write_text(json.dumps({"config": config, "data": {"classes": 10}}))
-    torch.save({"model": network.state_dict()}, folder / "checkpoint.pt")
-    return folder
+    return finish(build("model", cfg.model, classes=10, channels=3), cfg, classes=10)
 
 
 @pytest.fixture

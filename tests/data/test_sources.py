@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from msda_train.core.errors import UserError
-from msda_train.data.content import canonical, content_as_stored
+from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.dataset import Dataset
 from msda_train.data.imagefolder import read_folder
 from msda_train.data.images import Arrays
@@ -41,15 +41,15 @@ def test_npz_and_folder_of_the_same_images_are_one_content(
 def test_canonical_order_forgets_the_order_of_the_source_and_knows_its_pixels(draw: Callable) -> None:
     (x, y), (xt, yt) = draw()
     x[5], y[5] = x[2], y[2]  # an exact repeat
-    one, content = canonical(Arrays(x, y, xt, yt, ("a", "b", "c")))
+    one, content = in_canonical_order(Arrays(x, y, xt, yt, ("a", "b", "c")))
     p = np.random.default_rng(0).permutation(len(x))
-    two, same = canonical(Arrays(x[p], y[p], xt[::-1], yt[::-1], ("a", "b", "c")))
+    two, same = in_canonical_order(Arrays(x[p], y[p], xt[::-1], yt[::-1], ("a", "b", "c")))
     assert content == same == content_as_stored(one)
     np.testing.assert_array_equal(one.x_train, two.x_train)
     np.testing.assert_array_equal(one.y_train, two.y_train)
     assert sorted(map(bytes, one.x_train)) == sorted(map(bytes, x))
     x[0, 0, 0, 0] ^= 1
-    assert canonical(Arrays(x, y, xt, yt, ("a", "b", "c")))[1] != content
+    assert in_canonical_order(Arrays(x, y, xt, yt, ("a", "b", "c")))[1] != content
 
 
 def test_content_knows_labels_splits_shape_and_number_of_classes(draw: Callable) -> None:
@@ -62,7 +62,7 @@ def test_content_knows_labels_splits_shape_and_number_of_classes(draw: Callable)
         Arrays(x, y, xt, yt, (*names, "d")),
         Arrays(x, y, xt, yt, names),
     ]
-    assert len({canonical(arrays)[1] for arrays in other}) == 5
+    assert len({in_canonical_order(arrays)[1] for arrays in other}) == 5
 
 
 def test_npz_classes_and_root_as_a_folder(draw: Callable, write_npz: Make) -> None:

@@ -8,7 +8,7 @@ import torch
 from msda_train.cli.commands.verify_command import main
 from msda_train.core.errors import UserError
 from msda_train.evaluation.verify import verify
-from msda_train.records.rows import write_row
+from msda_train.records.rows import read_row, write_row
 from msda_train.records.summary import summarise
 
 
@@ -111,6 +111,7 @@ def test_nothing_to_compare(row, tmp_path):
         (("config", "model", "blocks"), {"_target_": "os.getcwd"}, "_target_: a row may not say this"),
         (("config", "model", "_partial_"), True, "_partial_: a row may not say this"),
         (("config", "dataset", "name"), "${oc.env:HOME}", "not a plain word"),
+        (("config", "model", "_target_"), "msda_train.models.trained.load_network", "no part of msda-train"),
         (("config", "recipe", "_target_"), "subprocess.run", "no part of msda-train"),
     ],
 )
@@ -119,6 +120,13 @@ def test_rows_are_not_trusted(row, keys, to, message):
     with pytest.raises(UserError, match=message) as error:
         verify(row)
     assert "\n" not in str(error.value)
+
+
+def test_a_row_of_before_its_modules_moved_is_verified(row):
+    _change(row, "config", "model", "_target_", to="msda_train.nets.preactresnet")
+    _change(row, "config", "recipe", "_target_", to="msda_train.runner.recipe.Recipe")
+    _change(row, "config", "dataset", "_target_", to="msda_train.sources.Digits")
+    assert verify(row).equal
 
 
 def test_a_foreign_model_only_with_trust(row, tmp_path, monkeypatch):
@@ -134,6 +142,12 @@ def test_a_foreign_model_only_with_trust(row, tmp_path, monkeypatch):
     assert not (tmp_path / "imported").exists()
     with pytest.raises(UserError, match="checkpoint of another configuration"):
         main([str(row), "--trust"])  # a foreign name counts whole in the fingerprint
+    assert not (tmp_path / "imported").exists()  # nothing is built for a checkpoint of another run
+    path = row.parent / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    progress = json.loads(state["progress"]) | {"fingerprint": read_row(row).fingerprint}
+    torch.save(state | {"progress": json.dumps(progress)}, path)
+    assert main([str(row), "--trust"]) == 0
     assert (tmp_path / "imported").exists()
 
 

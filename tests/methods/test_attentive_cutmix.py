@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -12,27 +10,14 @@ from msda_train.methods._teacher_guided import Taught
 from msda_train.methods.attentive_cutmix import AttentiveCutMix
 from msda_train.models.preactresnet import preactresnet
 
-OWN = {
-    "_target_": "msda_train.models.preactresnet.preactresnet",
-    "blocks": [1, 1, 1],
-    "width": 4,
-    "variant": "manifold",
-    "stem_stride": 1,
-}
-
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
+def run_folder(finish):
     """A finished run of a small network with a grid of 8 x 8 on 32 pixels."""
-    folder = tmp_path_factory.mktemp("run") / "s0"
-    folder.mkdir()
+    cfg = compose("dataset=cifar10", "model=preactresnet18", "model.blocks=[1,1,1]", "model.width=4")
+    cfg.recipe.mean, cfg.recipe.std = [0.5] * 3, [0.25] * 3
     torch.manual_seed(0)
-    network = preactresnet([1, 1, 1], 4, "manifold", 1, classes=10, channels=3)
-    torch.save({"model": network.state_dict()}, folder / "checkpoint.pt")
-    recipe = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-    row = {"config": {"model": OWN, "recipe": recipe}, "data": {"classes": 10}}
-    (folder / "row.json").write_text(json.dumps(row))
-    return folder
+    return finish(build("model", cfg.model, classes=10, channels=3), cfg, classes=10)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import Any
 from msda_train.core.paths import CONFIGS, HERE
 
 PACKAGE = "msda_train."
+GROUPS = ("dataset", "model", "regulariser", "method", "recipe")  # of configs/, with classes of their own
 
 
 @cache
@@ -28,7 +29,7 @@ def defaults(target: str) -> dict[str, Any]:
         return {}
     found = _Module.at(module)
     if found is None or name not in found.definitions:
-        moved = _shipped().get(name)
+        moved = next((shipped(group)[name] for group in GROUPS if name in shipped(group)), None)
         return defaults(moved) if moved and moved != target else {}
     return _of(found, name)
 
@@ -40,14 +41,11 @@ def sources() -> Iterator[Path]:
 
 
 @cache
-def _shipped() -> dict[str, str]:
-    """By its last component, the full name of every class that the configs of an experiment name."""
-    found = {}
-    for group in ("dataset", "model", "regulariser", "method", "recipe"):
-        for file in sorted((CONFIGS / group).glob("*.yaml")):
-            for name in re.findall(r"_target_: (msda_train\.[\w.]+)", file.read_text(encoding="utf-8")):
-                found[name.rpartition(".")[2]] = name
-    return found
+def shipped(group: str) -> dict[str, str]:
+    """By its last component, the full name of every class that the files of configs/`group` are of."""
+    texts = (file.read_text(encoding="utf-8") for file in sorted((CONFIGS / group).glob("*.yaml")))
+    named = (name for text in texts for name in re.findall(r"^_target_: (msda_train\.[\w.]+)", text, re.M))
+    return {name.rpartition(".")[2]: name for name in named}
 
 
 class _Module:

@@ -31,7 +31,7 @@ def canonical_order(digest: np.ndarray) -> np.ndarray:
     return np.lexsort((digest[:, 1], digest[:, 0]))
 
 
-def canonical(arrays: Arrays) -> tuple[Arrays, str]:
+def in_canonical_order(arrays: Arrays) -> tuple[Arrays, str]:
     """The same images in canonical order, and their content hash (32 hex digits)."""
     train, test = digests(arrays.x_train, arrays.y_train), digests(arrays.x_test, arrays.y_test)
     a, b = canonical_order(train), canonical_order(test)

@@ -17,7 +17,7 @@ from msda_train.config import checks
 from msda_train.core import paths
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.randomness import generator
-from msda_train.data.content import canonical, content_as_stored
+from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.download import Remote, fetch
 from msda_train.data.images import Arrays, Images, check_classes
 from msda_train.data.noise import corrupted
@@ -116,7 +116,7 @@ class Dataset:
         source = self._signature()
         found = None if rebuild else store.open(source)
         if found is None:
-            arrays, content = canonical(self._read())
+            arrays, content = in_canonical_order(self._read())
             store.save(source, arrays, content)
             found = store.open(source)
         if found is None:  # another process emptied the cache folder this moment

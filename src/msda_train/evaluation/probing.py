@@ -87,7 +87,7 @@ def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> int:
 
 def _keep_logits(opened: OpenedRun, subject: Subject) -> None:
     """Before the probe's own numbers: once those are in the row, nobody asks for the logits again."""
-    path = opened.path.with_name(LOGITS)
+    path = opened.row.path.with_name(LOGITS)
     made = "test_logits" in vars(subject) and subject.stored_logits is None
     if made and _stored_logits(path, len(subject.test_logits)) is None:
         replace_file(path, _npz({"test": subject.test_logits.numpy()}))
@@ -99,13 +99,13 @@ def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
     if wrong:
         raise UserError(f"{', '.join(wrong)}: not finite")
     if found.arrays:
-        file = opened.path.parent / "probes" / f"{asked.name}.npz"
+        file = opened.row.path.parent / "probes" / f"{asked.name}.npz"
         with writing(file):
             file.parent.mkdir(exist_ok=True)
         replace_file(file, _npz(found.arrays))
     made = environment(opened.run.compute)
     told = {"options": asked.options, "remarks": list(found.remarks), "environment": made}
-    add_probe(opened.path, asked.name, {"numbers": numbers, "records": found.records, **told})
+    add_probe(opened.row.path, asked.name, {"numbers": numbers, "records": found.records, **told})
 
 
 def _subject(opened: OpenedRun) -> Subject:
@@ -119,7 +119,7 @@ def _subject(opened: OpenedRun) -> Subject:
         autocast=run.compute.autocast,
         seed=run.seed,
         config=opened.row.config,
-        stored_logits=_stored_logits(opened.path.with_name(LOGITS), len(run.images.x_test)),
+        stored_logits=_stored_logits(opened.row.path.with_name(LOGITS), len(run.images.x_test)),
         progress=_bar,
     )
 

@@ -59,7 +59,7 @@ def verify(place: Path, *, device: str | None = None, trust: bool = False) -> Ve
     measured = evaluate(opened.network, run.test_loader.test_batches(), compute)
     exact = _is_exact(row, compute)
     checks = _evaluated(row, measured, compute.precision, run.images.n_test, exact=exact)
-    checks += _remembered(row, opened.path, opened.history)
+    checks += _remembered(row, opened.row.path, opened.history)
     return Verification(row, tuple(checks), compute.name, compute.precision, exact)
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from msda_train.launch.child import environment, module_command
+from msda_train.launch.child import child_environment, module_command
 
 MOST_SECONDS = 90.0  # for one answer; a busy machine may need half of them to import torch
 _LABEL = 72  # characters
@@ -51,7 +51,9 @@ def _ask_one_child(groups: Sequence[Sequence[str]], measure: bool) -> Iterator[A
         words += [*(["--"] if number else []), *group]
     command, began, given = module_command("training.speed", words), time.monotonic(), 0
     with tempfile.TemporaryFile("w+") as errors:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment())
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=child_environment()
+        )
         assert child.stdout is not None
         try:
             while given < len(groups):

@@ -20,7 +20,7 @@ def module_command(module: str, words: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", f"msda_train.{module}", *words]
 
 
-def environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Ours, and a child imports this same package also where it is not installed but only on our path."""
     environment = dict(os.environ)
     root = HERE.parent
@@ -40,7 +40,7 @@ def start(command: Sequence[str], errors: IO[Any]) -> "subprocess.Popen[bytes]":
         stdin=pipe,
         stdout=pipe,
         stderr=errors,
-        env=environment(),
+        env=child_environment(),
         process_group=0,
     )
 

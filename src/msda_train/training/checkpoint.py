@@ -16,6 +16,7 @@ import torch
 from msda_train.core import locks, signals
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file, whole_file, writing
+from msda_train.models.trained import read_checkpoint
 from msda_train.training.update import Update
 
 
@@ -95,21 +96,12 @@ def _state(update: Update, progress: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(path: Path, update: Update, fingerprint: str) -> dict[str, Any]:
-    """Restores both and returns the progress; the file may hold tensors and plain values only."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        progress = json.loads(state["progress"])
-        found = progress["fingerprint"]
-    except Exception:  # a cut file fails in the zip reader, the unpickler or here, each in its own way
-        raise UserError(f"{path}: checkpoint is damaged; move it away to train from the start") from None
-    if found != fingerprint:
-        raise UserError(
-            f"{path}: checkpoint of another configuration ({found}, this run is {fingerprint}); "
-            "type runs=FOLDER"
-        )
+    """Restores network and optimizer from the checkpoint at `path` of the run `fingerprint`, and returns its
+    progress. Raises UserError where it is not that run's, is damaged or does not fit."""
+    state = read_checkpoint(path, fingerprint)
     try:
         update.resume(state["model"], state["optimizer"])
     except (KeyError, ValueError, RuntimeError):
         raise UserError(f"{path}: checkpoint does not fit this model; type runs=FOLDER") from None
-    made: dict[str, Any] = progress
-    return made
+    progress: dict[str, Any] = state["progress"]
+    return progress
