@@ -128,7 +128,7 @@ def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
     images = dataset.prepare(rebuild=rebuild)
     dataset.select(images)  # so that a wrong subset or cap is found now, not by the first run
     print(f"{images.name}: {_counts(images)}, content {images.content}")
-    print(f"{images.name}: {_standing(dataset, images)}")
+    print(f"{images.name}: {_official_status(dataset, images)}")
     return 0
 
 
@@ -139,7 +139,7 @@ def _verify(dataset: "Dataset") -> int:
     if not verdict.intact:
         raise UserError(f"{images.name}: the cache is damaged; type: {dataset.command('prepare')} --rebuild")
     print(f"{images.name}: all cached images hash to this content")
-    print(f"{images.name}: {_standing(dataset, images)}")
+    print(f"{images.name}: {_official_status(dataset, images)}")
     claims = (images.n_train, images.n_test) == (dataset.n_train, dataset.n_test)
     return 1 if verdict.official is False and claims else 0
 
@@ -149,7 +149,7 @@ def _counts(images: "Images") -> str:
     return f"{images.n_train:,} / {images.n_test:,} images {size}, {images.n_classes} classes"
 
 
-def _standing(dataset: "Dataset", images: "Images") -> str:
+def _official_status(dataset: "Dataset", images: "Images") -> str:
     """How these images stand to the official set."""
     if dataset.n_train is None:
         return "your own set; there is no official one to compare with"
