@@ -63,6 +63,28 @@ def test_house_budgets():
             assert _code_lines(path.read_text()) <= 65, path
 
 
+def test_every_public_definition_has_a_docstring():
+    bare = []
+    for path in ROOT.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        bare += [f"{path}: the module"] if tree.body and not ast.get_docstring(tree) else []
+        bare += [
+            f"{path}:{node.lineno}: {node.name}" for node in _public(tree) if not ast.get_docstring(node)
+        ]
+    assert not bare
+
+
+def _public(node):
+    """The classes, functions and methods without an underscore in front, but for what functions hide."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if child.name.startswith("_"):
+                continue
+            yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _public(child)
+
+
 def _code_lines(text):
     """Lines that hold code: neither empty nor comment nor docstring."""
     tree = ast.parse(text)

@@ -78,7 +78,7 @@ def test_a_few_images_of_a_named_set_are_not_the_set(capsys: Captured, root: Pat
         (["prepare", "cifar10", "dataset.source=npx"], "did you mean 'npz'?"),
         (["prepare", "cifar10", "dataset.subset=[1"], "dataset.subset=[1: cannot be read"),
         (["prepare", "own"], "dataset.root is null; type dataset.root=FOLDER"),
-        (["prepare", "cifar10", "--rebuid"], "unknown option --rebuid"),
+        (["prepare", "cifar10", "--rebuid"], "unrecognized arguments: --rebuid; type: msda-data --help"),
         (["verify", "svhn"], "dataset svhn is not prepared; type: msda-data prepare svhn"),
         (["verify"], "the following arguments are required: NAME"),
         (["lst"], "invalid choice: 'lst'"),

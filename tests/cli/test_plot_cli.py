@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msda_train.cli.plot import run
+from msda_train.cli.plot import main as run
 from msda_train.evaluation import decision_boundary as toy_module
 
 SMALL = Path(__file__).parents[1] / "stored" / "rows" / "digits-preactresnet18-smoke"
@@ -181,7 +181,7 @@ def test_a_boundary_is_of_the_methods_of_the_runs_and_of_no_class_that_a_row_nam
 
 def test_only_a_boundary_needs_torch(run_folder, tmp_path):
     code = (
-        "import sys; from msda_train.cli.plot import run; run(sys.argv[1:]); "
+        "import sys; from msda_train.cli.plot import main; main(sys.argv[1:]); "
         "assert 'torch' not in sys.modules"
     )
     words = [str(run_folder("a")), "all", "--out", str(tmp_path)]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from msda_train.cli.probe import run
-from msda_train.cli.table import run as table
+from msda_train.cli.probe import main as run
+from msda_train.cli.table import main as table
 from msda_train.cli.train import main
 
 PROBES = ["probes=standard", "~probes.in_between", "~probes.adversarial", "~probes.deformations"]

@@ -18,7 +18,7 @@ import sys
 sys.argv[0] = "msda-table"
 from msda_train.cli.table import main
 try:
-    main()
+    sys.exit(main())
 finally:
     assert "torch" not in sys.modules, "torch"
 """

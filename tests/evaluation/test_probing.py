@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from msda_train.cli.probe import run
+from msda_train.cli.probe import main as run
 from msda_train.core.errors import UserError
 from msda_train.evaluation.probes.subject import Finding
 from msda_train.evaluation.probing import LOGITS, Asked, build_probes, probe_run

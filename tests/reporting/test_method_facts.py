@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from msda_train.cli.table import run
+from msda_train.cli.table import main as run
 from msda_train.core.paths import CONFIGS
 from msda_train.records.published import load_papers
 from msda_train.reporting.method_card import card

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from msda_train.cli.check import run
+from msda_train.cli.check import main as run
 from msda_train.selfcheck import against_float64, machine
 from msda_train.selfcheck.against_float64 import errors
 from msda_train.selfcheck.layers import NETWORKS, Layer, networks

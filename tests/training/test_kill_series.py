@@ -65,7 +65,7 @@ def life(folder, words, locks=True):
 
     start = WORKER.format(here=str(Path(__file__).parent), folder=str(folder), locks=locks)
     child.module_command = lambda module, words: [sys.executable, "-c", start]
-    code = table_cli.run(words) if words[0] == "run" else cli.main(words)
+    code = table_cli.main(words) if words[0] == "run" else cli.main(words)
     os._exit(code)
 
 
@@ -281,7 +281,7 @@ def _printed(world, capsys):
     """The commands that the plan prints."""
     from msda_train.cli import table as table_cli
 
-    assert table_cli.run(["plan", "--no-probe", *world.plan()]) == 0
+    assert table_cli.main(["plan", "--no-probe", *world.plan()]) == 0
     lines = capsys.readouterr().out.splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("msda-train ")]
 

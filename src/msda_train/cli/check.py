@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from msda_train.cli.guard import answered
-from msda_train.cli.overrides import explain
+from msda_train.cli.guard import run_guarded
+from msda_train.cli.overrides import hydra_errors
 from msda_train.cli.parser import Parser
 from msda_train.core.errors import UserError
 
@@ -18,37 +15,30 @@ if TYPE_CHECKING:
     from msda_train.selfcheck.layers import Layer
     from msda_train.selfcheck.machine import Errors, Setting
 
-SHOWN = 12  # wrong layers named one by one
+LIMIT = 12  # wrong layers named one by one
 
 
-def main() -> None:
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(words: Sequence[str]) -> int:
-    """The exit code of `msda-check WORDS`: 0 all is right, 1 something is wrong, 2 bad input, 130
-    interrupted."""
-    return answered("msda-check", lambda: _run(words), "stopped; nothing is kept, type it again", words)
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of `msda-check`: 0 all is right, 1 something is wrong, 2 bad input, 130 interrupted."""
+    return run_guarded("msda-check", _run, "stopped; nothing is kept, type it again", argv)
 
 
 def _run(words: Sequence[str]) -> int:
-    parser = Parser(prog="msda-check", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{machine}")
-    machine = verbs.add_parser(
-        "machine",
-        help="every layer of every network, forward and both gradients, against float64",
-        description="Compare each distinct layer of each network, as published and as the demo makes it "
-        "narrow, with float64: output and gradients, in every precision used here. A few minutes.",
-        epilog="model=wrn28_10 model.width=4 dataset=digits checks that network only.",
+    parser = Parser(
+        prog="msda-check",
+        description="machine: compare each distinct layer of each network, as published and as the demo has "
+        "it narrow, with float64: output and both gradients, in every precision used here. A few minutes.",
+        epilog="msda-check machine model=wrn28_10 model.width=4 dataset=digits checks that network only.",
     )
-    machine.add_argument("words", nargs="*", metavar="model=NAME", help="one network, as msda-train has it")
-    machine.add_argument("--device", default="auto", metavar="WORD", help="auto, cpu, cuda, cuda:1")
-    machine.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: 1, and all cores")
-    machine.add_argument("--full", action="store_true", help="compare all channels, and 3 images of each")
-    machine.add_argument(
+    parser.add_argument("verb", choices=("machine",), metavar="machine")
+    parser.add_argument("words", nargs="*", metavar="model=NAME", help="one network, as msda-train has it")
+    parser.add_argument("--device", default="auto", metavar="WORD", help="auto, cpu, cuda, cuda:1")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: 1, and all cores")
+    parser.add_argument("--full", action="store_true", help="compare all channels, and 3 images of each")
+    parser.add_argument(
         "--plain", action="store_true", help="as torch computes it, without our way round oneDNN's fault"
     )
-    args = parser.parse_args(list(words))
+    args = parser.parse(words)
     for word in args.words:
         if word.partition("=")[0].partition(".")[0] not in ("model", "regulariser", "dataset"):
             raise UserError(f"{word}: only a network can be chosen; type model=NAME model.OPTION=VALUE")
@@ -62,10 +52,8 @@ def _machine(words: Sequence[str], device: str, threads: int | None, *, plain: b
     from msda_train.selfcheck.machine import advice, measured
 
     settings = _settings(device, threads, plain=plain, full=full)
-    try:
+    with hydra_errors(words):
         layers = dict(networks([" ".join(words)] if words else NETWORKS))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, list(words))) from None
     distinct = list(dict.fromkeys(layer for found in layers.values() for layer in found))
     found = {}
     with tqdm(total=len(distinct) * len(settings), unit="layer", disable=None, leave=False) as bar:
@@ -84,8 +72,8 @@ def _settings(device: str, threads: int | None, *, plain: bool, full: bool) -> l
 
     best = choose(device, "auto", False, threads)
     kind, several = str(best.device), threads or os.cpu_count() or 1
-    told = f"{best.name}, {'as torch computes it' if plain else 'as msda-train computes it'}"
-    print(f"{kind}: {told}; the worst relative error of any output or gradient")
+    who = "torch" if plain else "msda-train"
+    print(f"{kind}: {best.name}, as {who} computes it; the worst relative error of any output or gradient")
     settings = [Setting(kind, "fp32", several, plain, full)]
     if best.device.type == "cpu" and several > 1 and threads is None:
         settings.append(Setting(kind, "fp32", 1, plain, full))
@@ -110,11 +98,11 @@ def _print(
         if setting.wrong(errors)
     ]
     bad.sort(key=lambda one: one[1], reverse=True)  # crashes first
-    for what, error, layer, setting in bad[:SHOWN]:
-        told = f"crashes ({what})" if error == float("inf") else f"{what} wrong by {error:.2g}"
-        print(f"{layer}, {setting}: {told}")
-    if len(bad) > SHOWN:
-        print(f"and {len(bad) - SHOWN} more")
+    for what, error, layer, setting in bad[:LIMIT]:
+        what = f"crashes ({what})" if error == float("inf") else f"{what} wrong by {error:.2g}"
+        print(f"{layer}, {setting}: {what}")
+    if len(bad) > LIMIT:
+        print(f"and {len(bad) - LIMIT} more")
 
 
 def _worst(errors: "Errors") -> tuple[str, float]:
@@ -133,4 +121,4 @@ def _cell(setting: "Setting", errors: Sequence["Errors"]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

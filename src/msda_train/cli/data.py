@@ -5,9 +5,10 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from msda_train.cli.guard import answered
+from msda_train.cli.guard import run_guarded
+from msda_train.cli.parser import Parser
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS, DATA
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from msda_train.data.dataset import Dataset
     from msda_train.data.images import Images
 
+VERBS = """  list     each data set: its size, where its files are expected, whether it is prepared
+  prepare  download if need be, decode, and keep the arrays in the cache
+  verify   hash every cached image again and compare with the official set"""
 EXAMPLES = """examples:
   msda-data list
   msda-data prepare cifar10
@@ -24,59 +28,39 @@ EXAMPLES = """examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; type msda-data --help")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 well; 1 the cached images are not what they should be; 2 bad input; 130 interrupted."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return answered(
-        "msda-data", lambda: _command(words), "interrupted; type the command again to go on", words
-    )
+    """The exit code of `msda-data`: 0 well; 1 the cached images are not what they should be; 2 bad input; 130
+    interrupted."""
+    return run_guarded("msda-data", _command, "interrupted; type the command again to go on", argv)
 
 
-def _command(argv: list[str]) -> int:
-    parser = _parser()
-    args, rest = parser.parse_known_args(argv)  # argparse refuses words that stand behind an option
-    if options := [word for word in rest if word.startswith("-")]:
-        raise UserError(f"unknown option {options[0]}; type msda-data {args.verb} --help")
-    if args.verb == "list":
-        if rest:
-            raise UserError(f"unknown word '{rest[0]}'; type msda-data list")
-        return _list()
-    dataset = _dataset(args.name, [*args.words, *rest])
-    return _prepare(dataset, rebuild=args.rebuild) if args.verb == "prepare" else _verify(dataset)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _command(words: Sequence[str]) -> int:
+    parser = Parser(
         prog="msda-data",
-        description=__doc__,
+        description=f"{__doc__}\n\n{VERBS}",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{list,prepare,verify}")
-    verbs.add_parser(
-        "list", help="each data set: its size, where its files are expected, whether it is prepared"
+    parser.add_argument("verb", choices=("list", "prepare", "verify"), metavar="{list,prepare,verify}")
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of: {', '.join(_names())}")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="dataset.KEY=VALUE",
+        help="as on msda-train's command line: dataset.source, dataset.root, dataset.cache ...",
     )
-    prepare = verbs.add_parser(
-        "prepare", help="download if need be, decode, and keep the arrays in the cache"
-    )
-    prepare.add_argument("--rebuild", action="store_true", help="decode again, whatever the cache holds")
-    verify = verbs.add_parser(
-        "verify", help="hash every cached image again and compare with the official set"
-    )
-    for verb in (prepare, verify):
-        verb.add_argument("name", metavar="NAME", help=f"one of: {', '.join(_names())}")
-        verb.add_argument(
-            "words",
-            nargs="*",
-            metavar="dataset.KEY=VALUE",
-            help="as on msda-train's command line: dataset.source, dataset.root, dataset.cache ...",
-        )
-    return parser
+    parser.add_argument("--rebuild", action="store_true", help="decode again, whatever the cache holds")
+    args = parser.parse(words)
+    if args.rebuild and args.verb != "prepare":
+        parser.error("--rebuild goes with prepare")
+    if args.verb == "list":
+        if args.name:
+            raise UserError(f"unknown word '{args.name}'; type msda-data list")
+        return _list()
+    if not args.name:
+        parser.error("the following arguments are required: NAME")
+    dataset = _dataset(args.name, args.words)
+    return _prepare(dataset, rebuild=args.rebuild) if args.verb == "prepare" else _verify(dataset)
 
 
 def _names() -> list[str]:
@@ -126,7 +110,7 @@ def _short(path: Path) -> str:
 
 def _dataset(name: str, words: Sequence[str]) -> "Dataset":
     """The object that `dataset=NAME` and `words` make, as msda-train makes it."""
-    from msda_train.cli.overrides import as_text
+    from msda_train.cli.overrides import quote_text
     from msda_train.config.build import build
     from msda_train.config.compose import compose
 
@@ -135,7 +119,7 @@ def _dataset(name: str, words: Sequence[str]) -> "Dataset":
     for word in words:
         if not re.fullmatch(r"dataset\.\w+=.+", word):
             raise UserError(f"'{word}': only dataset.KEY=VALUE counts here")
-    overrides = [f"dataset={name}", *map(as_text, words)]
+    overrides = [f"dataset={name}", *map(quote_text, words)]
     made: Dataset = build("dataset", compose(*overrides).dataset)
     return made
 
@@ -144,7 +128,7 @@ def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
     images = dataset.prepare(rebuild=rebuild)
     dataset.select(images)  # so that a wrong subset or cap is found now, not by the first run
     print(f"{images.name}: {_counts(images)}, content {images.content}")
-    print(f"{images.name}: {_standing(dataset, images)}")
+    print(f"{images.name}: {_official_status(dataset, images)}")
     return 0
 
 
@@ -155,7 +139,7 @@ def _verify(dataset: "Dataset") -> int:
     if not verdict.intact:
         raise UserError(f"{images.name}: the cache is damaged; type: {dataset.command('prepare')} --rebuild")
     print(f"{images.name}: all cached images hash to this content")
-    print(f"{images.name}: {_standing(dataset, images)}")
+    print(f"{images.name}: {_official_status(dataset, images)}")
     claims = (images.n_train, images.n_test) == (dataset.n_train, dataset.n_test)
     return 1 if verdict.official is False and claims else 0
 
@@ -165,7 +149,7 @@ def _counts(images: "Images") -> str:
     return f"{images.n_train:,} / {images.n_test:,} images {size}, {images.n_classes} classes"
 
 
-def _standing(dataset: "Dataset", images: "Images") -> str:
+def _official_status(dataset: "Dataset", images: "Images") -> str:
     """How these images stand to the official set."""
     if dataset.n_train is None:
         return "your own set; there is no official one to compare with"

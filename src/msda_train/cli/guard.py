@@ -16,72 +16,76 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "Unable to allocate")
 
 
 @signals.heeded()
-def answered(prog: str, run: Callable[[], int | None], stopped: str, words: Sequence[str] = ()) -> int:
-    """The exit code of `run`: its own (None: 0), that of the error it raises, 130 where it is
+def run_guarded(
+    prog: str, run: Callable[[list[str]], int | None], stopped: str, words: Sequence[str] | None = None
+) -> int:
+    """The exit code of `run(words)`: its own (None: 0), that of the error it raises, 130 where it is
     interrupted (129 and 143: by SIGHUP and SIGTERM).
 
-    stopped: what to say then; words: as typed, for what Hydra says about them.
+    stopped: the line for whoever interrupts; words: as typed, by default those of this process.
     """
     _open_streams()
+    typed = list(sys.argv[1:] if words is None else words)
     try:
-        code = run() or 0
+        code = run(typed) or 0
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as stop:
-        tell(prog, stopped)
+        log(prog, stopped)
         return signals.exit_code(stop)
-    except SystemExit as end:  # --help
+    except SystemExit as end:  # --help, --version
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         return code if _flushed() else 2
     except BrokenPipeError:  # `msda-table | head`: the reader has seen enough
         _flushed()
         return 0
     except Exception as error:
-        return told(prog, error, words)
+        return report_error(prog, error, typed)
 
 
-def told(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
-    """Says what went wrong and returns the exit code: in one line where that is somebody's input or this
-    machine, with the traceback where it is a bug, ours or of somebody's own method."""
-    line = str(error) if isinstance(error, UserError | RunFailed) else _line(error, words)
+def report_error(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
+    """Prints what went wrong and returns the exit code: 2 and one line where the input or this machine is
+    at fault, 1 and the traceback where it is a bug, ours or of a user's own method."""
+    line = str(error) if isinstance(error, UserError | RunFailed) else _describe(error, words)
     if line is None:
         traceback.print_exception(error)
-        tell(prog, f"failed: {' '.join(words)}" if words else "failed; this is a bug")
+        log(prog, f"failed: {' '.join(words)}" if words else "failed; this is a bug")
         return 1
-    tell(prog, line)
+    log(prog, line)
     return error.exit_code if isinstance(error, RunFailed) else 2
 
 
-def tell(prog: str, line: str) -> None:
-    """One line for the person at the terminal; results go to stdout, all else to stderr."""
-    with suppress(OSError, ValueError):  # nobody can be told that nobody can be told
+def log(prog: str, line: str) -> None:
+    """One line for the person at the terminal: results go to stdout, all else to stderr."""
+    with suppress(OSError, ValueError):  # a full disk behind stderr must not cost the run
         print(f"{prog}: {one_line(line)}", file=sys.stderr, flush=True)
 
 
-def _line(error: Exception, words: Sequence[str]) -> str | None:
+def _describe(error: Exception, words: Sequence[str]) -> str | None:
+    """One line for an error that is no bug; None for a bug."""
     if isinstance(error, OSError) and error.errno is not None:  # Hydra has some of its own
-        return _of_system(error)
+        return _describe_os_error(error)
     if isinstance(error, MemoryError) or any(sign in str(error) for sign in NO_MEMORY):
         return "not enough memory; type a smaller model, recipe.batch_size or data set"
     if isinstance(error, RecursionError):
         return "nested too deeply; type OPTION=VALUE with fewer brackets"
     if isinstance(error, ValueError) and "integer string conversion" in str(error):
         return "a number has thousands of digits; type a smaller one"
-    if _of_hydra(error):
-        from msda_train.cli.overrides import explain  # only once Hydra has been imported anyway
+    if _raised_by_hydra(error):
+        from msda_train.cli.overrides import describe  # only once Hydra has been imported anyway
 
-        return explain(error, [word for word in words if "=" in word])
+        return describe(error, [word for word in words if "=" in word])
     return None
 
 
-def _of_hydra(error: Exception) -> bool:
+def _raised_by_hydra(error: Exception) -> bool:
     """Whether Hydra, or what it reads words with, raised it: then it is about the words, whatever it is."""
     names = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
     last = {name.partition(".")[0]: place for place, name in enumerate(names)}
     return max(last.get(each, -1) for each in HYDRA) > last.get("msda_train", -1)
 
 
-def _of_system(error: OSError) -> str:
+def _describe_os_error(error: OSError) -> str:
     why = error.strerror or str(error)
     try:
         os.getcwd()

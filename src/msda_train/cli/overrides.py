@@ -1,10 +1,11 @@
-"""Words as people type them, for Hydra; and what Hydra says about mistyped ones, in one line."""
+"""Overrides as people type them, made ready for Hydra; and what Hydra says about wrong ones, in one line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,24 +15,24 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS
 
 GROUPS = ("dataset", "model", "regulariser", "method", "recipe", "experiment")
-TEXT = (
+TEXT_OPTIONS = (
     *("runs", "dataset.root", "dataset.cache", "dataset.name", "method.teacher", "method.weights"),
     "probes.adversarial.source",
 )
-SETTINGS: dict[str, Any] = {  # of train.yaml, with their kinds; options of a class have theirs in the class
+SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
     **{"seed": int, "device": str, "precision": str, "compile": bool, "graph": bool, "deterministic": bool},
     **{"threads": int | None, "runs": str, "profile": bool, "checkpoint_seconds": float},
 }
 NODES = ("dataset", "model", "method", "recipe", "probes")
 
 
-def as_text(word: str) -> str:
-    """`word` with its value in quotes where that is text, such as a path: Hydra would take 2024 or true for
-    something else, and trip over signs. UserError for a list."""
+def quote_text(word: str) -> str:
+    """The override `word` with its value in quotes where that is text, such as a path: Hydra would take 2024
+    or true for something else, and stop at special signs. UserError for a list."""
     key, sign, value = word.partition("=")
     if key in (*GROUPS, "probes") and re.fullmatch(r"[-+.\d].*|(?i:true|false|nan|inf)", value):
         return f'{key}="{value}"'  # no file has such a name: Hydra shall say so
-    if key.lstrip("+") not in TEXT or not sign or value == "null" or re.search(r"[\"']|\$\{", value):
+    if key.lstrip("+") not in TEXT_OPTIONS or not sign or value == "null" or re.search(r"[\"']|\$\{", value):
         return word
     if value[:1] in ("[", "{"):
         raise UserError(f"{word}: must be one word; a folder or file of that name is {key}=./{value}")
@@ -41,20 +42,20 @@ def as_text(word: str) -> str:
     return f"{key}=" + ",".join('"' + re.sub(r"(\\+)$", r"\1\1", part) + '"' for part in parts)
 
 
-def complete(cfg: DictConfig) -> None:
-    """UserError where something that train.yaml declares is missing or of another kind: the command line, or
-    somebody's own file, can take anything away."""
+def check_complete(cfg: DictConfig) -> None:
+    """UserError where something that train.yaml declares is missing or of another type: the command line, or
+    a user's own file, can take anything away."""
     for node in NODES:
         if not isinstance(OmegaConf.select(cfg, node), DictConfig):
-            raise UserError(f"{node}: is no node of options; type {node}=NAME, {nearest('', _files(node))}")
-    for key in SETTINGS:
+            raise UserError(f"{node}: is no node of options; type {node}=NAME, {nearest('', _choices(node))}")
+    for key in SETTING_TYPES:
         if key not in cfg:
             raise UserError(f"{key}: has to be there; take ~{key} away")
     try:
         plain: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as e:
         raise UserError(f"{e.full_key or 'config'}: {str(e).splitlines()[0]}") from None
-    for key, kind in SETTINGS.items():
+    for key, kind in SETTING_TYPES.items():
         checks.kind(key, plain[key], kind)
     for probe, options in plain["probes"].items():
         if not (options is None or isinstance(options, dict)):
@@ -63,15 +64,15 @@ def complete(cfg: DictConfig) -> None:
         raise UserError("runs=: must be a folder; type runs=runs")
 
 
-def one_of_each(words: Sequence[str]) -> None:
-    """UserError for two files of one group, or two methods: Hydra would mix their options, or the last would
-    win without a word."""
+def check_choices(words: Sequence[str]) -> None:
+    """UserError for two files of one group, or two methods: Hydra would mix their options, or take the last
+    and say nothing."""
     methods = [word for word in words if word.startswith("method=")]
     for word in words:
         key, sign, value = word.partition("=")
         if key in GROUPS and sign and value == "null":
             missing = "no experiment is what goes without saying; leave the word out"
-            chosen = f"a {key} has to be chosen; {nearest('', _files(key))}"
+            chosen = f"a {key} has to be chosen; {nearest('', _choices(key))}"
             raise UserError(f"{word}: {missing if key == 'experiment' else chosen}")
         if key == "hydra" or (key == "probes" and value == "null"):
             raise UserError(
@@ -83,11 +84,20 @@ def one_of_each(words: Sequence[str]) -> None:
             raise UserError(f"{both}: one {key} at a time; -m {key}=A,B runs one after the other{also}")
 
 
-def _files(group: str) -> list[str]:
+def _choices(group: str) -> list[str]:
     return [path.stem for path in (CONFIGS / group).glob("*.yaml")]
 
 
-def explain(problem: BaseException, overrides: list[str]) -> str:
+@contextmanager
+def hydra_errors(words: Sequence[str]) -> Iterator[None]:
+    """UserError, one line, for what Hydra raises while it composes `words`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(describe(error, words)) from None
+
+
+def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     """One line for an exception raised while Hydra composed `overrides`."""
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
         group, _, word = problem.missing_cfg_file.rpartition("/")
@@ -104,7 +114,7 @@ def explain(problem: BaseException, overrides: list[str]) -> str:
     return " ".join(lines[:2])
 
 
-def _options(overrides: list[str]) -> list[str]:
+def _options(overrides: Sequence[str]) -> list[str]:
     """Every option that the typed groups have; the groups themselves too."""
     chosen = [o for o in overrides if o.partition("=")[0] in GROUPS and "," not in o]
     try:

@@ -1,36 +1,46 @@
-"""argparse as this project speaks: complaints of one line, and the words that several subcommands share."""
+"""The one argument parser, and the options that several commands share."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from msda_train import __version__
 from msda_train.core.errors import UserError
 from msda_train.core.paths import PUBLISHED
-from msda_train.records.published import Paper, load_sound_papers
-from msda_train.records.rows import Row, load_rows
+from msda_train.records.summary import METRICS
 from msda_train.reporting.grid import STYLES
-
-DEFAULT_FOLDERS = (Path("runs"), Path("results/rows"))
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises UserError instead of printing a page."""
+    """argparse as every command here speaks it: a mistake is a UserError of one line, options are typed in
+    full and in any order, and all have `--version`.
+
+    prog: the command, `msda-table show`; its first word stands before the version.
+    """
+
+    def __init__(self, prog: str, description: str | None = None, **more: Any) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False, **more)
+        version = f"{prog.split()[0]} {__version__}"
+        self.add_argument("--version", action="version", version=version, help="print the version and exit")
 
     def error(self, message: str) -> NoReturn:
+        """UserError: what is wrong, and where the help is."""
         raise UserError(f"{message}; type: {self.prog} --help")
 
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The options that `words` set. UserError for a mistake, SystemExit after --help and --version."""
+        return self.parse_intermixed_args(list(words))
 
-def add_styles(parser: argparse.ArgumentParser) -> None:
+
+def add_styles(parser: Parser) -> None:
     """--markdown, --latex, --csv, --html as `style`; text otherwise."""
     style = parser.add_mutually_exclusive_group()
     for name in STYLES[1:]:
         style.add_argument(f"--{name}", dest="style", action="store_const", const=name, default="text")
 
 
-def add_published(parser: argparse.ArgumentParser) -> None:
+def add_published(parser: Parser) -> None:
     """--published FOLDER."""
     parser.add_argument(
         "--published",
@@ -41,35 +51,23 @@ def add_published(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def sound_papers(folder: Path) -> tuple[list[Paper], int]:
-    """The papers whose files can be used, bad ones named on stderr; and the exit code: 2 if there were bad
-    ones. UserError if there are none at all."""
-    papers, complaints = load_sound_papers(folder) if folder.is_dir() else ([], [])
-    if not papers:
-        raise UserError(complaints[0] if complaints else f"there are no published files in '{folder}'")
-    return papers, _complain(complaints)
+def add_folders(parser: Parser) -> None:
+    """FOLDER..., where rows are, as `folders`."""
+    parser.add_argument(
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="of rows; default: runs and results/rows"
+    )
 
 
-def existing_folders(given: Sequence[Path]) -> list[Path]:
-    """`given`, or those of the default folders that exist; UserError for one that does not."""
-    for folder in given:
-        if not folder.exists():
-            raise UserError(f"there is no folder '{folder}'")
-    return list(given) or [folder for folder in DEFAULT_FOLDERS if folder.is_dir()]
+def add_metric(parser: Parser) -> None:
+    """--metric NAME."""
+    parser.add_argument("--metric", choices=METRICS, default="error", help="default: error")
 
 
-def sound_rows(folders: Sequence[Path]) -> tuple[list[Row], int]:
-    """The rows that can be used, bad ones named on stderr; and the exit code: 2 if there were bad ones."""
-    rows, complaints = load_rows(folders)
-    return rows, _complain(complaints)
-
-
-def _complain(complaints: Sequence[str]) -> int:
-    for complaint in complaints:
-        print(f"msda-table: {complaint}", file=sys.stderr)
-    return 2 if complaints else 0
-
-
-def in_colour() -> bool:
-    """Only a terminal gets colours, and only if it wants them (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def add_stored_run(parser: Parser) -> None:
+    """--device and --trust, for whoever builds the network of a finished run again."""
+    parser.add_argument(
+        "--device", metavar="WORD", help="cpu, cuda, cuda:1; default: as the run, if possible"
+    )
+    parser.add_argument(
+        "--trust", action="store_true", help="build classes that the row names and msda-train does not have"
+    )

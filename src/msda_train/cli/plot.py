@@ -7,7 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from msda_train.cli.guard import answered, tell
+from msda_train.cli.files import check_runs, no_finished_run, writing
+from msda_train.cli.guard import log, run_guarded
 from msda_train.cli.parser import Parser
 from msda_train.comparison.config_diff import differences
 from msda_train.comparison.table import Block, build_table
@@ -31,17 +32,13 @@ Make = Callable[[], Figure]  # called where the style is known
 _OPTION = re.compile(r"method\.[a-z]\w*=[\w.+-]+")
 
 
-def main() -> None:
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(words: Sequence[str]) -> int:
-    """The exit code of `msda-plot WORDS`: 0 done, 2 bad input or a run without the data, 130 interrupted."""
-    return answered("msda-plot", lambda: _run(words), "stopped", words)
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of `msda-plot`: 0 done, 2 bad input or a run without the data, 130 interrupted."""
+    return run_guarded("msda-plot", _run, "stopped", argv)
 
 
 def _run(words: Sequence[str]) -> int:
-    made = Parser(
+    parser = Parser(
         prog="msda-plot",
         description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
         f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
@@ -49,21 +46,21 @@ def _run(words: Sequence[str]) -> int:
         f"for {BOUNDARY}: every kind that the runs have data for).",
         epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
     )
-    made.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
-    made.add_argument("kind", metavar="KIND")
-    made.add_argument(
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
+    parser.add_argument("kind", metavar="KIND")
+    parser.add_argument(
         "--out", type=Path, default=Path("plots"), metavar="FOLDER", help="made if need be; default: plots"
     )
-    made.add_argument(
+    parser.add_argument(
         "--style", type=Path, metavar="FILE", help="a .mplstyle of matplotlib, on top of the suite's own"
     )
-    args = made.parse_args(list(words))
+    args = parser.parse(words)
     if args.kind not in NAMES:
         raise UserError(f"there is no plot '{args.kind}'; {nearest(args.kind, NAMES)}")
     rows, complaints = _rows(args.runs, needed=args.kind != BOUNDARY)
     files = _files(args.kind, rows, complaints)
     for complaint in complaints:
-        _say(complaint)
+        log("msda-plot", complaint)
     _write(args.out, files, args.style)
     return 2 if complaints else 0
 
@@ -94,14 +91,10 @@ def _rows(places: Sequence[Path], *, needed: bool) -> tuple[list[Row], list[str]
     """The rows of the finished runs at or under `places`, and what is wrong with others."""
     if not places and needed:
         raise UserError("which run? type: msda-plot RUN_FOLDER reliability")
-    for place in places:
-        if not place.exists():
-            raise UserError(f"{place}: there is no such run")
+    check_runs(places)
     rows, complaints = load_rows(places)
     if places and not rows:
-        raise UserError(
-            complaints[0] if complaints else f"{places[0]}: there is no finished run (no row.json)"
-        )
+        raise UserError(complaints[0]) if complaints else no_finished_run(places[0])
     return rows, complaints
 
 
@@ -159,19 +152,13 @@ def _label(words: Sequence[str]) -> str:
 def _write(folder: Path, files: dict[str, Make], style: Path | None) -> None:
     """Says the path of each file on stdout."""
     drawn = {name: rendered(make, FORMATS, style) for name, make in files.items()}
-    try:
+    with writing("--out", folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, made in drawn.items():
             for kind, content in made.items():
                 replace_file(folder / f"{name}.{kind}", content)
                 print(folder / f"{name}.{kind}")
-    except OSError as error:
-        raise UserError(f"--out {folder}: cannot be written ({error.strerror})") from None
-
-
-def _say(line: str) -> None:
-    tell("msda-plot", line)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,15 +1,14 @@
 """`msda-table`: the table of all finished runs. Imports no torch and answers in about a second."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
 
-from msda_train.cli.guard import answered
-from msda_train.cli.parser import DEFAULT_FOLDERS, Parser, add_styles, existing_folders
+from msda_train.cli.files import existing_folders, no_rows
+from msda_train.cli.guard import run_guarded
+from msda_train.cli.parser import Parser, add_folders, add_metric, add_styles
 from msda_train.core.errors import UserError
-from msda_train.records.summary import METRICS
 from msda_train.reporting.printed import print_table
 
 # The first word of a command line may name one of these, each a module of `commands` with `main(words)`,
@@ -17,21 +16,16 @@ from msda_train.reporting.printed import print_table
 COMMANDS = ("list", "show", "plan", "run", "report", "import", "why", "verify", "bias", "methods")
 
 
-def main() -> None:
-    sys.exit(run(sys.argv[1:]))
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of `msda-table`: 0 well, 2 bad input, 130 interrupted; a command may have others."""
+    return run_guarded("msda-table", _run, "stopped", argv)
 
 
-def run(words: list[str]) -> int:
-    """The exit code of `msda-table WORDS`."""
-    name = words[0] if words and words[0] in COMMANDS else None
-    return answered("msda-table", lambda: _command(name)(words[bool(name) :]), "stopped", words)
-
-
-def _command(name: str | None) -> Callable[[list[str]], int]:
-    if name is None:
-        return _table
-    made: Callable[[list[str]], int] = import_module(f"msda_train.cli.commands.{name}_command").main
-    return made
+def _run(words: list[str]) -> int:
+    if not words or words[0] not in COMMANDS:
+        return _table(words)
+    code: int = import_module(f"msda_train.cli.commands.{words[0]}_command").main(words[1:])
+    return code
 
 
 def _table(words: list[str]) -> int:
@@ -42,10 +36,8 @@ def _table(words: list[str]) -> int:
         + "; msda-table COMMAND --help.",
         epilog="Exit code 2 if something given is wrong, bad rows included; good rows are still printed.",
     )
-    parser.add_argument(
-        "folders", nargs="*", type=Path, metavar="FOLDER", help="default: runs and results/rows"
-    )
-    parser.add_argument("--metric", choices=METRICS, default="error", help="default: error")
+    add_folders(parser)
+    add_metric(parser)
     parser.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="only these; repeatable"
     )
@@ -53,18 +45,16 @@ def _table(words: list[str]) -> int:
         "--columns", action="append", default=[], metavar="PROBE/NAME", help="numbers of probes; repeatable"
     )
     add_styles(parser)
-    args = parser.parse_args(words)
+    args = parser.parse(words)
     if args.folders and not args.folders[0].exists() and (meant := get_close_matches(words[0], COMMANDS, 1)):
         raise UserError(f"there is no folder '{words[0]}'; did you mean msda-table {meant[0]}?")
     folders = existing_folders(args.folders)
     if not folders:
-        raise UserError(
-            f"no rows under {' or '.join(map(str, DEFAULT_FOLDERS))}; type: msda-train method=erm"
-        )
+        raise no_rows(folders)
     methods = [name for names in args.method for name in names.split(",")]
     columns = [name for names in args.columns for name in names.split(",")]
     return print_table(folders, style=args.style, metric=args.metric, methods=methods, columns=columns)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -17,8 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from msda_train.cli.guard import answered, told
-from msda_train.cli.overrides import as_text, complete, one_of_each
+from msda_train.cli.guard import report_error, run_guarded
+from msda_train.cli.overrides import check_choices, check_complete, quote_text
+from msda_train.cli.parser import Parser
 from msda_train.config.compose import DEFAULTS
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
@@ -28,8 +29,8 @@ from msda_train.training.run_cache import Kept
 STOPPED = "stopped; the same command goes on from the last checkpoint"
 
 
-def say(line: str) -> None:
-    """One line for the person at the terminal; results go to stdout, all else to stderr."""
+def log(line: str) -> None:
+    """What a run reports, on stderr; it may be more than one line."""
     with suppress(OSError):  # a full disk behind stderr must not cost the run
         print(line, file=sys.stderr, flush=True)
 
@@ -45,13 +46,13 @@ class Jobs:
     kept: Kept = field(default_factory=Kept)
 
     def run(self, cfg: DictConfig) -> None:
-        """One job, called by Hydra. A failure is told and remembered, so the next job of a sweep starts."""
+        """One job, called by Hydra. After a failure, the next job of a sweep starts."""
         self.multirun = HydraConfig.get().mode == RunMode.MULTIRUN
         # As typed: a ${...} in it is for the config to look up.
         typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         words = " ".join(typed)
         if self.multirun:
-            say(f"msda-train {words}")
+            log(f"msda-train {words}")
         self.train(cfg, HydraConfig.get().runtime.choices, words)
 
     def train(self, cfg: DictConfig, choices: Mapping[str, Any], words: str) -> None:
@@ -59,11 +60,11 @@ class Jobs:
         try:
             self._train(cfg, choices)
         except Exception as error:
-            self.failures.append(told("msda-train", error, words.split()))
+            self.failures.append(report_error("msda-train", error, words.split()))
 
     def _train(self, cfg: DictConfig, choices: Mapping[str, Any]) -> None:
         """Runs the config, then its probes; the names in the row are the words typed."""
-        complete(cfg)
+        check_complete(cfg)
         from msda_train.evaluation.probing import (  # torch: only once a run really starts
             build_probes,
             probe_run,
@@ -76,20 +77,19 @@ class Jobs:
             if isinstance(target, str) and not target.startswith("msda_train."):
                 names[group] = target  # somebody's own class goes by its own name
         probes = build_probes(cfg.probes)
-        row = train(cfg, names, say, self.kept)
+        row = train(cfg, names, log, self.kept)
         if row is None:
             return
         self.rows.append(row)
-        if probes and (code := probe_run(row, probes, say, trust=row in self.kept.written)):
+        if probes and (code := probe_run(row, probes, log, trust=row in self.kept.written)):
             self.failures.append(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Console entry; returns the exit code: 0 done, 1 a run failed, 2 bad input, 130 interrupted (129
     and 143: by SIGHUP and SIGTERM)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     jobs = Jobs()
-    code = answered("msda-train", lambda: _hydra(jobs, arguments), STOPPED, arguments)
+    code = run_guarded("msda-train", lambda words: _hydra(jobs, words), STOPPED, argv)
     return max([code, *jobs.failures])
 
 
@@ -99,15 +99,17 @@ def run_words(words: Sequence[str], kept: Kept) -> int:
     kept: what earlier runs of this process left for the next.
     """
     jobs = Jobs(kept=kept)
-    code = answered("msda-train", lambda: jobs.train(*_composed(words), " ".join(words)), STOPPED, words)
+    code = run_guarded(
+        "msda-train", lambda words: jobs.train(*_composed(words), " ".join(words)), STOPPED, words
+    )
     return max([code, *jobs.failures])
 
 
 def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
     """The config, and the words typed for groups."""
-    one_of_each(words)
+    check_choices(words)
     with hydra.initialize_config_dir(str(CONFIGS), **DEFAULTS):
-        cfg = hydra.compose("train", [as_text(word) for word in words], return_hydra_config=True)
+        cfg = hydra.compose("train", [quote_text(word) for word in words], return_hydra_config=True)
     choices = cfg.hydra.runtime.choices
     with open_dict(cfg):
         del cfg["hydra"]
@@ -127,34 +129,30 @@ def _hydra(jobs: Jobs, arguments: list[str]) -> None:
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
     if jobs.multirun:
-        _tell(jobs)
+        _summarise(jobs)
 
 
 def _flags_first(arguments: list[str]) -> list[str]:
     """Words and flags may be typed in any order; Hydra's parser wants the flags first."""
-    parser = get_args_parser()
-
-    def refuse(message: str) -> NoReturn:
-        raise UserError(f"{message}; type msda-train --help")
-
-    parser.error = refuse  # type: ignore[method-assign]
-    parsed = parser.parse_intermixed_args(arguments)
+    hydra_parser = get_args_parser()
+    parser = Parser("msda-train", parents=[hydra_parser], add_help=False, conflict_handler="resolve")
+    parsed = parser.parse(arguments)
     if parsed.experimental_rerun:  # a pickle: whoever wrote the file says what is executed
         raise UserError("--experimental-rerun: not here; type the words of the run")
     if parsed.resolve and not parsed.cfg:
         raise UserError("--resolve: goes with --cfg job")
-    one_of_each(parsed.overrides)
+    check_choices(parsed.overrides)
     flags = [a for a in arguments if a not in parsed.overrides]
-    return flags + [as_text(word) for word in parsed.overrides]
+    return flags + [quote_text(word) for word in parsed.overrides]
 
 
-def _tell(jobs: Jobs) -> None:
+def _summarise(jobs: Jobs) -> None:
     from msda_train.reporting.printed import print_table
 
     if jobs.rows:
         print_table(jobs.rows, prog="msda-train")
     done, failed = len(jobs.rows), len(jobs.failures)
-    say(f"msda-train: {done} of {done + failed} jobs complete" + (f", {failed} failed" if failed else ""))
+    log(f"msda-train: {done} of {done + failed} jobs complete" + (f", {failed} failed" if failed else ""))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main() -> int:
     try:
         for line in jobs:
             job = json.loads(line)
-            _speak_into(job["log"])
+            _redirect_output(job["log"])
             code = cli.run_words(job["words"], kept)
             _flush()
             if code:
@@ -37,7 +37,7 @@ def main() -> int:
     return 0
 
 
-def _speak_into(log: str) -> None:
+def _redirect_output(log: str) -> None:
     """Sends stdout and stderr, also of what is not Python, to the end of `log`."""
     with open(log, "ab") as file:
         os.dup2(file.fileno(), 1)

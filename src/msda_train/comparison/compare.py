@@ -64,11 +64,15 @@ class ShortBlock:
 
     @property
     def common(self) -> int:
+        """How many of its lines have a published number beside them."""
         return sum(line.cell is not None for line in self.lines)
 
 
 @dataclass(frozen=True)
 class TableView:
+    """One published table: its cells beside our runs of exactly their configuration, and `shorter`, the
+    rows of other configurations that resemble its columns."""
+
     paper: Paper
     table: Table
     cells: tuple[CellView, ...]

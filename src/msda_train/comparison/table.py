@@ -39,6 +39,8 @@ class Beside:
 
 @dataclass(frozen=True)
 class Line:
+    """One method with one set of options, over its seeds."""
+
     method: str  # the word and the parameters that are not the shipped ones
     rows: tuple[Row, ...]  # one per seed
     metrics: Mapping[str, Stat]  # fractions and nats, keys as in PROTOCOLS
@@ -47,11 +49,14 @@ class Line:
 
     @property
     def fingerprint(self) -> str:
+        """Of the configuration; the same for all its rows."""
         return self.rows[0].fingerprint
 
 
 @dataclass(frozen=True)
 class Block:
+    """The lines that may be compared: the same images, network and recipe."""
+
     words: str  # what to type, besides the method, to be in this block
     facts: str  # of the data, and on what it was computed
     notes: tuple[str, ...]  # what a reader must know before comparing
@@ -78,6 +83,8 @@ def _told_apart(block: Block) -> Block:
 
 
 def summary_stat(values: Sequence[float]) -> Stat:
+    """Mean, sample standard deviation (n - 1; None for a single value) and number of `values`, in their unit.
+    StatisticsError where there are none."""
     return Stat(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 

@@ -17,17 +17,20 @@ _FOREIGN = re.compile(
 
 
 def number(option: str, value: Any) -> float:
+    """`value` as a float; no number are text, true, false and nan."""
     if isinstance(value, bool) or not isinstance(value, Real) or value != value:
         raise UserError(f"{option}={value}: must be a number")
     return float(value)
 
 
 def positive(option: str, value: Any) -> None:
+    """In (0, inf)."""
     if not 0 < number(option, value) < float("inf"):
         raise UserError(f"{option}={value}: must be greater than 0 and finite; type {option}=1.0")
 
 
 def non_negative(option: str, value: Any) -> None:
+    """In [0, inf)."""
     if not 0 <= number(option, value) < float("inf"):
         raise UserError(f"{option}={value}: must not be negative")
 
@@ -39,16 +42,19 @@ def fraction(option: str, value: Any) -> None:
 
 
 def whole(option: str, value: Any, least: int) -> None:
+    """A whole number, `least` or more; 2.0 is none."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise UserError(f"{option}={value}: must be a whole number, at least {least}")
 
 
 def flag(option: str, value: Any) -> None:
+    """true or false, and no 0 or 1."""
     if not isinstance(value, bool):
         raise UserError(f"{option}={value}: must be true or false")
 
 
 def one_of(option: str, value: Any, known: Sequence[str]) -> None:
+    """One of `known`; the message names the nearest."""
     if value not in known:
         raise UserError(f"{option}={value}: unknown; {nearest(str(value), known)}")
 

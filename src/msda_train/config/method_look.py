@@ -19,6 +19,8 @@ _LINE = re.compile(r"# look: (\d+), (#[0-9a-f]{6}), (\S), ([\d. ]+|-)\n")
 
 
 class MethodLook(TypedDict):
+    """One method in tables and plots: its place, colour (#rrggbb), and matplotlib's marker and dash."""
+
     order: int
     colour: str
     marker: str

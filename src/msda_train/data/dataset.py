@@ -177,6 +177,7 @@ class Dataset:
         return [[remote.filename, remote.checksum] for remote in self.remotes]
 
     def fetch_official(self, folder: Path) -> None:
+        """Download the official files into `folder`, but for those that are there. Raises UserError."""
         for remote in self.remotes:
             fetch(remote, folder)
 

@@ -30,9 +30,11 @@ class Digits(Dataset):
     official_content: ClassVar = "058882e3572ced025065d435d7b9adee"
 
     def official_facts(self, folder: Path) -> list[Any]:
+        """Where the images are from, and how many of each class are test images."""
         return ["scikit-learn", TEST_PER_CLASS]
 
     def read_official(self, folder: Path) -> Arrays:
+        """scikit-learn's images, uint8 (N, 8, 8, 1) with 16 as 255; the same test images in any release."""
         from sklearn.datasets import load_digits  # a second to import; only the first run decodes
 
         bunch = load_digits()

@@ -32,9 +32,11 @@ class Remote:
 
     @property
     def checksum(self) -> str:
+        """The SHA-256 where it is known, else the MD5; empty where neither is."""
         return self.sha256 or self.md5 or ""
 
     def matches(self, path: Path) -> bool:
+        """Whether the file at `path` has the size and the checksum. Raises OSError."""
         if self.size is not None and path.stat().st_size != self.size:
             return False
         digest = hashlib.sha256() if self.sha256 else hashlib.md5(usedforsecurity=False)

@@ -45,6 +45,7 @@ class Images(Arrays):
 
     @property
     def channels(self) -> int:
+        """1 for grey, 3 for colour."""
         made: int = self.x_train.shape[3]
         return made
 
@@ -55,14 +56,17 @@ class Images(Arrays):
 
     @property
     def n_classes(self) -> int:
+        """How many classes have a name, with or without images."""
         return len(self.classes)
 
     @property
     def n_train(self) -> int:
+        """How many training images there are."""
         return len(self.x_train)
 
     @property
     def n_test(self) -> int:
+        """How many test images there are."""
         return len(self.x_test)
 
 
@@ -144,6 +148,7 @@ def _check_pairs(
 
 
 def too_many_classes(where: str, found: int, official: int) -> UserError:
+    """What to raise where a named set has `found` classes, more than the `official` number."""
     return UserError(
         f"{where}: {found} classes, but the set of this name has {official}; "
         f"for your own images type dataset=own dataset.name=NAME"

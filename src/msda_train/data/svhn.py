@@ -41,6 +41,7 @@ class Svhn(Dataset):
     )
 
     def read_official(self, folder: Path) -> Arrays:
+        """The two .mat files in `folder` (without the extra images), label 10 as 0. Raises UserError."""
         arrays: dict[str, np.ndarray] = {}
         for split, remote in zip(("train", "test"), self.remotes, strict=True):
             x, y = _read_mat(folder / remote.filename)

@@ -44,15 +44,19 @@ class TinyImageNet(Dataset):
     )
 
     def official_facts(self, folder: Path) -> list[Any]:
+        """The checksum of the zip or, of an unpacked folder, what is in it."""
         if _unpacked(self, folder) is None:
             return super().official_facts(folder)
         return sorted(scan(folder / TOP, TOP))
 
     def fetch_official(self, folder: Path) -> None:
+        """Download the zip into `folder`, unless it lies there unpacked. Raises UserError."""
         if _unpacked(self, folder) is None:
             super().fetch_official(folder)
 
     def read_official(self, folder: Path) -> Arrays:
+        """The training images and, as test images, the validation images; from the zip or the
+        unpacked folder. Raises UserError."""
         with _opened(_unpacked(self, folder) or folder / self.remotes[0].filename) as (names, read):
             classes = sorted(read(f"{TOP}/wnids.txt").decode().split())
             train = _train(names, classes)

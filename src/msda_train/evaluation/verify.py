@@ -30,6 +30,7 @@ class Check:
 
     @property
     def equal(self) -> bool:
+        """Whether the two lie within the tolerance."""
         return abs(self.again - self.stored) <= self.tolerance
 
 
@@ -46,6 +47,7 @@ class Verification:
 
     @property
     def equal(self) -> bool:
+        """Whether every check is."""
         return all(check.equal for check in self.checks)
 
 

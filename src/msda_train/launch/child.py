@@ -76,6 +76,7 @@ class Worker:
 
     @property
     def dismissed(self) -> bool:
+        """Whether `dismiss` has been called."""
         return self._jobs.closed
 
     def end(self, seconds: float) -> bool:

@@ -71,6 +71,7 @@ class Disk:
         return any(map(is_taken, self.runs.glob(f"{job.fingerprint}-*/s{job.seed}/lock")))
 
     def log(self, job: Job) -> Path:
+        """The file for all that the trainer of this job prints."""
         return self.runs / "logs" / f"{job.key}.log"
 
     def tail(self, job: Job) -> str:
@@ -85,6 +86,7 @@ class Disk:
         return last.partition("\n")[2] if start else text
 
     def failure(self, job: Job) -> Failure | None:
+        """How the job failed the last time; None where it did not, or has been tried again since."""
         try:
             raw = json.loads(self._failure(job).read_text(encoding="utf-8"))
             return Failure(
@@ -96,6 +98,7 @@ class Disk:
             return Failure("unknown", 1, (f"{self._failure(job)} cannot be read",), "")
 
     def record(self, job: Job, failure: Failure) -> None:
+        """Keep a failure, in place of an earlier one. Raises OSError."""
         path = self._failure(job)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, (json.dumps(vars(failure), indent=1) + "\n").encode())

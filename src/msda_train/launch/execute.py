@@ -53,6 +53,8 @@ class Devices:
 
 @dataclass
 class Running:
+    """A job that a worker is training, and the claim that keeps other planners away from it."""
+
     job: Job
     claim: Lock
     worker: Worker

@@ -13,6 +13,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(words: list[str]) -> None:
+    """Becomes the command in `words`, PARENT_PID COMMAND...; exit code 1 where the parent is gone."""
     parent, *command = words
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -43,6 +43,7 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
+        """Of the configuration, without the seed."""
         return self.configuration.fingerprint
 
     @property
@@ -76,6 +77,7 @@ class Plan:
 
     @property
     def not_runnable(self) -> int:
+        """How many cells of the table cannot be run."""
         return sum(cell.not_runnable is not None for cell in self.table.cells)
 
     @property

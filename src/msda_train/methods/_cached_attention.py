@@ -24,9 +24,13 @@ from msda_train.methods._attention import of_crops
 class Pastes(Protocol):
     """A pair-mixing method that is told where to look; see `methods.taught.Taught`."""
 
-    def paired(self, x: Tensor, rng: Rng, mix: Callable[[np.ndarray, Tensor], Mix]) -> Mix: ...
+    def paired(self, x: Tensor, rng: Rng, mix: Callable[[np.ndarray, Tensor], Mix]) -> Mix:
+        """The plan that `mix` makes of a weight and a partner for each image of x (B, C, H, W)."""
+        ...
 
-    def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix: ...
+    def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix:
+        """The plan for x (B, C, H, W), given the attention (B, h, w) to its cells, lam (B,) and perm (B,)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

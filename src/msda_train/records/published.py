@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from msda_train.config import checks
-from msda_train.config.yaml_file import LINE, read_yaml, without_lines
+from msda_train.config.yaml_file import LINE, check_keys, mappings, read_yaml, without_lines
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS, PUBLISHED
 from msda_train.records.rows import one_line
@@ -98,11 +98,14 @@ class Cell:
         return self.ours_std(1 - fraction_or_nats if opposite else fraction_or_nats)
 
     def ours_std(self, fraction_or_nats: float) -> float:
+        """One of our spreads, a fraction or in nats, in the unit of this cell."""
         return 100 * fraction_or_nats if self.unit == "percent" else fraction_or_nats
 
 
 @dataclass(frozen=True)
 class Table:
+    """One table of a paper; `note`: what a reader must know before comparing."""
+
     id: str
     name: str
     caption: str
@@ -112,6 +115,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Paper:
+    """One paper; `key` is the name of its file, and what is typed."""
+
     key: str
     title: str
     authors: str
@@ -123,6 +128,7 @@ class Paper:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
+        """The cells of all tables, in the order of the file."""
         return tuple(cell for table in self.tables for cell in table.cells)
 
 
@@ -165,10 +171,10 @@ def load_sound_papers(folder: Path = PUBLISHED) -> tuple[list[Paper], list[str]]
 def read_paper(path: Path) -> Paper:
     """The paper in one file, checked."""
     raw = read_yaml(path)
-    _check_keys(raw, _PAPER, _PAPER - {"note", "replication"}, f"{path}:1")
+    check_keys(raw, _PAPER, _PAPER - {"note", "replication"}, f"{path}:1")
     _check_types(raw, f"{path}:1", skipped={"tables"})
     shared = {"replication": raw.get("replication", False)}
-    found = _mappings(raw["tables"], f"{path}:1: 'tables'")
+    found = mappings(raw["tables"], f"{path}:1: 'tables'")
     tables = tuple(_table(path, raw["key"], table, shared) for table in found)
     ids = [table.id for table in tables]
     if len(set(ids)) < len(ids):
@@ -179,7 +185,7 @@ def read_paper(path: Path) -> Paper:
 
 def _table(path: Path, paper: str, raw: Mapping[str, Any], shared: Mapping[str, Any]) -> Table:
     where = f"{path}:{raw[LINE]}"
-    _check_keys(raw, _TABLE, {"id", "name", "caption", "columns"}, where)
+    check_keys(raw, _TABLE, {"id", "name", "caption", "columns"}, where)
     _check_types(raw, where, skipped={"columns", "metrics"})
     shared = dict(shared) | {key: raw[key] for key in _SHARED if key in raw}
     by_metric = without_lines(raw.get("metrics", {}))
@@ -187,11 +193,11 @@ def _table(path: Path, paper: str, raw: Mapping[str, Any], shared: Mapping[str, 
         raise UserError(f"{where}: 'metrics' is not a block of `metric: {{unit: ..., protocol: ...}}` lines")
     words = {"paper": paper, "table": raw["id"], "table_name": raw["name"]}
     cells: list[Cell] = []
-    for column in _mappings(raw["columns"], f"{where}: 'columns'"):
+    for column in mappings(raw["columns"], f"{where}: 'columns'"):
         here = f"{path}:{column[LINE]}"
-        _check_keys(column, _COLUMN, {"cells", "dataset", "model"}, here)
+        check_keys(column, _COLUMN, {"cells", "dataset", "model"}, here)
         common = {key: item for key, item in column.items() if key not in ("cells", LINE)}
-        for cell in _mappings(column["cells"], f"{here}: 'cells'"):
+        for cell in mappings(column["cells"], f"{here}: 'cells'"):
             metric = by_metric.get(str(cell.get("metric")), {})
             values = shared | metric | common | without_lines(cell)
             cells.append(_cell(f"{path}:{cell[LINE]}", values, words))
@@ -201,7 +207,7 @@ def _table(path: Path, paper: str, raw: Mapping[str, Any], shared: Mapping[str, 
 
 def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
     required = {name for name, field in _CELL.items() if field.default is MISSING}
-    _check_keys(values, _CELL, required, where)
+    check_keys(values, _CELL, required, where)
     _check_types(values, where, skipped={"set"})
     overrides = values.get("set", [])
     if not (isinstance(overrides, list) and all(isinstance(word, str) and "=" in word for word in overrides)):
@@ -219,15 +225,6 @@ def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
     return cell
 
 
-def _check_keys(raw: Mapping[str, Any], known: Iterable[str], required: Iterable[str], where: str) -> None:
-    for key in raw:
-        if key != LINE and key not in known:
-            raise UserError(f"{where}: unknown word '{key}'; {nearest(str(key), known)}")
-    for key in sorted(required):
-        if raw.get(key) is None:
-            raise UserError(f"{where}: '{key}' is missing")
-
-
 def _check_types(raw: Mapping[str, Any], where: str, skipped: set[str]) -> None:
     for name, value in raw.items():
         kinds = _TYPES.get(name, (str,))
@@ -235,12 +232,6 @@ def _check_types(raw: Mapping[str, Any], where: str, skipped: set[str]) -> None:
             continue
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise UserError(f"{where}: '{name}' is {value!r}, a {kinds[-1].__name__} is expected")
-
-
-def _mappings(raw: Any, where: str) -> list[dict[str, Any]]:
-    if not isinstance(raw, list) or not raw or not all(isinstance(item, dict) for item in raw):
-        raise UserError(f"{where} is not a list of `key: value` blocks")
-    return raw
 
 
 def _check_number(where: str, name: str, value: float, digits: int) -> None:

@@ -34,6 +34,8 @@ class Examples:
 
 @dataclass(frozen=True)
 class Book:
+    """All that a report shows: rows, published tables beside them, and what was wrong with files."""
+
     rows: tuple[Row, ...]
     views: tuple[TableView, ...]
     blocks: Mapping[Column, Block]  # all rows, whether or not a published number stands beside them

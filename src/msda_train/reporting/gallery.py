@@ -26,6 +26,8 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Example:
+    """One picture that the network was shown, and its target: (class, weight) pairs."""
+
     png: str  # base64
     side: tuple[int, int]  # width, height
     labels: tuple[tuple[str, float], ...]
@@ -43,6 +45,8 @@ class Example:
 
 @dataclass(frozen=True)
 class Gallery:
+    """The examples of a run, as `training.gallery` writes them; there are its fields explained."""
+
     examples: tuple[Example, ...]
     epoch: int
     step: int

@@ -24,6 +24,8 @@ from msda_train.reporting.template import render
 
 @dataclass(frozen=True)
 class Part:
+    """One section of the page."""
+
     id: str
     title: str
     content: Markup

@@ -56,6 +56,7 @@ class Parts:
         self.begin("input")
 
     def end_step(self) -> None:
+        """The last part of a step ends here."""
         self._close()
         self.marks[-1].append(("", self._now()))
 

@@ -28,7 +28,7 @@ def table(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
-        code = table_cli.run([str(word) for word in words])
+        code = table_cli.main([str(word) for word in words])
         said = capsys.readouterr()
         return code, said.out, said.err
 

@@ -8,7 +8,7 @@ import msda_train
 
 CALL = """
 import sys
-from msda_train.cli.table import run
+from msda_train.cli.table import main as run
 code = run(sys.argv[1:])
 assert not {"torch", "matplotlib.pyplot"} & set(sys.modules)
 sys.exit(code)

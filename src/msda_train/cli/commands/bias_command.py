@@ -1,17 +1,7 @@
 """`msda-table bias`: best minus last epoch per method, what choosing the epoch on the test set is worth."""
 
-from pathlib import Path
-
-from msda_train.cli.parser import (
-    DEFAULT_FOLDERS,
-    Parser,
-    add_styles,
-    existing_folders,
-    in_colour,
-    sound_rows,
-)
-from msda_train.core.errors import UserError
-from msda_train.records.summary import METRICS
+from msda_train.cli.files import existing_folders, in_colour, no_rows, sound_rows
+from msda_train.cli.parser import Parser, add_folders, add_metric, add_styles
 from msda_train.reporting.bias import bias_blocks, bias_grid, bias_records
 from msda_train.reporting.grid import csv_text, draw
 
@@ -22,15 +12,14 @@ def main(words: list[str]) -> int:
         prog="msda-table bias",
         description="Test-selection bias: the best epoch's number minus the last one's, from the same runs.",
     )
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="default: runs, results/rows")
-    parser.add_argument("--metric", choices=METRICS, default="error", help="default: error")
+    add_folders(parser)
+    add_metric(parser)
     add_styles(parser)
-    args = parser.parse_args(words)
+    args = parser.parse(words)
     folders = existing_folders(args.folders)
     rows, code = sound_rows(folders)
     if not rows:
-        places = " or ".join(map(str, folders or DEFAULT_FOLDERS))
-        raise UserError(f"no rows under {places}; type: msda-train method=erm")
+        raise no_rows(folders)
     blocks = bias_blocks(rows)
     if args.style == "csv":
         print(csv_text(bias_records(blocks, args.metric)), end="")

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from msda_train.cli.parser import Parser, add_published, existing_folders, sound_papers, sound_rows
+from msda_train.cli.files import existing_folders, sound_papers, sound_rows
+from msda_train.cli.parser import Parser, add_published
 from msda_train.comparison.compare import TableView, compare, find_paper
 from msda_train.reporting.grid import Grid, draw
 
@@ -21,7 +22,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("paper", nargs="?", metavar="PAPER", help="the tables of this paper, one by one")
     parser.add_argument("--rows", action="append", type=Path, default=[], metavar="FOLDER", help="repeatable")
     add_published(parser)
-    args = parser.parse_args(words)
+    args = parser.parse(words)
     papers, slips = sound_papers(args.published)
     chosen = papers if args.paper is None else [find_paper(papers, args.paper.rstrip("/"))]
     rows, code = sound_rows(existing_folders(args.rows))

@@ -1,6 +1,7 @@
 """`msda-table methods [NAME]`: the words of `method=`, a line each; or one of them on a page."""
 
-from msda_train.cli.parser import Parser, add_published, sound_papers
+from msda_train.cli.files import sound_papers
+from msda_train.cli.parser import Parser, add_published
 from msda_train.core.errors import UserError, nearest
 from msda_train.reporting.grid import Grid, draw
 from msda_train.reporting.method_card import card
@@ -12,7 +13,7 @@ def main(words: list[str]) -> int:
     parser = Parser(prog="msda-table methods", description="The mixing methods of the suite.")
     parser.add_argument("name", nargs="?", metavar="NAME", help="one method: paper, options, settings, cost")
     add_published(parser)
-    args = parser.parse_args(words)
+    args = parser.parse(words)
     methods = {facts.name: facts for facts in all_methods()}
     if args.name is None:
         rows = [

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from msda_train.cli.commands.plan_words import Request, parser, request
+from msda_train.cli.commands.plan_options import Request, plan_parser, read_request
+from msda_train.cli.guard import log
 from msda_train.core import signals
 from msda_train.core.errors import UserError
 from msda_train.launch.asking import ask_speed
@@ -20,16 +21,16 @@ from msda_train.records.rows import one_line
 def main(words: list[str]) -> int:
     """Exit code 0: all rows are there; 1: some are not; 130, 129, 143: interrupted, by SIGHUP, by
     SIGTERM."""
-    made = parser("run", "Train the runs that a published table still needs; type it again to go on.")
-    made.add_argument("--retry", action="store_true", help="try runs again that failed before")
-    made.add_argument(
+    parser = plan_parser("run", "Train the runs that a published table still needs; type it again to go on.")
+    parser.add_argument("--retry", action="store_true", help="try runs again that failed before")
+    parser.add_argument(
         "--no-wait", action="store_true", help="leave runs that another process has taken, do not wait"
     )
-    args = made.parse_intermixed_args(words)
-    asked = request(args)
+    args = parser.parse(words)
+    asked = read_request(args)
     missing = asked.missing
     for line in head(asked.plan, asked.disk, missing):
-        _say(line.removeprefix("# "))
+        log("msda-table", line.removeprefix("# "))
     if missing:
         _check_devices(asked, missing[0])
     executor = Executor(
@@ -39,14 +40,16 @@ def main(words: list[str]) -> int:
         _run(executor, missing)
     except KeyboardInterrupt as stop:
         done = sum(asked.disk.row(job) is not None for job in asked.plan.jobs)
-        _say(f"stopped with {done} of {len(asked.plan.jobs)} runs done; the same command goes on")
+        log(
+            "msda-table", f"stopped with {done} of {len(asked.plan.jobs)} runs done; the same command goes on"
+        )
         return signals.exit_code(stop)
     except OSError as error:
         where = error.filename or asked.disk.runs
         raise UserError(
             f"{where}: {error.strerror or error}; type --runs FOLDER, a folder you may write"
         ) from None
-    return _tell(asked, executor)
+    return _summarise(asked, executor)
 
 
 def _run(executor: Executor, missing: Sequence[Job]) -> None:
@@ -56,7 +59,7 @@ def _run(executor: Executor, missing: Sequence[Job]) -> None:
         executor.run(progress(total, bar))
 
 
-def _tell(asked: Request, executor: Executor) -> int:
+def _summarise(asked: Request, executor: Executor) -> int:
     """What is there now: read off the disk, not remembered."""
     left = {job.key for job in asked.missing}
     failed = [
@@ -77,7 +80,3 @@ def _check_devices(asked: Request, job: Job) -> None:
     for name, answer in zip(names, ask_speed(groups, measure=False), strict=True):
         if str(answer.get("error", "")).startswith(f"device={name}"):
             raise UserError(one_line(answer["error"]))
-
-
-def _say(line: str) -> None:
-    print(f"msda-table: {one_line(line)}", file=sys.stderr, flush=True)

@@ -2,15 +2,8 @@
 
 from pathlib import Path
 
-from msda_train.cli.parser import (
-    Parser,
-    add_published,
-    add_styles,
-    existing_folders,
-    in_colour,
-    sound_papers,
-    sound_rows,
-)
+from msda_train.cli.files import existing_folders, in_colour, sound_papers, sound_rows
+from msda_train.cli.parser import Parser, add_published, add_styles
 from msda_train.comparison.compare import TableView, compare, find_table
 from msda_train.core.errors import UserError
 from msda_train.reporting.grid import csv_text, draw
@@ -30,7 +23,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="every table; then all words are folders")
     add_styles(parser)
     add_published(parser)
-    args = parser.parse_args(words)
+    args = parser.parse(words)
     if not args.all and not args.words:
         raise UserError("which table? type: msda-table show PAPER/TABLE, or show --all; msda-table list")
     papers, slips = sound_papers(args.published)

@@ -4,8 +4,8 @@ subcommand that imports torch."""
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msda_train.cli.parser import Parser
-from msda_train.core.errors import UserError
+from msda_train.cli.files import check_runs
+from msda_train.cli.parser import Parser, add_stored_run
 from msda_train.records.rows import one_line
 
 if TYPE_CHECKING:
@@ -14,21 +14,16 @@ if TYPE_CHECKING:
 
 def main(words: list[str]) -> int:
     """Exit code 0: equal; 1: different. UserError (2) where there is nothing to compare."""
-    made = Parser(
+    parser = Parser(
         prog="msda-table verify",
         description="Evaluate a run's checkpoint again and compare with its row.",
-        allow_abbrev=False,
         epilog="On the same CPU, precision, threads and torch the numbers must be equal bit for bit, else "
         "within 0.1 % of the test images and 0.1 % of 1 + NLL, with bf16 0.5 % and 1 %.",
     )
-    made.add_argument("run", type=Path, metavar="RUN", help="a run folder (.../s0) or its row.json")
-    made.add_argument("--device", metavar="WORD", help="cpu, cuda, cuda:1; default: as the run, if possible")
-    made.add_argument(
-        "--trust", action="store_true", help="build classes that the row names and msda-train does not have"
-    )
-    args = made.parse_args(words)
-    if not args.run.exists():
-        raise UserError(f"{args.run}: there is no such run")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder (.../s0) or its row.json")
+    add_stored_run(parser)
+    args = parser.parse(words)
+    check_runs([args.run])
     from msda_train.evaluation.verify import verify
 
     done = verify(args.run, device=args.device, trust=args.trust)

@@ -1,9 +1,9 @@
 """`msda-table why CELL`: from the printed number to the runs that repeat it, and the machines they ran on."""
 
-from pathlib import Path
 from textwrap import wrap
 
-from msda_train.cli.parser import Parser, add_published, existing_folders, sound_papers, sound_rows
+from msda_train.cli.files import existing_folders, sound_papers, sound_rows
+from msda_train.cli.parser import Parser, add_folders, add_published
 from msda_train.comparison.provenance import chain, find_cell
 from msda_train.records.rows import one_line
 
@@ -17,9 +17,9 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "cell", metavar="PAPER/TABLE/CELL", help="as numbered by: msda-table show PAPER/TABLE"
     )
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="rows: runs, results/rows")
+    add_folders(parser)
     add_published(parser)
-    args = parser.parse_args(words)
+    args = parser.parse(words)
     papers, slips = sound_papers(args.published)
     place = find_cell(papers, args.cell)
     rows, code = sound_rows(existing_folders(args.folders))

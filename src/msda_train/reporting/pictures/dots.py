@@ -16,6 +16,8 @@ _LONGEST = 58
 
 @dataclass(frozen=True)
 class Condition:
+    """One row of dots: what was measured, and the numbers of each method."""
+
     label: str
     values: tuple[tuple[Look, tuple[float, ...]], ...]  # of each method its seeds
 

@@ -1,4 +1,4 @@
-"""The words that `msda-table plan` and `msda-table run` share, from text to a plan."""
+"""What `msda-table plan` and `msda-table run` share: their options, and the plan that these ask for."""
 
 import argparse
 import os
@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from msda_train.cli.overrides import GROUPS, as_text, explain, one_of_each
-from msda_train.cli.parser import Parser, add_published, sound_papers, sound_rows
+from msda_train.cli.files import sound_papers, sound_rows
+from msda_train.cli.overrides import GROUPS, check_choices, hydra_errors, quote_text
+from msda_train.cli.parser import Parser, add_published
 from msda_train.comparison.compare import find_table
 from msda_train.config.compose import compose
 from msda_train.config.yaml_file import LINE, read_yaml
@@ -44,37 +43,41 @@ class Request:
     rows: tuple[Row, ...]
     devices: Devices
     threads: int | None  # for each of several jobs at a time; None: torch's own choice
-    again: tuple[str, ...]  # the same words, for another subcommand
-    code: int  # 2 where a stored row or a published file is damaged, told on stderr; else 0
+    options: tuple[str, ...]  # as typed, for another subcommand
+    code: int  # 2 where a stored row or a published file is damaged; else 0
 
     def words(self, job: Job, device: str | None) -> list[str]:
+        """What to type behind msda-train for one of its jobs, on a device (None: as msda-train chooses)."""
         return job.words(str(self.disk.runs), device, self.threads)
 
     @property
     def missing(self) -> list[Job]:
+        """The jobs without a row on the disk, now."""
         return [job for job in self.plan.jobs if self.disk.row(job) is None]
 
 
-def parser(name: str, description: str) -> Parser:
-    made = Parser(
+def plan_parser(name: str, description: str) -> Parser:
+    """The parser of `msda-table NAME`, for `read_request`; a command may add options of its own."""
+    parser = Parser(
         prog=f"msda-table {name}",
         description=description,
-        allow_abbrev=False,
         epilog="Further words (recipe.epochs=2 dataset.root=FOLDER precision=fp32 ...) go to every run as "
         "they are. Unless they only say where and how to compute, such rows are not the published "
         "configuration. With several jobs at a time each gets threads= its share of the cores.",
     )
-    made.add_argument("table", metavar="PAPER/TABLE")
-    made.add_argument("words", nargs="*", metavar="WORD", help="for every msda-train: OPTION=VALUE")
-    made.add_argument("--seeds", default="0", metavar="0-4", help="0-4 or 0,2,5; default: 0")
-    made.add_argument("--runs", metavar="FOLDER", help="folder of run folders; default: runs")
-    made.add_argument("--jobs", type=int, metavar="N", help="runs at a time; default: one per device")
-    made.add_argument("--devices", metavar="LIST", help="e.g. cuda:0,cuda:1; each gets its share of the jobs")
-    add_published(made)
-    return made
+    parser.add_argument("table", metavar="PAPER/TABLE")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="for every msda-train: OPTION=VALUE")
+    parser.add_argument("--seeds", default="0", metavar="0-4", help="0-4 or 0,2,5; default: 0")
+    parser.add_argument("--runs", metavar="FOLDER", help="folder of run folders; default: runs")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time; default: one per device")
+    parser.add_argument(
+        "--devices", metavar="LIST", help="e.g. cuda:0,cuda:1; each gets its share of the jobs"
+    )
+    add_published(parser)
+    return parser
 
 
-def request(args: argparse.Namespace) -> Request:
+def read_request(args: argparse.Namespace) -> Request:
     """The parsed words, checked and composed; UserError for what is wrong. Damaged rows go to stderr."""
     extra, runs = _extra(args.words, args.runs)
     papers, slips = sound_papers(args.published)
@@ -96,7 +99,7 @@ def request(args: argparse.Namespace) -> Request:
         rows=tuple(rows),
         devices=devices,
         threads=_threads(devices, extra),
-        again=_again(args),
+        options=_typed(args),
         code=max(slips, bad),
     )
 
@@ -106,7 +109,7 @@ def _extra(words: Sequence[str], runs: str | None) -> tuple[list[str], str]:
     known = [*read_yaml(CONFIGS / "train.yaml"), *GROUPS]
     known = [name for name in known if name not in ("defaults", "hydra", LINE)]
     extra = []
-    one_of_each(words)
+    check_choices(words)
     for word in words:
         key, sign, value = word.lstrip("+~").partition("=")
         if not sign and not word.startswith("~"):
@@ -120,16 +123,14 @@ def _extra(words: Sequence[str], runs: str | None) -> tuple[list[str], str]:
                 raise UserError(f"{word} and --runs {runs}: type one of them")
             runs = value
         else:
-            extra.append(as_text(word))
+            extra.append(quote_text(word))
     return extra, runs or "runs"
 
 
 def _check(words: list[str], extra: list[str]) -> None:
     """UserError, as msda-train would say it, where the words do not compose."""
-    try:
+    with hydra_errors([*words, *extra]):
         OmegaConf.to_container(compose(*words, *extra), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, [*words, *extra])) from None
 
 
 def _devices(text: str | None, jobs: int | None, extra: Sequence[str]) -> Devices:
@@ -156,7 +157,8 @@ def _threads(devices: Devices, extra: Sequence[str]) -> int | None:
     return max(1, len(os.sched_getaffinity(0)) // devices.jobs)
 
 
-def _again(args: argparse.Namespace) -> tuple[str, ...]:
+def _typed(args: argparse.Namespace) -> tuple[str, ...]:
+    """`args` as one would type them."""
     words = [args.table, "--seeds", args.seeds]
     for option in ("runs", "jobs", "devices"):
         if getattr(args, option) is not None:
