@@ -45,12 +45,24 @@ def _rows() -> list[Row]:
 
 
 METHODS = "<!-- methods: begin -->", "<!-- methods: end -->"
+EXAMPLE = "<!-- example: begin -->\n", "<!-- example: end -->"
+
+
+def example() -> str:
+    """What a small sweep ends with: three methods on the digits, without the heading."""
+    digits = [
+        row for row in _rows() if row.names["dataset"] == "digits" and row.config["model"]["width"] == 8
+    ]
+    chosen = [row for row in digits if row.names["method"] in ("erm", "mixup", "cutmix")]
+    table = render(chosen, "text", "error").split("\n\n")[1]  # of the first block
+    return f"```\n{table.rstrip()}\n```\n"
 
 
 def with_table(readme: str, table: str) -> str:
-    """`readme` with the table and the list of methods written anew."""
+    """`readme` with its tables and the list of methods written anew."""
     methods = " ".join(f"`{name}`" for name in method_order())
-    return _between(_between(readme, BEGIN, END, table), *METHODS, methods)
+    readme = _between(_between(readme, BEGIN, END, table), *METHODS, methods)
+    return _between(readme, *EXAMPLE, example())
 
 
 def _between(readme: str, begin: str, end: str, text: str) -> str:

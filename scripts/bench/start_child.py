@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from msda_train.cli import train as cli
-from msda_train.training.run_cache import Kept
+from msda_train.training.run_cache import RunCache
 
 STEPS = 4
 TESTED = {"error": 0.0, "top5_error": 0.0, "nll": 0.0}
@@ -22,11 +22,11 @@ TESTED = {"error": 0.0, "top5_error": 0.0, "nll": 0.0}
 def main(arguments: list[str]) -> int:
     """Exit code 0, or that of a run that failed."""
     began, words = float(arguments[0]), arguments[1:]
-    kept, ends, seconds = Kept(), list[float](), []
+    cache, ends, seconds = RunCache(), list[float](), []
     _cut_short(ends)
     for seed in (0, 1):
         ends.clear()
-        if code := cli.run_words([*words, f"seed={seed}"], kept):
+        if code := cli.run_words([*words, f"seed={seed}"], cache):
             return code
         later = median(b - a for a, b in pairwise(ends))
         seconds.append(ends[0] - began - later)

@@ -6,7 +6,7 @@ from torchvision import models
 from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
-from msda_train.methods._teacher_guided import Taught
+from msda_train.methods._teacher_guided import TeacherGuided
 from msda_train.methods.attentive_cutmix import AttentiveCutMix
 from msda_train.models.preactresnet import preactresnet
 
@@ -33,7 +33,7 @@ def looks(monkeypatch):
     """Attention that is chosen, not computed."""
 
     def choose(attention):
-        monkeypatch.setattr(Taught, "look", lambda self, x: attention)
+        monkeypatch.setattr(TeacherGuided, "look", lambda self, x: attention)
 
     return choose
 

@@ -13,8 +13,8 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Origin
 from msda_train.core.randomness import generator
 from msda_train.data.loader import Loader
-from msda_train.methods._cached_attention import Remembered
-from msda_train.methods._teacher_guided import Taught
+from msda_train.methods._cached_attention import CachedAttention
+from msda_train.methods._teacher_guided import TeacherGuided
 from msda_train.methods.attentive_cutmix import AttentiveCutMix
 from msda_train.methods.cutmix import CutMix
 from msda_train.models.preactresnet import preactresnet
@@ -73,7 +73,7 @@ def test_where_nothing_is_cropped_it_is_the_exact_mode(teacher, flip):
 
 def test_cells_of_one_pixel_go_where_their_pixels_go(teacher, monkeypatch):
     """Attention that is brightness moves as the loader moves the pixels; the frame counts as the mean."""
-    monkeypatch.setattr(Taught, "look", lambda self, x: x.mean(dim=1))
+    monkeypatch.setattr(TeacherGuided, "look", lambda self, x: x.mean(dim=1))
     batches = loader(size=7, crop_padding=4, flip=True)
     step = step_with(taught(teacher, k=3, cached=True).prepare(NETWORK, plain(batches)))
     means = step.method.attention.mean((1, 2))
@@ -106,8 +106,8 @@ def test_every_batch_knows_its_own_images(teacher):
 
 
 def test_the_teacher_is_asked_once_for_each_image_and_its_mirror_image(teacher, monkeypatch):
-    asked, look = [], Taught.look
-    monkeypatch.setattr(Taught, "look", lambda self, x: asked.append(len(x)) or look(self, x))
+    asked, look = [], TeacherGuided.look
+    monkeypatch.setattr(TeacherGuided, "look", lambda self, x: asked.append(len(x)) or look(self, x))
     batches = loader(crop_padding=4, flip=True)
     step = step_with(taught(teacher, cached=True).prepare(NETWORK, plain(batches)))
     assert sum(asked) == 2 * 24
@@ -171,7 +171,7 @@ def test_an_exact_run_has_the_fingerprint_it_always_had(tmp_path):
 
 def test_it_asks_for_no_value():
     """On the meta device nobody could answer."""
-    method = Remembered(AttentiveCutMix(), torch.empty(200, 7, 7, device="meta"))
+    method = CachedAttention(AttentiveCutMix(), torch.empty(200, 7, 7, device="meta"))
     origin = Origin(*torch.empty(4, 8, dtype=torch.int64, device="meta"))
     x, y = torch.empty(8, 3, 32, 32, device="meta"), torch.empty(8, dtype=torch.int64, device="meta")
     mix = method.at(origin).plan(x, y, None, np.random.default_rng(0))
@@ -182,7 +182,7 @@ def test_it_asks_for_no_value():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_nothing_returns_to_the_host():
     batches = loader(n=64, device="cuda", crop_padding=4, flip=True)
-    step = step_with(Remembered(AttentiveCutMix(), torch.rand(128, 7, 7, device="cuda")), "cuda")
+    step = step_with(CachedAttention(AttentiveCutMix(), torch.rand(128, 7, 7, device="cuda")), "cuda")
     epoch = enumerate(step.over(batches, 0))
     for _, (here, x, y) in epoch:
         here(x, y, generator(0, "mix"))  # cuDNN's first calls may wait

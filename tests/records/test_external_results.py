@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from msda_train.core.errors import UserError
-from msda_train.records import external_results as foreign
+from msda_train.records import external_results as external
 from msda_train.records.external_results import foreign_table, import_file, load_foreign, read_foreign
 from msda_train.records.rows import load_rows
 
@@ -155,7 +155,7 @@ def test_files_that_cannot_be_read_or_written(put, tmp_path, monkeypatch):
         import_file(tmp_path / "none", WORDS, tmp_path)
     with pytest.raises(UserError, match="there is no such file"):
         import_file(tmp_path, WORDS, tmp_path)
-    monkeypatch.setattr(foreign, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(external, "MOST_BYTES", 1 << 20)
     with pytest.raises(UserError, match="larger than 1 MiB"):
         put(b" " * (2 << 20))
     (tmp_path / "foreign").write_text("")

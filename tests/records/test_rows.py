@@ -278,7 +278,7 @@ def test_a_probe_signs_the_row_anew_and_never_a_changed_one(tmp_path, raw):
 def test_rows_of_before_checksums_are_read_and_said_to_be_unsigned(tmp_path, raw):
     rows, complaints = load_rows([put(tmp_path, raw)])
     assert complaints == []
-    assert unsigned(rows) == "rows without a checksum, written before December 2026: 1"
+    assert unsigned(rows) == "rows from before rows had a checksum: 1"
     write_row(tmp_path / "row.json", raw)
     assert unsigned(load_rows([tmp_path])[0]) is None
 

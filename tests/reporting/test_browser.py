@@ -12,7 +12,7 @@ from msda_train.reporting.book import open_book
 from msda_train.reporting.page import html
 
 pytestmark = pytest.mark.browser
-ROWS = Path(__file__).parents[1] / "results" / "rows"
+ROWS = Path(__file__).parents[1] / "stored" / "rows"
 EVIL = "<script>document.title='caught'</script><img src=x onerror=document.title='caught'>"
 BINARY = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")

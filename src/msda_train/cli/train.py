@@ -24,7 +24,7 @@ from msda_train.config.compose import DEFAULTS
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
 from msda_train.records.row_checks import NAMES
-from msda_train.training.run_cache import Kept
+from msda_train.training.run_cache import RunCache
 
 STOPPED = "stopped; the same command goes on from the last checkpoint"
 
@@ -43,7 +43,7 @@ class Jobs:
     rows: list[Path] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
     multirun: bool = False
-    kept: Kept = field(default_factory=Kept)
+    cache: RunCache = field(default_factory=RunCache)
 
     def run(self, cfg: DictConfig) -> None:
         """One job, called by Hydra. After a failure, the next job of a sweep starts."""
@@ -77,11 +77,11 @@ class Jobs:
             if isinstance(target, str) and not target.startswith("msda_train."):
                 names[group] = target  # somebody's own class goes by its own name
         probes = build_probes(cfg.probes)
-        row = train(cfg, names, log, self.kept)
+        row = train(cfg, names, log, self.cache)
         if row is None:
             return
         self.rows.append(row)
-        if probes and (code := probe_run(row, probes, log, trust=row in self.kept.written)):
+        if probes and (code := probe_run(row, probes, log, trust=row in self.cache.written)):
             self.failures.append(code)
 
 
@@ -93,12 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return max([code, *jobs.failures])
 
 
-def run_words(words: Sequence[str], kept: Kept) -> int:
+def run_words(words: Sequence[str], cache: RunCache) -> int:
     """`main` for the words of one run, no flags: composed once, where Hydra's command line does it twice.
 
-    kept: what earlier runs of this process left for the next.
+    cache: what earlier runs of this process left for the next.
     """
-    jobs = Jobs(kept=kept)
+    jobs = Jobs(cache=cache)
     code = run_guarded(
         "msda-train", lambda words: jobs.train(*_composed(words), " ".join(words)), STOPPED, words
     )

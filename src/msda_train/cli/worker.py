@@ -13,7 +13,7 @@ import sys
 
 from msda_train.cli import train as cli
 from msda_train.core import signals
-from msda_train.training.run_cache import Kept
+from msda_train.training.run_cache import RunCache
 
 
 @signals.heeded()
@@ -22,12 +22,12 @@ def main() -> int:
     jobs, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")  # what a run starts inherits neither
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
-    kept = Kept()
+    cache = RunCache()
     try:
         for line in jobs:
             job = json.loads(line)
             _redirect_output(job["log"])
-            code = cli.run_words(job["words"], kept)
+            code = cli.run_words(job["words"], cache)
             _flush()
             if code:
                 return code

@@ -71,7 +71,7 @@ class _One:
 
 
 class Switch:
-    """Whether methods' own work is recorded, too; `runner.device.choose` sets it, by the option `graph`."""
+    """Whether methods' own work is recorded, too; `training.device.choose` sets it, by the option `graph`."""
 
     def __init__(self) -> None:
         self.on = False

@@ -25,7 +25,7 @@ from msda_train.training import checkpoint
 from msda_train.training.environment import environment
 
 LOGITS = "logits.npz"
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def build_probes(node: DictConfig) -> list[Asked]:
 
 
 def probe_run(
-    path: Path, probes: Sequence[Asked], say: Say, *, device: str | None = None, trust: bool = False
+    path: Path, probes: Sequence[Asked], log: Log, *, device: str | None = None, trust: bool = False
 ) -> int:
     """Puts the run of the row at `path` through those of `probes` it has not been through. The exit code: 0,
     1 where a probe failed, 2 where one was asked for what makes no sense.
@@ -59,16 +59,16 @@ def probe_run(
     read_row(path)  # a damaged one is told before anything else is done
     with checkpoint.owned(path.parent):
         missing = [asked for asked in probes if not already_asked(path, asked.name, asked.options)]
-        say(f"{path}: {len(missing)} of {len(probes)} probes are missing")
+        log(f"{path}: {len(missing)} of {len(probes)} probes are missing")
         if not missing:  # the images and the network are not needed
             return 0
         opened = open_run(path, device=device, trust=trust, network_needed=False)
         subject = _subject(opened)
-        codes = [_tried(opened, asked, subject, say) for asked in missing]
+        codes = [_tried(opened, asked, subject, log) for asked in missing]
     return max(codes, default=0)
 
 
-def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> int:
+def _tried(opened: OpenedRun, asked: Asked, subject: Subject, log: Log) -> int:
     """The probe's exit code; at 0, what it found is in the row."""
     try:
         found = asked.probe(subject)
@@ -77,11 +77,11 @@ def _tried(opened: OpenedRun, asked: Asked, subject: Subject, say: Say) -> int:
     except NotWritten:  # no other probe could keep what it finds, either
         raise
     except Exception as error:  # out of memory, a data set that is not here: the others go on
-        say(f"probe {asked.name} failed: {' '.join(str(error).split())[:300] or type(error).__name__}")
+        log(f"probe {asked.name} failed: {' '.join(str(error).split())[:300] or type(error).__name__}")
         return error.exit_code if isinstance(error, UserError) else 1
-    say(f"{asked.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.numbers.items()))
+    log(f"{asked.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in found.numbers.items()))
     for remark in found.remarks:
-        say(f"{asked.name}: note: {remark}")
+        log(f"{asked.name}: note: {remark}")
     return 0
 
 
@@ -125,8 +125,8 @@ def _subject(opened: OpenedRun) -> Subject:
 
 
 def _stored_logits(path: Path, n: int) -> np.ndarray | None:
-    """None where there are none, or none of this test set: they are computed again. So are those of before
-    December 2026, rounded to float16, as long as there is a network to ask."""
+    """None where there are none, or none of this test set: they are computed again. So are old ones that were
+    rounded to float16, as long as there is a network to ask."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             logits: np.ndarray = stored["test"]

@@ -1,4 +1,4 @@
-"""Asking `runner.speed`, another process, how fast this machine trains; nobody waits without a word or for
+"""Asking `training.speed`, another process, how fast this machine trains; nobody waits without a word or for
 ever."""
 
 import json
@@ -20,7 +20,7 @@ Answer = dict[str, Any]
 
 
 def ask_speed(groups: Sequence[Sequence[str]], measure: bool) -> list[Answer]:
-    """What `runner.speed` says to each group of words; a group it does not answer has `{"error": ...}`. One
+    """What `training.speed` says to each group of words; a group it does not answer has `{"error": ...}`. One
     that was not measured within MOST_SECONDS has a rough answer, `{"rough": true, ...}`, if there is one.
 
     When measuring, a bar on a terminal, and one line per group on stderr.

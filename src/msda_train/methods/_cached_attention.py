@@ -1,7 +1,7 @@
 """A method that looked at every training image once, before training, and looks at no batch.
 
 Attention is computed from the images as they are and, a second time, mirrored; a crop then moves it
-(`saliency.attention.of_crops`). Other than attention to the crop itself it knows neither the black frame nor
+(`methods._attention.of_crops`). Other than attention to the crop itself it knows neither the black frame nor
 the hole of `recipe.cutout`, and a teacher's answer does not move with the pixels exactly. Measured on crops
 of 4,000 CIFAR-10 images, three networks of ours as teachers (width 8; 4 x 4 cells, 8 x 8 and 8 x 8): of the 6
 most attentive cells 77, 53 and 63 % are the same (of a crop one pixel further 86, 69 and 65 %; by chance 38,
@@ -22,7 +22,7 @@ from msda_train.methods._attention import of_crops
 
 
 class Pastes(Protocol):
-    """A pair-mixing method that is told where to look; see `methods.taught.Taught`."""
+    """A pair-mixing method that is told where to look; see `methods._teacher_guided.TeacherGuided`."""
 
     def paired(self, x: Tensor, rng: Rng, mix: Callable[[np.ndarray, Tensor], Mix]) -> Mix:
         """The plan that `mix` makes of a weight and a partner for each image of x (B, C, H, W)."""
@@ -34,7 +34,7 @@ class Pastes(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Remembered:
+class CachedAttention:
     """`method`, told where to look by the attention (2N, h, w) float32 to the training images as they are,
     then mirrored; moved with the crops it stands for the attention to a batch."""
 
@@ -42,7 +42,7 @@ class Remembered:
     attention: Tensor = field(repr=False)
     origin: Origin | None = field(default=None, repr=False)
 
-    def at(self, origin: Origin) -> "Remembered":
+    def at(self, origin: Origin) -> "CachedAttention":
         """The same for the batch that comes from there."""
         return replace(self, origin=origin)
 

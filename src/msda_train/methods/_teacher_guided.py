@@ -13,16 +13,16 @@ from msda_train.config import checks
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
 from msda_train.methods._attention import Teacher, attend
-from msda_train.methods._cached_attention import Remembered
+from msda_train.methods._cached_attention import CachedAttention
 from msda_train.methods._pairwise import Pairwise
 from msda_train.methods._teachers import check_words, find_teacher
 
 
 @dataclass(frozen=True)
-class Taught(Pairwise):
+class TeacherGuided(Pairwise):
     """teacher: one of torchvision's ImageNet classifiers, or the folder of a finished run of ours.
 
-    weights, grid, teacher_input: of an ImageNet teacher, see `saliency.attention.imagenet_teacher`; a run's
+    weights, grid, teacher_input: of an ImageNet teacher, see `methods._attention.imagenet_teacher`; a run's
     network sees what it was trained on, and its grid is that of its map. cached: it sees every training image
     once, before training. mean, std: of our normalisation.
     """
@@ -42,14 +42,14 @@ class Taught(Pairwise):
         checks.one_of("method.attention", self.attention, ("channel_mean", "last_channel"))
         checks.flag("method.cached", self.cached)
 
-    def prepare(self, network: Any, batches: Iterable[Tensor]) -> "Taught | Remembered":
+    def prepare(self, network: Any, batches: Iterable[Tensor]) -> "TeacherGuided | CachedAttention":
         """See `msda_train.core.mix.Prepares`. Loads the teacher, so that what is wrong with it shows before
         training; where it is `cached`, shows it all images. Raises UserError."""
         self._teacher.check_channels(next(p.shape[1] for p in network.parameters() if p.dim() == 4))
         if not self.cached:
             return self
         seen = [(self.look(x), self.look(x.flip(3))) for x in batches]
-        return Remembered(self, torch.cat([torch.cat(way) for way in zip(*seen, strict=True)]))
+        return CachedAttention(self, torch.cat([torch.cat(way) for way in zip(*seen, strict=True)]))
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""

@@ -21,7 +21,7 @@ def check_words(name: str, weights: str | None, grid: int, seen: str) -> None:
 def find_teacher(
     name: str, weights: str | None, grid: int, seen: str, mean: Sequence[float], std: Sequence[float]
 ) -> Teacher:
-    """One of torchvision's ImageNet classifiers (see `saliency.attention.imagenet_teacher`), or the network
+    """One of torchvision's ImageNet classifiers (see `methods._attention.imagenet_teacher`), or the network
     in the folder `name` of a finished run. Raises UserError where it cannot be had."""
     if name in IMAGENET:
         return imagenet_teacher(name, weights, grid, seen, mean, std)

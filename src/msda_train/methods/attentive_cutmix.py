@@ -11,7 +11,7 @@ Ours differs: partners come from the same batch, cropped and flipped (that code:
 images); the teacher is in evaluation mode (there: training mode, one image at a time); attention is the mean
 over channels (there: `last_channel`, likely a slip; one committed state has 8 x 8 cells of the first stage).
 Crop and flip come first, so every step asks the teacher. `cached=true` (ours) asks once, about every image
-and its mirror image; answers move with the crop: ERM's time, over half of the same cells (remembered.py).
+and its mirror image; answers move with the crop: ERM's time, over half of the same cells (_cached_attention.py).
 
 `variant=openmixup` is AttentiveMix+ (Westlake-AI/openmixup): int(cells * lam) of them, at least one, with
 lam ~ Beta(alpha, 8); the label is the mask's mean, here each sample's own. Its other choices:
@@ -29,13 +29,13 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
 from msda_train.methods._attention import over_pixels, top_cells
-from msda_train.methods._teacher_guided import Taught
+from msda_train.methods._teacher_guided import TeacherGuided
 
 BETA = 8.0  # openmixup's second parameter
 
 
 @dataclass(frozen=True)
-class AttentiveCutMix(Taught):
+class AttentiveCutMix(TeacherGuided):
     """x~ = M x + (1 - M) x[perm]; M is 1 in the sample's own k most attentive cells, else 0."""
 
     alpha: float = 2.0
@@ -50,7 +50,7 @@ class AttentiveCutMix(Taught):
         checks.one_of("method.borders", self.borders, ("soft", "hard"))
 
     def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix:
-        """See `Taught.paste`. Raises UserError where the grid has fewer than k cells."""
+        """See `TeacherGuided.paste`. Raises UserError where the grid has fewer than k cells."""
         cells, (height, width) = attention[0].numel(), x.shape[-2:]
         if self.variant == "openmixup":
             count = np.clip((cells * rng.beta(self.alpha, BETA, len(lam))).astype(np.int64), 1, cells)

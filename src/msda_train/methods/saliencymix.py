@@ -6,7 +6,7 @@ fine-grained saliency of *one* image, the partner of the batch's first; lam is t
 `saliency_of=each` gives every sample a box at its own partner's peak.
 
 That code hands OpenCV the normalised floats, and OpenCV reads single bytes of them (see
-saliency/fine_grained.py): the peak then lies about where chance would put it. The published numbers were
+methods/_fine_grained.py): the peak then lies about where chance would put it. The published numbers were
 made so, hence `input=normalised`; `input=pixels` is the saliency that the paper describes, of 8-bit pixels.
 In both the first channel counts as blue. `prob` is 0.5 on CIFAR, 1.0 on ImageNet.
 """

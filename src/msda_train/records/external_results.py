@@ -29,7 +29,7 @@ _WORD = re.compile(r"[\w.+-]{1,64}")
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ExternalResult:
     """One foreign row. `metrics`: fractions (nats for nll), names as in summary.PROTOCOLS."""
 
     path: Path
@@ -64,7 +64,7 @@ def import_file(path: Path, words: Mapping[str, str], folder: Path = DEFAULT_FOL
     return made
 
 
-def load_foreign(folder: Path = DEFAULT_FOLDER) -> tuple[list[Foreign], list[str]]:
+def load_foreign(folder: Path = DEFAULT_FOLDER) -> tuple[list[ExternalResult], list[str]]:
     """All sound foreign rows in `folder` by name, and one line for each file that is none."""
     rows, complaints = [], []
     for path in sorted(folder.glob("*.json")):
@@ -75,7 +75,7 @@ def load_foreign(folder: Path = DEFAULT_FOLDER) -> tuple[list[Foreign], list[str
     return rows, complaints
 
 
-def read_foreign(path: Path) -> Foreign:
+def read_foreign(path: Path) -> ExternalResult:
     """The foreign row at `path`; UserError of one line, file first."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def read_foreign(path: Path) -> Foreign:
         metrics = {str(key): float(value) for key, value in raw["metrics"].items()}
         if not metrics or not all(0 <= value < float("inf") for value in metrics.values()):
             raise UserError(f"{path}: a metric is missing, negative or not finite")
-        return Foreign(
+        return ExternalResult(
             path=path,
             source=str(origin["file"]),
             sha256=str(origin["sha256"]),
@@ -101,7 +101,7 @@ def read_foreign(path: Path) -> Foreign:
         raise UserError(f"{path}: not a foreign row of msda-train, or cut off") from None
 
 
-def foreign_table(rows: Iterable[Foreign]) -> str:
+def foreign_table(rows: Iterable[ExternalResult]) -> str:
     """The foreign rows as a table of their own, in percent; the heading says that they are foreign."""
     heads = [
         "dataset",

@@ -123,7 +123,7 @@ def _read(path: Path) -> dict[str, Any]:
 def unsigned(rows: Iterable[Row]) -> str | None:
     """A remark on rows that nobody can tell from changed ones; None where all carry a checksum."""
     count = sum(not row.signed for row in rows)
-    return f"rows without a checksum, written before December 2026: {count}" if count else None
+    return f"rows from before rows had a checksum: {count}" if count else None
 
 
 def load_rows(places: Iterable[Path]) -> tuple[list[Row], list[str]]:

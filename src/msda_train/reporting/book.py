@@ -11,7 +11,7 @@ from msda_train.comparison.config_diff import method_words
 from msda_train.comparison.table import Block, Line, build_table
 from msda_train.config.fingerprint import settled
 from msda_train.config.method_look import method_rank
-from msda_train.records.external_results import Foreign
+from msda_train.records.external_results import ExternalResult
 from msda_train.records.published import Paper
 from msda_train.records.rows import Row
 from msda_train.reporting import limits
@@ -39,7 +39,7 @@ class Book:
     rows: tuple[Row, ...]
     views: tuple[TableView, ...]
     blocks: Mapping[Column, Block]  # all rows, whether or not a published number stands beside them
-    foreign: tuple[Foreign, ...]  # of other programs: shown apart, part of nothing
+    external: tuple[ExternalResult, ...]  # of other programs: shown apart, part of nothing
     complaints: tuple[str, ...]
     made: datetime
     origin: str
@@ -109,7 +109,7 @@ def open_book(
     papers: Sequence[Paper],
     rows: Sequence[Row],
     *,
-    foreign: Iterable[Foreign] = (),
+    external: Iterable[ExternalResult] = (),
     complaints: Iterable[str] = (),
     made: datetime,
     origin: str = "",
@@ -120,7 +120,7 @@ def open_book(
         rows=tuple(rows),
         views=tuple(compare(papers, rows)),
         blocks={column_of(block.lines[0].rows[0]): block for block in blocks},
-        foreign=tuple(foreign),
+        external=tuple(external),
         complaints=tuple(complaints),
         made=made,
         origin=origin,

@@ -91,7 +91,7 @@ def _limited(book: Book, frames: Frames) -> list[str]:
 
 
 def _foreign(book: Book) -> Markup | None:
-    return render("foreign", table=foreign_table(book.foreign)) if book.foreign else None
+    return render("foreign", table=foreign_table(book.external)) if book.external else None
 
 
 def _rest(views: Sequence[TableView]) -> Markup | None:

@@ -53,7 +53,7 @@ class Compute:
         return f"on {self.device} ({self.name}): {', '.join(how)}"
 
 
-def as_told(cfg: Any) -> Compute:
+def compute_from(cfg: Any) -> Compute:
     """The device and precision that the options of msda-train say; see `choose`."""
     options = {"graph": cfg.graph, "deterministic": cfg.deterministic}
     return choose(cfg.device, cfg.precision, cfg.compile, cfg.threads, **options)

@@ -20,7 +20,7 @@ from msda_train.training.run import Progress, Run
 def row_of(
     run: Run, progress: Progress, names: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The finished run as one JSON-ready value; see `results.rows` for its schema."""
+    """The finished run as one JSON-ready value; see `records.rows` for its schema."""
     history, images = progress.history, run.images
     # The first epoch warms caches up (and compiles): the median ignores it where it can.
     speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
@@ -35,7 +35,7 @@ def row_of(
         "seconds": sum(h["seconds"] for h in history),
         "images_per_second": median(speeds),
         # Of a process that has made other runs before, some of whose memory it may still hold.
-        "memory": {**peak_memory(run.compute.device), "earlier_runs": run.kept.runs},
+        "memory": {**peak_memory(run.compute.device), "earlier_runs": run.cache.runs},
         "data": {
             "content": images.content,
             "train_images": len(images.y_train),

@@ -31,7 +31,7 @@ LARGEST_FILE = 60_000  # bytes; then fewer images
 MOST_PLANS = 32  # a coin or a depth may hide the mixing in the first batches, but hardly in all of these
 
 
-def keep(run: Run, step: Step, say: Callable[[str], None]) -> None:
+def keep(run: Run, step: Step, log: Callable[[str], None]) -> None:
     """Writes gallery.json for a run whose training is over, so nothing here can change its result; and what
     goes wrong here must not cost it."""
     cuda = [run.compute.device] if run.compute.device.type == "cuda" else []
@@ -41,7 +41,7 @@ def keep(run: Run, step: Step, say: Callable[[str], None]) -> None:
     except NotWritten:  # the row would not be, either; once there is room the same command writes both
         raise
     except Exception as error:  # out of memory, a method that cannot plan once more
-        say(f"no {NAME}: {' '.join(str(error).split())[:200]}")
+        log(f"no {NAME}: {' '.join(str(error).split())[:200]}")
 
 
 def _examples(run: Run, step: Step) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def marked(step: Step, parts: Parts) -> Step:
     return replace(step, method=_Method(step.method, parts), update=update)
 
 
-def profile(run: Run, step: Step, folder: Path, say: Callable[[str], None]) -> Path:
+def profile(run: Run, step: Step, folder: Path, log: Callable[[str], None]) -> Path:
     """Trains a few steps of `run`, says where their time goes and writes the trace; returns its path.
 
     The network is trained on by these steps: whoever wants the run itself starts afresh. Raises UserError
@@ -166,8 +166,8 @@ def profile(run: Run, step: Step, folder: Path, say: Callable[[str], None]) -> P
         raise UserError(f"{path}: cannot be written ({error}); type runs=FOLDER") from None
     busy = _busy(profiler) / TRACED if cuda else None
     for line in told(timed, traced, busy):
-        say(line)
-    say(f"{path}: open it in chrome://tracing or ui.perfetto.dev")
+        log(line)
+    log(f"{path}: open it in chrome://tracing or ui.perfetto.dev")
     return path
 
 

@@ -29,12 +29,12 @@ from msda_train.training.device import Compute
 from msda_train.training.environment import environment
 from msda_train.training.optimizer import fit, new_update
 from msda_train.training.recipe import Recipe
-from msda_train.training.run_cache import Kept, is_ours
+from msda_train.training.run_cache import RunCache, is_ours
 from msda_train.training.step import Step, evaluate
 from msda_train.training.update import Update
 
 TEST_BATCH = 500
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Run:
     compute: Compute
     checkpoint_seconds: float
     folder: Path
-    kept: Kept = field(default_factory=Kept)
+    cache: RunCache = field(default_factory=RunCache)
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
@@ -64,7 +64,7 @@ class Run:
         config: Any = OmegaConf.to_container(model, resolve=True)
         shape, recipe = self.images.size, lasting(asdict(self.recipe))
         wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
-        update: Update | None = self.kept.find("network", wanted)
+        update: Update | None = self.cache.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
             network = build("model", model, **facts)
@@ -74,7 +74,7 @@ class Run:
             fit(network, self.images.channels, *self.images.size, self.compute)
             update = new_update(network, self.recipe, self.compute)
             if is_ours(config):
-                self.kept.keep("network", wanted, update)
+                self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             method = prepared(method, update.network, self._training_images())
         return Step(method, self.recipe.augment, facts["classes"], update)
@@ -104,7 +104,7 @@ class Run:
         """Made new, or kept of a run whose seed was another one."""
         r, device = self.recipe, self.compute.device
         wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, device)
-        found: Loader | None = self.kept.find(kind, wanted)
+        found: Loader | None = self.cache.find(kind, wanted)
         if found is not None:
             return found
         made = Loader(
@@ -118,9 +118,9 @@ class Run:
             flip=r.flip,
             seed=seed,
         )
-        return self.kept.keep(kind, wanted, made)
+        return self.cache.keep(kind, wanted, made)
 
-    def train(self, step: Step, say: Say) -> Progress:
+    def train(self, step: Step, log: Log) -> Progress:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
         path = self.folder / "checkpoint.pt"
         progress = Progress()
@@ -128,7 +128,7 @@ class Run:
         if path.exists():
             saved = checkpoint.load(path, step.update, self.fingerprint)
             progress = Progress(saved["history"], saved["sessions"])
-            say(f"going on after epoch {len(progress.history)} of {total}")
+            log(f"going on after epoch {len(progress.history)} of {total}")
         first = len(progress.history)
         session = {"from_epoch": first + 1, **environment(self.compute)}
         if first < total:

@@ -16,7 +16,7 @@ DEPENDENT = {"images": ("training batches", "test batches")}  # these hold copie
 
 
 @dataclass
-class Kept:
+class RunCache:
     """By kind, what was made last and what it was made for: anything that compares equal for the same.
 
     runs: how many this process has finished; written: their rows, which it may trust as its own.

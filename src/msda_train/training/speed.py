@@ -24,7 +24,7 @@ from msda_train.core.paths import CONFIGS
 from msda_train.core.randomness import generator
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Images
-from msda_train.training.device import Compute, as_told
+from msda_train.training.device import Compute, compute_from
 from msda_train.training.recipe import Recipe
 from msda_train.training.run import Run
 from msda_train.training.step import Step
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _answer(words: Sequence[str], *, facts_only: bool) -> dict[str, Any]:
     cfg = compose(*words)
-    compute = as_told(cfg)
+    compute = compute_from(cfg)
     shape, classes, train_images, test_images = _counts(build("dataset", cfg.dataset))
     facts = {
         "device": compute.device.type,

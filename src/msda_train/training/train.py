@@ -14,13 +14,13 @@ from msda_train.core.paths import typed_path
 from msda_train.data.images import Images
 from msda_train.records.rows import read_row, write_row
 from msda_train.training import checkpoint, gallery
-from msda_train.training.device import as_told
+from msda_train.training.device import compute_from
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.profile import profile
 from msda_train.training.recipe import Recipe
-from msda_train.training.run import Run, Say
-from msda_train.training.run_cache import Kept, is_ours
+from msda_train.training.run import Log, Run
+from msda_train.training.run_cache import RunCache, is_ours
 
 AXES = ("dataset", "model", "method", "recipe")
 SETTINGS = (
@@ -30,65 +30,65 @@ SETTINGS = (
 
 
 def train(
-    cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kept | None = None
+    cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: RunCache | None = None
 ) -> Path | None:
     """Trains, or goes on training, the run that `cfg` describes and returns the path of its row; None where
     cfg.profile only asks where the time of a step goes.
 
-    names: the words typed for data set, model, method, recipe, experiment; kept: what earlier runs of this
+    names: the words typed for data set, model, method, recipe, experiment; cache: what earlier runs of this
     process left, which changes no number. Raises UserError for bad input, RunFailed when the loss is no
     longer finite.
     """
-    kept = kept or Kept()
+    cache = cache or RunCache()
     try:
-        return _train(cfg, names, say, kept)
+        return _train(cfg, names, log, cache)
     except BaseException:
-        kept.clear()
+        cache.clear()
         raise
 
 
-def _train(cfg: DictConfig, names: Mapping[str, str | None], say: Say, kept: Kept) -> Path | None:
+def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: RunCache) -> Path | None:
     for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
         checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
     checks.whole("seed", cfg.seed, least=0)
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     checks.flag("profile", cfg.profile)
-    compute = as_told(cfg)
+    compute = compute_from(cfg)
     typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     recipe: Recipe = build("recipe", cfg.recipe)
     method = build("method", cfg.method)
-    images = _images(cfg.dataset, config["dataset"], kept)
+    images = _images(cfg.dataset, config["dataset"], cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     with checkpoint.owned(folder):
-        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, kept)
+        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, cache)
         if cfg.profile:
-            profile(run, run.prepare(cfg.model, method), folder, say)
-            kept.clear()  # gradients are no longer where a recording would look for them
+            profile(run, run.prepare(cfg.model, method), folder, log)
+            cache.clear()  # gradients are no longer where a recording would look for them
             return None
         row_path = folder / "row.json"
         if row_path.exists():
-            say(complete(expected_row(row_path, identity, images.content, cfg.seed)))
+            log(complete(expected_row(row_path, identity, images.content, cfg.seed)))
             return row_path
         replace_file(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
         step = run.prepare(cfg.model, method)
         run.load()
-        say(compute.told)
+        log(compute.told)
         reset_peak_memory(compute.device)  # only now has everything of the run before been let go
-        progress = run.train(step, say)
-        gallery.keep(run, step, say)
+        progress = run.train(step, log)
+        gallery.keep(run, step, log)
         write_row(row_path, row_of(run, progress, names, config))
-        say(f"{complete(read_row(row_path))}\n{row_path}")
-    kept.runs += 1
-    kept.written.add(row_path)
+        log(f"{complete(read_row(row_path))}\n{row_path}")
+    cache.runs += 1
+    cache.written.add(row_path)
     return row_path
 
 
-def _images(node: DictConfig, config: Mapping[str, Any], kept: Kept) -> Images:
-    found: Images | None = kept.find("images", config)
+def _images(node: DictConfig, config: Mapping[str, Any], cache: RunCache) -> Images:
+    found: Images | None = cache.find("images", config)
     if found is None:
         found = build("dataset", node).images()
         if is_ours(config):
-            kept.keep("images", config, found)
+            cache.keep("images", config, found)
     return found

@@ -72,7 +72,7 @@ def test_a_probes_records_say_what_its_names_say(toy_subject, staged, name, prob
 
 def test_records_reach_the_row_and_stay_there(tmp_path, toy_subject, staged):
     path = tmp_path / "row.json"
-    source = sorted((Path(__file__).parents[1] / "results/rows").glob("*smoke/*"))[0]
+    source = sorted((Path(__file__).parents[2] / "stored/rows").glob("*smoke/*"))[0]
     path.write_text(source.read_text())
     for probe in PROBES["deformations"]:
         found = probe(toy_subject(staged))

@@ -116,9 +116,9 @@ def test_the_probe():
 
 
 def test_a_foreign_network_is_refused():
-    foreign = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))
+    external = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))
     with pytest.raises(UserError, match="stages") as caught:
-        Representation()(_subject(foreign))
+        Representation()(_subject(external))
     assert "\n" not in str(caught.value)
 
 

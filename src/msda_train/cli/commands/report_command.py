@@ -24,11 +24,11 @@ def main(words: list[str]) -> int:
     args = parser.parse(words)
     papers, slips = sound_papers(args.published)
     rows, complaints = load_rows(existing_folders(args.folders))
-    foreign, more = load_foreign(DEFAULT_FOLDER)
+    external, more = load_foreign(DEFAULT_FOLDER)
     complaints += more
     code = log_complaints(complaints)
     book = open_book(
-        papers, rows, foreign=foreign, complaints=complaints, made=datetime.now(UTC), origin=origin()
+        papers, rows, external=external, complaints=complaints, made=datetime.now(UTC), origin=origin()
     )
     page = html(book).encode("utf-8")
     with writing("--out", args.out):

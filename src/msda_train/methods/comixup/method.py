@@ -2,7 +2,7 @@
 
 Kim, Choo, Jeong & Song, ICLR 2021, arXiv:2102.03065. Code: snu-mllab/Co-Mixup main.py, which we follow:
 saliency is the root mean square over channels of the input gradient of cross-entropy on the clean batch
-(`saliency.input_gradient`); `solvers.comix` chooses the blocks and says where it differs (how a grid is
+(`methods._input_gradient`); `comixup.solver` chooses the blocks and says where it differs (how a grid is
 solved, no early end); labels are weighted by counted blocks. With `clean_lam` > 0 that one pass, in training
 mode, also trains: its loss is cross-entropy times 2 * clean_lam / K beside BCE (main.py; `clean_scale=bce`)
 or times clean_lam beside soft cross-entropy (comix-imagenet; `ce`). With 0 the pass is in evaluation mode and

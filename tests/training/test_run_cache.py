@@ -13,7 +13,7 @@ from msda_train.core.errors import RunFailed, UserError
 from msda_train.models.preactresnet import preactresnet
 from msda_train.training import run as training
 from msda_train.training.run import Run
-from msda_train.training.run_cache import Kept, is_ours
+from msda_train.training.run_cache import RunCache, is_ours
 from msda_train.training.train import train
 
 NAMES = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
@@ -25,8 +25,8 @@ WRN = ["model=wrn28_10", "model.depth=10", "model.width=1"]
 def run(small):
     """Trains what the words say, with what is kept; returns the row's path."""
 
-    def one(kept, *words):
-        return train(compose(*small(*words)), NAMES, lambda line: None, kept)
+    def one(cache, *words):
+        return train(compose(*small(*words)), NAMES, lambda line: None, cache)
 
     return one
 
@@ -90,12 +90,12 @@ SWEEPS = {
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_a_later_run_is_the_run(run, built, tmp_path, sweep):
-    kept = Kept()
+    cache = RunCache()
     words = [(*each, "recipe.momentum=0.9") for each in SWEEPS[sweep]]
-    together = [_outcome(run(kept, *each, f"runs={tmp_path / 'together'}")) for each in words]
+    together = [_outcome(run(cache, *each, f"runs={tmp_path / 'together'}")) for each in words]
     assert len(built) == 1
     for each, found in zip(words, together, strict=True):
-        _same(found, _outcome(run(Kept(), *each, f"runs={tmp_path / 'alone'}")))
+        _same(found, _outcome(run(RunCache(), *each, f"runs={tmp_path / 'alone'}")))
     assert len(built) == 1 + len(words)
 
 
@@ -104,8 +104,8 @@ def test_a_compiled_network_serves_all(run, built, tmp_path, recwarn):
     """Ten variants and more of one network: torch goes on compiling, and to the same bits."""
     plans = [("method=erm",), ("method=manifold_mixup", "method.depths=[0,1,2]"), ("method=pgd_training",)]
     plans += [("method=manifold_mixup", "method.depths=[0,1,2]", "method.lam_per=sample", "seed=1")]
-    kept, compiled = Kept(), ("compile=true", "recipe.epochs=3")
-    together = [_outcome(run(kept, *each, *compiled, f"runs={tmp_path / 'together'}")) for each in plans]
+    cache, compiled = RunCache(), ("compile=true", "recipe.epochs=3")
+    together = [_outcome(run(cache, *each, *compiled, f"runs={tmp_path / 'together'}")) for each in plans]
     assert len(built) == 1
     counters = torch._dynamo.utils.counters["frames"]
     assert counters["ok"] == counters["total"] > 8
@@ -129,9 +129,9 @@ def test_a_later_run_is_resumed(run, built, tmp_path, monkeypatch):
         patch.setattr(Run, "epoch", lambda self, i, *rest: whole(self, i, *rest) if i < 2 else _stop())
         run(None, *words)
     built.clear()
-    kept = Kept()
-    run(kept, "method=manifold_mixup", "seed=1")
-    _same(_outcome(run(kept, *words)), straight)
+    cache = RunCache()
+    run(cache, "method=manifold_mixup", "seed=1")
+    _same(_outcome(run(cache, *words)), straight)
     assert len(built) == 1
 
 
@@ -152,32 +152,32 @@ def _stop():
     ],
 )
 def test_what_does_not_fit_is_made_anew(run, built, tmp_path, other):
-    kept = Kept()
-    run(kept)
+    cache = RunCache()
+    run(cache)
     expected = _outcome(run(None, *other, f"runs={tmp_path / 'alone'}"))
     built.clear()
-    _same(_outcome(run(kept, *other, f"runs={tmp_path / 'together'}")), expected)
+    _same(_outcome(run(cache, *other, f"runs={tmp_path / 'together'}")), expected)
     assert len(built) == 1
 
 
 def test_other_images_are_read_anew(run, tmp_path):
-    kept = Kept()
-    run(kept)
-    images = kept.last["images"][1]
-    run(kept, "seed=1")
-    assert kept.last["images"][1] is images
+    cache = RunCache()
+    run(cache)
+    images = cache.last["images"][1]
+    run(cache, "seed=1")
+    assert cache.last["images"][1] is images
     words = ["dataset.subset=70"]
     expected = _outcome(run(None, *words, f"runs={tmp_path / 'alone'}"))
-    _same(_outcome(run(kept, *words)), expected)
-    assert len(kept.last["images"][1].x_train) == 70
+    _same(_outcome(run(cache, *words)), expected)
+    assert len(cache.last["images"][1].x_train) == 70
 
 
 def test_the_old_goes_before_the_new_is_made(run, monkeypatch):
     """Images with their batches, and the network: at no time are there two."""
-    kept, alive = Kept(), []
-    run(kept)
-    old = [weakref.ref(kept.last[kind][1]) for kind in ("images", "training batches", "test batches")]
-    network = weakref.ref(kept.last["network"][1].network)
+    cache, alive = RunCache(), []
+    run(cache)
+    old = [weakref.ref(cache.last[kind][1]) for kind in ("images", "training batches", "test batches")]
+    network = weakref.ref(cache.last["network"][1].network)
     whole = training.new_update
 
     def look(*arguments):
@@ -185,7 +185,7 @@ def test_the_old_goes_before_the_new_is_made(run, monkeypatch):
         return whole(*arguments)
 
     monkeypatch.setattr(training, "new_update", look)
-    run(kept, "model.width=5", "dataset.subset=70")
+    run(cache, "model.width=5", "dataset.subset=70")
     assert alive == [None] * 4
 
 
@@ -197,21 +197,21 @@ def test_the_old_goes_before_the_new_is_made(run, monkeypatch):
     ],
 )
 def test_after_an_error_nothing_is_kept(run, words, error):
-    kept = Kept()
-    run(kept)
-    network = weakref.ref(kept.last["network"][1].network)
+    cache = RunCache()
+    run(cache)
+    network = weakref.ref(cache.last["network"][1].network)
     with pytest.raises(error):
-        run(kept, *words)
-    assert kept.last == {}
+        run(cache, *words)
+    assert cache.last == {}
     gc.collect()
     assert network() is None
 
 
 def test_after_a_profile_nothing_is_kept(run):
-    kept = Kept()
-    run(kept)
-    run(kept, "profile=true", "seed=1")
-    assert kept.last == {}
+    cache = RunCache()
+    run(cache)
+    run(cache, "profile=true", "seed=1")
+    assert cache.last == {}
 
 
 class Counting(torch.nn.Module):
@@ -231,16 +231,16 @@ def counting(classes, channels):
 
 
 def test_somebodys_own_network_is_not_kept(run, small, tmp_path):
-    def one(kept, seed, runs):
+    def one(cache, seed, runs):
         cfg = compose(*small(f"seed={seed}", f"runs={tmp_path / runs}"))
         cfg.model = {"_target_": f"{__name__}.counting"}
-        return _outcome(train(cfg, NAMES, lambda line: None, kept))
+        return _outcome(train(cfg, NAMES, lambda line: None, cache))
 
-    kept = Kept()
-    one(kept, 0, "a")
-    assert "network" not in kept.last
-    assert "images" in kept.last
-    _same(one(kept, 1, "a"), one(None, 1, "b"))
+    cache = RunCache()
+    one(cache, 0, "a")
+    assert "network" not in cache.last
+    assert "images" in cache.last
+    _same(one(cache, 1, "a"), one(None, 1, "b"))
 
 
 def test_ours():
@@ -251,8 +251,8 @@ def test_ours():
 
 
 def test_a_row_says_how_many_runs_were_before(run):
-    kept = Kept()
-    memory = [json.loads(run(kept, f"seed={seed}").read_text())["memory"] for seed in (0, 1)]
+    cache = RunCache()
+    memory = [json.loads(run(cache, f"seed={seed}").read_text())["memory"] for seed in (0, 1)]
     assert [each["earlier_runs"] for each in memory] == [0, 1]
     assert all(50 < each["host_peak_mib"] < 100_000 for each in memory)
 
@@ -261,15 +261,15 @@ def test_find_lets_go():
     class Thing:
         pass
 
-    kept, thing = Kept(), Thing()
-    kept.keep("network", {"width": 4}, thing)
-    kept.keep("test batches", 1, "batches")
-    assert kept.find("network", {"width": 4}) is thing
+    cache, thing = RunCache(), Thing()
+    cache.keep("network", {"width": 4}, thing)
+    cache.keep("test batches", 1, "batches")
+    assert cache.find("network", {"width": 4}) is thing
     ref = weakref.ref(thing)
     del thing
-    assert kept.find("network", {"width": 5}) is None
+    assert cache.find("network", {"width": 5}) is None
     assert ref() is None
-    assert kept.find("test batches", 1) == "batches"
-    kept.keep("images", 1, "images")
-    assert kept.find("images", 2) is None  # and with them what was made of them
-    assert kept.find("test batches", 1) is None
+    assert cache.find("test batches", 1) == "batches"
+    cache.keep("images", 1, "images")
+    assert cache.find("images", 2) is None  # and with them what was made of them
+    assert cache.find("test batches", 1) is None
