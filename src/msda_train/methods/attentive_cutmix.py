@@ -11,7 +11,7 @@ Ours differs: partners come from the same batch, cropped and flipped (that code:
 images); the teacher is in evaluation mode (there: training mode, one image at a time); attention is the mean
 over channels (there: `last_channel`, likely a slip; one committed state has 8 x 8 cells of the first stage).
 Crop and flip come first, so every step asks the teacher. `cached=true` (ours) asks once, about every image
-and its mirror image; answers move with the crop: ERM's time, over half of the same cells (_cached_attention.py).
+and its mirror image; answers move with the crop: ERM's time, over half of the same cells.
 
 `variant=openmixup` is AttentiveMix+ (Westlake-AI/openmixup): int(cells * lam) of them, at least one, with
 lam ~ Beta(alpha, 8); the label is the mask's mean, here each sample's own. Its other choices:

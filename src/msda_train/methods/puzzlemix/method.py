@@ -1,8 +1,8 @@
 """Puzzle Mix cuts both images along saliency and moves their salient cells to where the mask shows them.
 
 Kim, Choo & Song, ICML 2020, arXiv:2009.06962. Code: snu-mllab/PuzzleMix main.py and mixup.py, which we
-follow: one lam and one grid per batch; each sample's mask minimises `puzzlemix.energy` on that grid,
-then `puzzlemix.transport` moves cells; the label weight is the mask's mean. Saliency is the input gradient, at
+follow: one lam and one grid per batch; each sample's mask minimises `puzzlemix.energy` on that grid, then
+`puzzlemix.transport` moves cells; the label weight is the mask's mean. Saliency is the input gradient, at
 noisy images where a coin wants adversarial noise in either partner. With clean_lam > 0 the saliency pass
 trains, too (`methods._input_gradient`). The authors mean to end that at the first drop of the learning rate,
 but their line compares where it should assign: it stays on all along, there as here. Their alpha-beta swaps

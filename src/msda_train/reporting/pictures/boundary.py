@@ -1,4 +1,4 @@
-"""What a method does to a decision boundary: points of a plane in place of images (`evaluation.decision_boundary`)."""
+"""What a method does to a decision boundary: points of a plane in place of images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,8 +24,8 @@ Toy = tuple[str, Mapping[str, np.ndarray]]
 
 
 def boundary_picture(toys: Sequence[Toy]) -> Picture:
-    """Of each (caption, arrays of `evaluation.decision_boundary.toy`) the points and the hidden plane: a column for each
-    method, or, where they are many, a row."""
+    """Of each (caption, arrays of `evaluation.decision_boundary.toy`) the points and the hidden plane: a
+    column for each method, or, where they are many, a row."""
     if len(toys) <= MOST_COLUMNS:
         panels = [_panel(toy, *plane) for plane in (_POINTS, _HIDDEN) for toy in toys]
         return Picture(TITLE, tuple(panels), (), NOTES, columns=len(toys))
