@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from msda_train.comparison import match
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 from msda_train.reporting.book import open_book
@@ -16,13 +15,6 @@ from msda_train.reporting.page import html
 
 ROWS = Path(__file__).parents[1] / "stored" / "rows"
 VOID = {"meta", "img", "br"}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(match, "CACHE", tmp_path_factory.mktemp("cache") / "fingerprints.json")
-        yield
 
 
 @pytest.fixture(scope="session")
