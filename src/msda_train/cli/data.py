@@ -98,7 +98,7 @@ def _row(dataset: "Dataset") -> tuple[str, ...]:
         f"{dataset.n_train:,} / {dataset.n_test:,}" if dataset.n_train else "-",
         "x".join(str(side) for side in dataset.shape) if dataset.shape else "-",
         str(dataset.n_classes or "-"),
-        "yes" if dataset.prepared() else "no",
+        "yes" if dataset.source == "embedded" or dataset.prepared() else "no",
         files,
     )
 

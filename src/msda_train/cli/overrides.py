@@ -108,10 +108,19 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key:
         word, known = key.group(1), _options(overrides)
-        why = "it has been taken away" if word in known else nearest(word, known)
+        why = "it has been taken away" if word in known else _instead(word, known)
         return f"{word}: no such option; {why}"
     lines = [line.strip() for line in (text.splitlines() or [type(problem).__name__]) if line.strip(" ^")]
     return " ".join(lines[:2])
+
+
+def _instead(word: str, known: Sequence[str]) -> str:
+    """What to type in place of an option that does not exist: one of the same group, if that has any."""
+    group = word.partition(".")[0]
+    if group not in GROUPS or "." not in word:
+        return nearest(word, known)
+    beside = [name for name in known if name.startswith(f"{group}.") and not name.endswith("._target_")]
+    return nearest(word, beside) if beside else f"this {group} has no options; type {group}=NAME for another"
 
 
 def _options(overrides: Sequence[str]) -> list[str]:
