@@ -64,6 +64,12 @@ def test_a_failed_job_does_not_stop_the_rest(msda_train, tmp_path):
     assert err[-1] == "msda-train: 2 of 3 jobs complete, 1 failed"
 
 
+def test_a_sweep_of_nothing_is_refused(msda_train):
+    code, out, err = msda_train("-m", "seed=glob(*)")
+    assert (code, out) == (2, "")
+    assert err[-1] == "msda-train: -m: no job comes of these words; type -m OPTION=A,B"
+
+
 def test_a_diverging_job_is_exit_code_1(msda_train):
     code, _, err = msda_train("-m", "recipe.lr=0.1,1e30")
     assert code == 1
@@ -137,6 +143,12 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
             "recipe.epochs=" + "9" * 40 + ": must be a whole number of less than 19",
         ),
         (["recipe.lr=nan"], "recipe.lr=nan: must be a finite number"),
+        (["recipe.std=[1e-320]"], "recipe.std=1e-320: pixels would leave float32; type 0.0001 or more"),
+        (
+            ["-m", "seed=range(0,1000000000)"],
+            "seed=range(0,1000000000): a sweep of more than 100,000 jobs; type a shorter range",
+        ),
+        (["method.alpha=1"], "method.alpha: no such option; this method has no options"),
         (["recipe.mean=[a]"], "recipe.mean=['a']: must be a list; each item a finite number"),
         (
             ["method._target_=builtins.dict"],

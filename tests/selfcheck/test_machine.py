@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import msda_train
 from msda_train.cli.check import main as run
 from msda_train.selfcheck import against_float64, machine
 from msda_train.selfcheck.against_float64 import errors
@@ -156,3 +157,22 @@ def test_narrow_networks_are_right_with_avx2():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_package_beside_the_user_is_not_what_is_checked(tmp_path):
+    """`python -m` puts the current folder first, where anybody's msda_train would be run instead of ours."""
+    (tmp_path / "msda_train").mkdir()
+    (tmp_path / "msda_train" / "__init__.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    words = ["machine", "model=preactresnet18", "model.width=4", "model.blocks=[1]", "--threads", "1"]
+    call = "import sys; from msda_train.cli.check import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(msda_train.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", call, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, "fine" in done.stdout) == (0, True), done.stderr
+    assert not (tmp_path / "executed").exists()

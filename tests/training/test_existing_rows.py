@@ -115,3 +115,18 @@ def test_a_run_under_its_former_name_is_found(train, tmp_path):
     assert (code, "complete: cutmix seed 0" in said) == (0, True)
     assert train("method=cutmix", "~method.prob")[0] == 0  # which once had the same name
     assert len(list(tmp_path.rglob("row.json"))) == 2
+
+
+def test_another_teacher_in_the_same_folder_is_told(train, tmp_path):
+    words = ["method=attentive_cutmix", "method.teacher=T", "method.k=2"]
+    assert train("method=erm", "runs=one")[0] == train("method=erm", "seed=1", "runs=other")[0] == 0
+    code, said = train(*words)
+    assert code == 2  # no such folder yet
+    shutil.copytree(next(tmp_path.glob("one/*/s0")), tmp_path / "T")
+    assert train(*words)[0] == 0
+    assert "complete: attentive_cutmix" in train(*words)[1]
+    shutil.rmtree(tmp_path / "T")
+    shutil.copytree(next(tmp_path.glob("other/*/s1")), tmp_path / "T")
+    code, said = train(*words)
+    assert code == 2
+    assert "was taught by another run" in said

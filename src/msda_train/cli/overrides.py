@@ -14,6 +14,7 @@ from msda_train.config.compose import compose
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS
 
+MOST_JOBS = 100_000  # of one sweep
 GROUPS = ("dataset", "model", "regulariser", "method", "recipe", "experiment")
 TEXT_OPTIONS = (
     *("runs", "dataset.root", "dataset.cache", "dataset.name", "method.teacher", "method.weights"),
@@ -70,6 +71,7 @@ def check_choices(words: Sequence[str]) -> None:
     methods = [word for word in words if word.startswith("method=")]
     for word in words:
         key, sign, value = word.partition("=")
+        _check_sweep(word)
         if key in GROUPS and sign and value == "null":
             missing = "no experiment is what goes without saying; leave the word out"
             chosen = f"a {key} has to be chosen; {nearest('', _choices(key))}"
@@ -82,6 +84,18 @@ def check_choices(words: Sequence[str]) -> None:
             both = word if value.startswith("[") else " ".join(methods)
             also = "; cutout goes with any method as recipe.cutout=16" if key == "method" else ""
             raise UserError(f"{both}: one {key} at a time; -m {key}=A,B runs one after the other{also}")
+
+
+def _check_sweep(word: str) -> None:
+    """UserError for a range that Hydra would write out for hours."""
+    for inside in re.findall(r"range\(([^()]*)\)", word):
+        try:
+            numbers = [float(part.partition("=")[2] or part) for part in inside.split(",")]
+        except ValueError:  # Hydra says what is wrong with it
+            continue
+        start, stop, step = {1: (0.0, *numbers, 1.0), 2: (*numbers, 1.0)}.get(len(numbers), numbers)[:3]
+        if step and abs(stop - start) / abs(step) > MOST_JOBS:
+            raise UserError(f"{word}: a sweep of more than {MOST_JOBS:,} jobs; type a shorter range")
 
 
 def _choices(group: str) -> list[str]:

@@ -130,6 +130,15 @@ def _hydra(jobs: Jobs, arguments: list[str]) -> None:
             os.environ["HYDRA_FULL_ERROR"] = before
     if jobs.multirun:
         _summarise(jobs)
+    elif "--multirun" in sys.argv or "-m" in sys.argv:
+        _refuse_no_jobs(sys.argv)
+
+
+def _refuse_no_jobs(arguments: Sequence[str]) -> None:
+    """A sweep of which nothing came: `seed=glob(*)` where nothing fits."""
+    shows = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+    if not any(word.partition("=")[0] in shows for word in arguments):
+        raise UserError("-m: no job comes of these words; type -m OPTION=A,B")
 
 
 def _flags_first(arguments: list[str]) -> list[str]:
@@ -143,6 +152,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
         raise UserError("--resolve: goes with --cfg job")
     check_choices(parsed.overrides)
     flags = [a for a in arguments if a not in parsed.overrides]
+    flags = [f"--info={parsed.info}" if a in ("--info", "-i") else a for a in flags]  # else it takes a word
     return flags + [quote_text(word) for word in parsed.overrides]
 
 

@@ -115,6 +115,16 @@ class Prepares(Protocol):
 
 
 @runtime_checkable
+class HasTeacher(Protocol):
+    """A method that asks a trained network: a run with another teacher is another run."""
+
+    def teacher_run(self) -> str | None:
+        """Which finished run the teacher is, `fingerprint-content-seed`; None for one with a name of its own.
+        Raises UserError where there is no such run."""
+        ...
+
+
+@runtime_checkable
 class OfOrigin(Protocol):
     """A method that remembers the training images, and so has to know where those of a batch come from."""
 

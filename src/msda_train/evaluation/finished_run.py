@@ -78,7 +78,7 @@ def _node(row: Row, axis: str, *, trust: bool) -> DictConfig:
     try:
         return buildable(axis, row.config[axis], trust=trust)
     except UserError as error:
-        hint = "" if trust else "; type --trust to run it all the same"
+        hint = "" if trust else "; if you made it: msda-probe and msda-table verify take --trust"
         raise UserError(f"{row.path}: {error}{hint}") from None
 
 

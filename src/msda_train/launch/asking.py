@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from msda_train.launch.child import child_environment, module_command
+from msda_train.core.programs import child_environment, module_command
 
 MOST_SECONDS = 90.0  # for one answer; a busy machine may need half of them to import torch
 _LABEL = 72  # characters

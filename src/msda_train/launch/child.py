@@ -9,24 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from msda_train.core.paths import HERE
+from msda_train.core.programs import child_environment, module_command
 
 LEASH = Path(__file__).with_name("leash.py")
 DONE = b"done\n"
-
-
-def module_command(module: str, words: Sequence[str]) -> list[str]:
-    """`python -m MODULE WORDS` of this very Python. -P: files of the current folder must not hide modules."""
-    return [sys.executable, "-P", "-m", f"msda_train.{module}", *words]
-
-
-def child_environment() -> dict[str, str]:
-    """Ours, and a child imports this same package also where it is not installed but only on our path."""
-    environment = dict(os.environ)
-    root = HERE.parent
-    if root.name not in ("site-packages", "dist-packages"):  # those are on every path, and hide modules there
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))
-    return environment
 
 
 def start(command: Sequence[str], errors: IO[Any]) -> "subprocess.Popen[bytes]":

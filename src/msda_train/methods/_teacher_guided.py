@@ -15,7 +15,7 @@ from msda_train.core.randomness import Rng
 from msda_train.methods._attention import Teacher, attend
 from msda_train.methods._cached_attention import CachedAttention
 from msda_train.methods._pairwise import Pairwise
-from msda_train.methods._teachers import check_words, find_teacher
+from msda_train.methods._teachers import check_words, find_teacher, finished_teacher
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class TeacherGuided(Pairwise):
         check_words(self.teacher, self.weights, self.grid, self.teacher_input)
         checks.one_of("method.attention", self.attention, ("channel_mean", "last_channel"))
         checks.flag("method.cached", self.cached)
+
+    def teacher_run(self) -> str | None:
+        """See `msda_train.core.mix.HasTeacher`."""
+        return finished_teacher(self.teacher)
 
     def prepare(self, network: Any, batches: Iterable[Tensor]) -> "TeacherGuided | CachedAttention":
         """See `msda_train.core.mix.Prepares`. Loads the teacher, so that what is wrong with it shows before

@@ -6,7 +6,7 @@ from pathlib import Path
 from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.methods._attention import IMAGENET, Teacher, imagenet_teacher, own_teacher
-from msda_train.models.trained import load_network
+from msda_train.models.trained import find_row, load_network
 
 
 def check_words(name: str, weights: str | None, grid: int, seen: str) -> None:
@@ -25,8 +25,21 @@ def find_teacher(
     in the folder `name` of a finished run. Raises UserError where it cannot be had."""
     if name in IMAGENET:
         return imagenet_teacher(name, weights, grid, seen, mean, std)
+    network, config = load_network(_folder(name))
+    return own_teacher(network, config.get("recipe"), Path(name), mean, std)
+
+
+def finished_teacher(name: str) -> str | None:
+    """Which run lies in the folder `name`: fingerprint, images, seed; None for an ImageNet classifier. Raises
+    UserError where no finished run lies there."""
+    if name in IMAGENET:
+        return None
+    row = find_row(_folder(name))
+    return f"{row.fingerprint}-{row.data['content'][:8]}-s{row.seed}"
+
+
+def _folder(name: str) -> Path:
     if not Path(str(name)).is_dir():
         kinds = f"{', '.join(IMAGENET)} or the folder of a finished run"
         raise UserError(f"method.teacher={name}: no such folder; type {kinds}")
-    network, config = load_network(Path(name))
-    return own_teacher(network, config.get("recipe"), Path(name), mean, std)
+    return Path(name)

@@ -64,6 +64,8 @@ def parse(text: bytes) -> dict[str, Any]:
     for name in NAMES:
         if not isinstance(raw["names"].get(name), str | None):
             raise UserError(f"'names.{name}' is not a word")
+    if not isinstance(raw.get("teacher"), str | None):
+        raise UserError("'teacher' is not a word")
     _check_ranges(raw)
     _check_history(raw)
     return raw

@@ -33,6 +33,7 @@ class Row:
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
     signed: bool = False  # whether it carries a checksum, which it then fits
+    teacher: str | None = None  # which finished run taught its method, where one did and the row says so
     probes: Mapping[str, Any] = field(default_factory=dict)  # as stored; `probe_records` looks through it
 
     @property
@@ -90,6 +91,7 @@ def read_row(path: Path) -> Row:
             data=raw["data"],
             environment=raw["environment"],
             signed="checksum" in raw,
+            teacher=raw.get("teacher"),
             probes=raw.get("probes", {}),
         )
     except UserError as error:

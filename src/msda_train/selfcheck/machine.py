@@ -7,10 +7,11 @@ get a process each, and halves of these, until the one that ends it is alone and
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from msda_train.core.errors import RunFailed
+from msda_train.core.programs import child_environment, module_command
 from msda_train.selfcheck.layers import Layer
 
 LIMITS = {"fp32": 1e-4, "bf16": 2e-2}  # relative; right ones stay below 2e-5 and 3e-3
@@ -64,13 +65,18 @@ def _lived_through(layers: Sequence[Layer], setting: Setting) -> list[Errors]:
 def _answers(layers: Sequence[Layer], setting: Setting) -> list[Errors] | str:
     """Of a process of their own; how it ended, if it did not live to the end."""
     job = json.dumps({**asdict(setting), "layers": [asdict(layer) for layer in layers]})
-    command = [sys.executable, "-m", "msda_train.selfcheck.against_float64"]
-    child = subprocess.run(command, input=job + "\n", capture_output=True, text=True, check=False)
+    command = module_command("selfcheck.against_float64", [])
+    child = subprocess.run(
+        command, input=job + "\n", capture_output=True, text=True, check=False, env=child_environment()
+    )
     if child.returncode == 0:
         return [json.loads(line) for line in child.stdout.splitlines()]
     if child.returncode < 0:
         return signal.Signals(-child.returncode).name
-    return (child.stderr.strip().splitlines() or ["no word"])[-1]
+    last = (child.stderr.strip().splitlines() or ["no word"])[-1]
+    if "No module named" in last:  # that is no fault of any layer
+        raise RunFailed(f"the process that checks layers cannot start ({last}); install msda-train anew")
+    return last
 
 
 def advice(found: Mapping[Setting, Mapping[Layer, Errors]]) -> str:

@@ -63,9 +63,15 @@ def run_folder(runs: Path, config: Mapping[str, Any], content: str, seed: int) -
     return folder
 
 
-def expected_row(path: Path, identity: str, content: str, seed: int) -> Row:
-    """The row at `path`. UserError where it is not that of the run of this fingerprint, images and seed."""
+def expected_row(path: Path, identity: str, content: str, seed: int, teacher: str | None = None) -> Row:
+    """The row at `path`. UserError where it is not that of the run of this fingerprint, images and seed, or
+    was taught by another run than `teacher`."""
     row = read_row(path)
+    if row.teacher and row.teacher != teacher:
+        raise UserError(
+            f"{path}: was taught by another run ({row.teacher}) than lies there now ({teacher}); "
+            "move the row away, or type runs=FOLDER"
+        )
     if (row.fingerprint, row.data["content"], row.seed) != (identity, content, seed):
         raise UserError(
             f"{path}: is the row of another run ({row.names['method']} seed {row.seed}, {row.fingerprint}) "

@@ -12,6 +12,8 @@ from msda_train.functional import schedules
 from msda_train.functional.losses import CRITERIA, entropy, smooth
 from msda_train.functional.masks import draw_centre, hole_mask
 
+LEAST_STD = 1e-4  # of pixels in [0, 1]: a fortieth of one of their 255 steps
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -61,6 +63,8 @@ class Recipe:
         _numbers("recipe.mean", self.mean)
         for std in _numbers("recipe.std", self.std):
             checks.positive("recipe.std", std)
+            if std < LEAST_STD:
+                raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
 

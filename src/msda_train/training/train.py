@@ -10,6 +10,7 @@ from msda_train.config import checks
 from msda_train.config.build import build, with_defaults
 from msda_train.config.fingerprint import fingerprint
 from msda_train.core.files import replace_file
+from msda_train.core.mix import HasTeacher
 from msda_train.core.paths import typed_path
 from msda_train.data.images import Images
 from msda_train.records.rows import read_row, write_row
@@ -58,6 +59,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     recipe: Recipe = build("recipe", cfg.recipe)
     method = build("method", cfg.method)
+    teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
     images = _images(cfg.dataset, config["dataset"], cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
@@ -69,7 +71,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
             return None
         row_path = folder / "row.json"
         if row_path.exists():
-            log(complete(expected_row(row_path, identity, images.content, cfg.seed)))
+            log(complete(expected_row(row_path, identity, images.content, cfg.seed, teacher)))
             return row_path
         replace_file(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
         step = run.prepare(cfg.model, method)
@@ -78,7 +80,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
         reset_peak_memory(compute.device)  # only now has everything of the run before been let go
         progress = run.train(step, log)
         gallery.keep(run, step, log)
-        write_row(row_path, row_of(run, progress, names, config))
+        write_row(row_path, row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {}))
         log(f"{complete(read_row(row_path))}\n{row_path}")
     cache.runs += 1
     cache.written.add(row_path)
