@@ -11,6 +11,7 @@ from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.records.rows import one_line
 
+LONGEST = 800  # letters of a message
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 NO_MEMORY = ("can't allocate memory", "out of memory", "Unable to allocate")
 
@@ -58,7 +59,12 @@ def report_error(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
 def log(prog: str, line: str) -> None:
     """One line for the person at the terminal: results go to stdout, all else to stderr."""
     with suppress(OSError, ValueError):  # a full disk behind stderr must not cost the run
-        print(f"{prog}: {one_line(line)}", file=sys.stderr, flush=True)
+        print(f"{prog}: {_short(one_line(line))}", file=sys.stderr, flush=True)
+
+
+def _short(line: str) -> str:
+    """Without the middle where somebody typed thousands of letters: which option, and what to type, stay."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 def _describe(error: Exception, words: Sequence[str]) -> str | None:
