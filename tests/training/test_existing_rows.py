@@ -130,3 +130,16 @@ def test_another_teacher_in_the_same_folder_is_told(train, tmp_path):
     code, said = train(*words)
     assert code == 2
     assert "was taught by another run" in said
+
+
+def test_a_run_goes_on_with_the_teacher_that_it_began_with(train, tmp_path):
+    words = ["method=attentive_cutmix", "method.teacher=T", "method.k=2"]
+    assert train("method=erm", "runs=one")[0] == train("method=erm", "seed=1", "runs=other")[0] == 0
+    shutil.copytree(next(tmp_path.glob("one/*/s0")), tmp_path / "T")
+    assert train(*words)[0] == 0
+    row_of(tmp_path / "runs", "attentive_cutmix").unlink()  # its checkpoint stays
+    shutil.rmtree(tmp_path / "T")
+    shutil.copytree(next(tmp_path.glob("other/*/s1")), tmp_path / "T")
+    code, said = train(*words)
+    assert code == 2
+    assert "was begun with another teacher" in said

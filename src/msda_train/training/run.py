@@ -18,7 +18,7 @@ from tqdm import tqdm
 from msda_train.config.build import build
 from msda_train.config.shared_work import lasting
 from msda_train.core import signals
-from msda_train.core.errors import RunFailed
+from msda_train.core.errors import RunFailed, UserError
 from msda_train.core.mix import Method, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.images import Images
@@ -57,6 +57,7 @@ class Run:
     checkpoint_seconds: float
     folder: Path
     cache: RunCache = field(default_factory=RunCache)
+    teacher: str | None = None  # which finished run teaches its method
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
@@ -127,6 +128,11 @@ class Run:
         steps, total = len(self.train_loader), self.recipe.epochs
         if path.exists():
             saved = checkpoint.load(path, step.update, self.fingerprint)
+            if saved.get("teacher") not in (None, self.teacher):  # those of before say nothing
+                raise UserError(
+                    f"{path}: was begun with another teacher ({saved.get('teacher')}) than there is now "
+                    f"({self.teacher}); move it away to train from the start"
+                )
             progress = Progress(saved["history"], saved["sessions"])
             log(f"going on after epoch {len(progress.history)} of {total}")
         first = len(progress.history)
@@ -154,7 +160,9 @@ class Run:
 
     def progress_record(self, progress: Progress) -> dict[str, Any]:
         """What a checkpoint holds besides tensors."""
-        return {"fingerprint": self.fingerprint, "history": progress.history, "sessions": progress.sessions}
+        taught = {"teacher": self.teacher} if self.teacher else {}
+        done = {"history": progress.history, "sessions": progress.sessions}
+        return {"fingerprint": self.fingerprint, **done, **taught}
 
     def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, float]:
         """Trains one 0-based epoch and tests; nothing returns to the host before its end."""

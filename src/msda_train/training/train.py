@@ -64,7 +64,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     with checkpoint.owned(folder):
-        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, cache)
+        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, cache, teacher)
         if cfg.profile:
             profile(run, run.prepare(cfg.model, method), folder, log)
             cache.clear()  # gradients are no longer where a recording would look for them
