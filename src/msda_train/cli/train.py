@@ -21,6 +21,7 @@ from msda_train.cli.guard import report_error, run_guarded
 from msda_train.cli.overrides import check_choices, check_complete, quote_text
 from msda_train.cli.parser import Parser
 from msda_train.config.compose import DEFAULTS
+from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
 from msda_train.records.row_checks import NAMES
@@ -74,7 +75,7 @@ class Jobs:
         names = {group: choices.get(group) for group in NAMES}
         for group in NAMES:
             target = OmegaConf.select(cfg, f"{group}._target_")
-            if isinstance(target, str) and not target.startswith("msda_train."):
+            if isinstance(target, str) and not target.startswith(PACKAGE):
                 names[group] = target  # somebody's own class goes by its own name
         probes = build_probes(cfg.probes)
         row = train(cfg, names, log, self.cache)

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.config import checks
 from msda_train.config.consent import allow
+from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
 
 PLAIN = (str, int, float, tuple, list, dict, type(None))  # what a config can hold
@@ -68,7 +69,7 @@ def _build(name: str, options: dict[str, Any], facts: dict[str, Any]) -> Any:
     if not isinstance(target, str):
         raise UserError(f"{name}: needs {name}._target_, the class to build")
     made = _find(name, target)
-    ours = target.startswith("msda_train.")
+    ours = target.startswith(PACKAGE)
     try:
         inspect.signature(made).bind(**options, **facts)
     except TypeError as e:

@@ -1,6 +1,5 @@
 """A set of images in one `.npz` file: x_train, y_train, x_test, y_test and, if it likes, `classes`."""
 
-import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from msda_train.core.errors import UserError
+from msda_train.core.machine import memory
 from msda_train.data.images import KEYS, Arrays, check_arrays
 
 KNOWN = (*KEYS, "classes")
@@ -49,11 +49,10 @@ def read_npz(
 
 def _check_size(where: str, members: Sequence[zipfile.ZipInfo]) -> None:
     """UserError where a few megabytes would unpack to more than there is memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     size = sum(member.file_size for member in members if member.filename.removesuffix(".npy") in KNOWN)
-    if size > memory:
+    if size > (here := memory()):
         raise UserError(
-            f"{where}: its arrays take {size / 2**30:,.0f} GiB, this machine has {memory / 2**30:,.0f}; "
+            f"{where}: its arrays take {size / 2**30:,.0f} GiB, this machine has {here / 2**30:,.0f}; "
             f"store fewer images"
         )
 

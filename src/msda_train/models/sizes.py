@@ -1,26 +1,16 @@
 """Networks no larger than this machine: told by the first weights too many, before they are drawn."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from msda_train.core.errors import UserError
+from msda_train.core.machine import memory
 
 COPIES = 3  # the weights, their gradients, their momentum
 MOST_TENSORS = 20_000  # of weights; ResNet-1202 has 3,600
-LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container; "max" where there is none
-
-
-def memory() -> int:
-    """Bytes that this machine or container has."""
-    bytes_here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):
-        bytes_here = min(bytes_here, int(LIMIT.read_text()))
-    return bytes_here
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msda_train.config.defaults import PACKAGE
+
 T = TypeVar("T")
 DEPENDENT = {"images": ("training batches", "test batches")}  # these hold copies of those
 
@@ -57,6 +59,6 @@ def is_ours(config: Any) -> bool:
     """Whether every class that `config` names is of this package. Of somebody's own nobody knows what it
     remembers besides its weights."""
     if isinstance(config, Mapping):
-        target = config.get("_target_", "msda_train.")
-        return str(target).startswith("msda_train.") and all(map(is_ours, config.values()))
+        target = config.get("_target_", PACKAGE)
+        return str(target).startswith(PACKAGE) and all(map(is_ours, config.values()))
     return all(map(is_ours, config)) if isinstance(config, list | tuple) else True
