@@ -1,7 +1,7 @@
 """Who is mixed with whom, where and how much: `Mix`, the value that methods plan and models apply."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -16,7 +16,7 @@ NOWHERE = -1  # a depth that no stage has: the batch stays as it is
 class Mix:
     """One batch's plan. B batch size, H x W pixels, K classes.
 
-    perm: (B,) int64, partner of each sample.
+    perm: (B,) int64, partner of each sample. Rows of a batch beyond B are partners only.
     lam: (B,) or (1,) float32, label weight of the sample itself.
     mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself.
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
@@ -47,17 +47,17 @@ class Mix:
         rows = h.dtype == torch.float32 and h.is_contiguous(memory_format=torch.channels_last)
         if self.sources is None and rows:
             return self._by_rows(h)
-        own, other = self.sources or (h, h[self.perm])
+        own, other = self.sources or (h[: len(self.perm)], h[self.perm])
         return torch.lerp(other.float(), own.float(), self.mask).to(h.dtype)
 
     def _by_rows(self, h: Tensor) -> Tensor:
         """The same for float32 channels_last, an image a row: partners are gathered once, mixed in place, and
         the mask is written out over channels beforehand, three to eight times faster than broadcasting it."""
         (batch, channels, height, width), mask = h.shape, self.mask.permute(0, 2, 3, 1)
-        rows = h.permute(0, 2, 3, 1).reshape(batch, -1)
+        rows, own = h.permute(0, 2, 3, 1).reshape(batch, -1), len(self.perm)
         wide = mask if mask[0].numel() == 1 else mask.expand(-1, height, width, channels)
-        mixed = rows.index_select(0, self.perm).lerp_(rows, wide.reshape(len(mask), -1))
-        return mixed.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        mixed = rows.index_select(0, self.perm).lerp_(rows[:own], wide.reshape(len(mask), -1))
+        return mixed.view(own, height, width, channels).permute(0, 3, 1, 2)
 
     def pixels(self, x: Tensor) -> Tensor:
         """Mixed pixels (B, C, H, W) where this plan mixes pixels, else x as it is."""
@@ -68,7 +68,13 @@ class Mix:
         own = torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)
         if self.shares is not None:
             return (self.shares[:, :, None] * own).sum(dim=1)  # no matmul: autocast would round it
-        return own.index_select(0, self.perm).lerp_(own, self.lam[:, None])
+        return own.index_select(0, self.perm).lerp_(own[: len(self.perm)], self.lam[:, None])
+
+    def first(self, count: int) -> "Mix":
+        """The plan for the first `count` samples alone; their partners may be any of the batch."""
+        lam, mask = self.lam[:count], self.mask[:count]
+        own = self.sources and (self.sources[0][:count], self.sources[1][:count])
+        return replace(self, perm=self.perm[:count], lam=lam, mask=mask, sources=own)
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,25 @@ class OfOrigin(Protocol):
 
     def at(self, origin: Origin) -> Method:
         """The method that plans the batch of this origin."""
+        ...
+
+
+@dataclass(frozen=True)
+class Among:
+    """Which training images may be the partner of one: those of its class (`same`), of the `other` classes or
+    `all`; of these the `nearest` so many in pixel space, or, where that is None, each."""
+
+    classes: str
+    nearest: int | None = None
+
+
+@runtime_checkable
+class PicksPartners(Protocol):
+    """A method that may want other partners than a batch has: where it does, a batch of B is followed by B
+    more rows, the partners of the first B, in the same order, and the plan is for the first B."""
+
+    def among(self) -> Among | None:
+        """Whom they are drawn from; None: the partners are in the batch."""
         ...
 
 

@@ -28,6 +28,8 @@ def draw_lam(rng: Rng, alpha: float, size: int) -> np.ndarray:
 
 def pair(rng: Rng, pairing: str, batch: int) -> np.ndarray:
     """(batch,) partner of each sample: a random permutation (fixed points allowed, as in the authors'
-    code), or the batch in reverse order (naver-ai/hmix-gmix; the middle of an odd batch is its own
-    partner)."""
-    return rng.permutation(batch) if pairing == "permutation" else np.arange(batch)[::-1].copy()
+    code), the batch in reverse order (naver-ai/hmix-gmix; the middle of an odd batch is its own
+    partner), or its other half (any other `pairing`)."""
+    if pairing == "permutation":
+        return rng.permutation(batch)
+    return np.arange(batch)[::-1].copy() if pairing == "reversal" else np.roll(np.arange(batch), batch // 2)

@@ -7,7 +7,7 @@ On a GPU the padded images lie in its memory and the same indices, uploaded once
 windows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Origin
-from msda_train.core.randomness import generator
+from msda_train.core.randomness import Rng, generator
 
 # Flipping on the CPU, 50,000 images 32x32x3, one thread: selecting from a second, mirrored copy of the images
 # runs at 1.0 M images/s, mirroring the chosen images of each batch at 0.37 M; with normalisation about 200 k
@@ -84,6 +84,19 @@ class Loader:
         for batch in self._train_slices():
             yield Origin(*places[:, batch])
 
+    def train_pairs(
+        self, epoch: int, partners: Callable[[np.ndarray, Rng], np.ndarray]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """`train_batches(epoch)`, each followed by as many rows again: x (2B, C, H, W), y (2B,). Those are
+        the images that `partners` draws for the numbers (N,) of the first ones, cropped and mirrored by
+        themselves."""
+        drawn, rng = self._drawn(epoch), generator(self.seed or 0, "partners", epoch)
+        others = np.stack([partners(drawn[0], rng), *self._windows_drawn(rng)])
+        both = [(self._windows.draws(d), _upload(d[0], self.device)) for d in (drawn, others)]
+        for batch in self._train_slices():
+            rows = torch.cat([self._windows.take(chosen, batch) for chosen, _ in both])
+            yield self._normalised(rows), self._labels[torch.cat([places[batch] for _, places in both])]
+
     def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """x and y as above, but in order, not augmented, and all of them."""
         centre = np.full(self.n, self._windows.padding)
@@ -96,11 +109,14 @@ class Loader:
         """(4, N) int64 draws of an epoch: image, top and left of its window, mirrored."""
         if self.seed is None:
             raise ValueError("a loader without a seed has no training batches")
-        rng = generator(self.seed, "augment", epoch)
+        order = generator(self.seed, "order", epoch).permutation(self.n)
+        return np.stack([order, *self._windows_drawn(generator(self.seed, "augment", epoch))])
+
+    def _windows_drawn(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        """(N,) each: top, left and mirrored of a window for every image of an epoch."""
         offsets = rng.integers(0, 2 * self.crop_padding + 1, size=(self.n, 2))
         mirrored = rng.integers(0, 2, size=self.n) if self.flip else np.zeros(self.n, dtype=np.int64)
-        order = generator(self.seed, "order", epoch).permutation(self.n)
-        return np.stack([order, *offsets.T, mirrored])
+        return *offsets.T, mirrored
 
     def _train_slices(self) -> Iterator[slice]:
         for start in range(0, len(self) * self.batch_size, self.batch_size):

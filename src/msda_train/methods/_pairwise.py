@@ -1,5 +1,12 @@
 """What the pair-mixing methods share: when to mix, how strongly and with whom. What mixing is, each says
-itself."""
+itself.
+
+Partners come from the batch (`permutation`, `reversal`), or they are drawn from all training images: of the
+same class, of other classes, among the k nearest in pixel space, or among the k nearest of the same class.
+mixup (arXiv:1710.09412) compares random pairs with these in its ablation, k = 200. There partners need not be
+in the batch, and a batch of 128 holds half of one's 200 neighbours of 50,000 at best; so they are drawn from
+the training set, cropped and mirrored by themselves, and follow the batch (`PicksPartners`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,8 +17,12 @@ import torch
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Among, Mix
 from msda_train.core.randomness import Rng, draw_lam, pair
+
+FROM_BATCH = ("permutation", "reversal")
+FROM_ALL = {"same_class": "same", "other_class": "other", "nearest": "all", "nearest_same_class": "same"}
 
 
 @dataclass(frozen=True)
@@ -26,14 +37,32 @@ class Pairwise:
     prob: float = 1.0
     lam_per: str = "batch"
     pairing: str = "permutation"
+    neighbours: int | None = None  # of nearest pairings: how many images a partner is drawn from
     inputs_only: bool = False  # mix the images, keep the labels: the control of On Mixup Training
 
     def __post_init__(self) -> None:
         checks.positive("method.alpha", self.alpha)
         checks.fraction("method.prob", self.prob)
         checks.one_of("method.lam_per", self.lam_per, ("batch", "sample"))
-        checks.one_of("method.pairing", self.pairing, ("permutation", "reversal"))
+        checks.one_of("method.pairing", self.pairing, (*FROM_BATCH, *FROM_ALL))
+        self._check_neighbours()
         checks.flag("method.inputs_only", self.inputs_only)
+
+    def _check_neighbours(self) -> None:
+        if self.pairing.startswith("nearest"):
+            if self.neighbours is None:
+                raise UserError(
+                    f"method.pairing={self.pairing}: of how many? type method.neighbours=200, too"
+                )
+            checks.whole("method.neighbours", self.neighbours, least=1)
+        elif self.neighbours is not None:
+            raise UserError(
+                f"method.neighbours={self.neighbours}: counts with method.pairing=nearest only; type both"
+            )
+
+    def among(self) -> Among | None:
+        """See `msda_train.core.mix.PicksPartners`."""
+        return Among(FROM_ALL[self.pairing], self.neighbours) if self.pairing in FROM_ALL else None
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """The plan for x (B, C, H, W), y (B,); see `msda_train.core.mix.Method`."""
@@ -41,12 +70,14 @@ class Pairwise:
 
     def paired(self, x: Tensor, rng: Rng, mix: Callable[[np.ndarray, Tensor], Mix]) -> Mix:
         """What `mix` plans for x (B, C, H, W), given lam (B,) or (1,) float64 and perm (B,) int64, both drawn
-        here; where the coin says no, the identity."""
+        here; where the coin says no, the identity. Of a batch that its partners follow, both halves are
+        planned, each with the other, and the first is kept."""
+        own = len(x) // 2 if self.pairing in FROM_ALL else len(x)
         if rng.random() >= self.prob:
-            return Mix.identity(x)
+            return Mix.identity(x) if own == len(x) else replace(Mix.identity(x).first(own), depth=0)
         lam = draw_lam(rng, self.alpha, len(x) if self.lam_per == "sample" else 1)
         perm = torch.from_numpy(pair(rng, self.pairing, len(x))).to(x.device, non_blocking=True)
-        plan = mix(lam, perm)
+        plan = mix(lam, perm).first(own) if own < len(x) else mix(lam, perm)
         return replace(plan, lam=torch.ones_like(plan.lam)) if self.inputs_only else plan
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from msda_train.config import checks
+from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
 from msda_train.methods._attention import Teacher, attend
@@ -38,6 +39,11 @@ class TeacherGuided(Pairwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.cached and self.among():
+            raise UserError(
+                f"method.pairing={self.pairing}: what is cached is known of a batch's own images only; "
+                f"type method.cached=false"
+            )
         check_words(self.teacher, self.weights, self.grid, self.teacher_input)
         checks.one_of("method.attention", self.attention, ("channel_mean", "last_channel"))
         checks.flag("method.cached", self.cached)

@@ -90,7 +90,7 @@ def _labels(run: Run, mix: Mix, y: Tensor) -> list[list[tuple[str, float]]]:
     """The words and weights of each sample's label, its own class first; a weight of 0 is left out."""
     classes, own = run.images.classes, y.tolist()
     labels = []
-    for a, weights in zip(own, mix.target(y, len(classes)).tolist(), strict=True):
+    for a, weights in zip(own, mix.target(y, len(classes)).tolist(), strict=False):  # partners follow
         order = sorted(range(len(classes)), key=lambda k: (k != a, -weights[k]))
         labels.append([(classes[k], round(weights[k], 4)) for k in order if weights[k] > 0])
     return labels

@@ -19,10 +19,11 @@ from msda_train.config.build import build
 from msda_train.config.shared_work import lasting
 from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
-from msda_train.core.mix import Method, prepared
+from msda_train.core.mix import Method, PicksPartners, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
+from msda_train.data.partners import partners_of
 from msda_train.models.sizes import bounded
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
@@ -78,7 +79,9 @@ class Run:
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             method = prepared(method, update.network, self._training_images())
-        return Step(method, self.recipe.augment, facts["classes"], update)
+        among = method.among() if isinstance(method, PicksPartners) else None
+        partners = partners_of(self.images, among, self.compute.device) if among else None
+        return Step(method, self.recipe.augment, facts["classes"], update, partners)
 
     def _training_images(self) -> Iterator[Tensor]:
         """In their stored order, normalised; the loader is made only if somebody looks."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from msda_train.core.mix import Method, OfOrigin
 from msda_train.core.randomness import Rng
 from msda_train.data.loader import Loader
+from msda_train.data.partners import Draw
 from msda_train.functional import metrics
 from msda_train.training.device import Compute
 from msda_train.training.update import Update
@@ -19,16 +20,18 @@ class Step:
     """Everything a step needs that does not change from step to step.
 
     augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
-    update: what trains the network on the outcome.
+    update: what trains the network on the outcome. partners: draws those of `PicksPartners`.
     """
 
     method: Method
     augment: Callable[[Tensor, Rng], Tensor]
     classes: int
     update: Update
+    partners: Draw | None = None
 
     def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
-        """Trains on one batch x (B, C, H, W), y (B,); the loss stays on the device, a 0-d float32 tensor."""
+        """Trains on one batch x (B, C, H, W), y (B,), twice as long where partners follow; the loss stays on
+        the device, a 0-d float32 tensor."""
         self.update.begin()
         x = self.augment(x, rng)
         with self.update.compute.autocast():
@@ -39,7 +42,10 @@ class Step:
 
     def over(self, loader: Loader, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
-        images is told where these come from."""
+        images is told where these come from, and partners that were drawn from all images follow a batch."""
+        if self.partners is not None:
+            yield from ((self, x, y) for x, y in loader.train_pairs(epoch, self.partners))
+            return
         if not isinstance(self.method, OfOrigin):
             yield from ((self, x, y) for x, y in loader.train_batches(epoch))
             return
