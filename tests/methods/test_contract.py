@@ -9,7 +9,7 @@ from msda_train.config.compose import compose
 from msda_train.core.paths import CONFIGS
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
-ALONE = ("erm", "cutout", "pgd_training")  # labels are left alone
+ALONE = ("erm", "cutout", "gaussian_noise", "pgd_training")  # labels are left alone
 PAIRS = [m for m in METHODS if m not in (*ALONE, "comixup")]
 SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training")  # look at a network: fewer draws
 VARIANTS = [

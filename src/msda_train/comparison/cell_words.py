@@ -6,7 +6,9 @@ RULES = {"last": "last", "best": "best", "median_last10": "median10"}  # which e
 
 
 def printed_value(cell: Cell) -> str:
-    """As printed in the paper."""
+    """As printed in the paper; where its number is not at hand, why."""
+    if cell.not_published is not None:
+        return f"not published: {cell.not_published}"
     digits = cell.digits if cell.std_digits is None else cell.std_digits
     spread = "" if cell.std is None else f" ± {cell.std:.{digits}f}"
     if cell.spread is not None:

@@ -168,7 +168,8 @@ def _short_blocks(table: Table, rows: Sequence[Row]) -> tuple[ShortBlock, ...]:
     """For each column the configurations of the same data set and model; ranked by its first metric."""
     columns: dict[tuple[str, str], list[Cell]] = {}
     for cell in table.cells:
-        if cell.not_runnable is None and cell.compared_with and cell.experiment:
+        known = cell.not_runnable is None and cell.not_published is None
+        if known and cell.compared_with and cell.experiment:
             columns.setdefault((cell.experiment, cell.metric), []).append(cell)
     firsts: dict[str, str] = {}
     for experiment, metric in columns:

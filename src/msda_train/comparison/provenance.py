@@ -71,11 +71,12 @@ def chain(paper: Paper, table: Table, index: int, rows: Sequence[Row]) -> Chain:
 
 
 def _published(paper: Paper, table: Table, cell: Cell) -> tuple[str, ...]:
+    unit = "" if cell.not_published else f" {cell.unit}"
     runs = f", n = {cell.n}" if cell.n else ", number of runs not stated"
     first, *others = paper.authors.split(",")
     where = f"{table.name} of {first}{' et al.' if others else ''}, {paper.venue}"
     lines = [
-        f"{printed_value(cell)} {cell.unit}, {cell.metric}; epoch: {protocol_words(cell)}{runs}",
+        f"{printed_value(cell)}{unit}, {cell.metric}; epoch: {protocol_words(cell)}{runs}",
         f"{cell_method(cell)}; {cell.dataset}, {cell.model}" + (f"; {cell.setting}" if cell.setting else ""),
         f"{where}, {paper.url}",
     ]

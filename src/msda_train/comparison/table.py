@@ -149,7 +149,11 @@ def _line(rows: list[Row], found: tuple[dict[str, Stat], float], cells: Mapping[
         rows=tuple(rows),
         metrics=stats,
         images_per_second=speed,
-        beside=tuple(_beside(cell, stats) for cell in beside if cell.compared_with in stats),
+        beside=tuple(
+            _beside(cell, stats)
+            for cell in beside
+            if cell.compared_with in stats and cell.not_published is None
+        ),
     )
 
 

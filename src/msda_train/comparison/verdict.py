@@ -35,6 +35,7 @@ WORDS = (
     "single run",
     "other protocol",
     "not runnable",
+    "not published",
     "not run",
 )
 CONFIDENCE = 0.90  # two-sided; each side errs in at most 5 %
@@ -65,6 +66,8 @@ def verdict(cell: Cell, ours: Sequence[float]) -> Verdict:
     """What to say of `cell`, given one number per seed of ours, in its unit and of its protocol."""
     if cell.not_runnable is not None:
         return Verdict("not runnable", f"Cannot be run: {cell.not_runnable}.")
+    if cell.not_published is not None:
+        return Verdict("not published", f"Nothing to compare with: {cell.not_published}.")
     if not cell.compared_with:
         return Verdict(
             "other protocol", f"Not comparable: {cell.note or 'no row of ours holds this number'}."

@@ -97,7 +97,7 @@ def load_published(folder: Place = PUBLISHED) -> pd.DataFrame:
 
 
 def published_frame(papers: Iterable[Paper]) -> pd.DataFrame:
-    """One line per published cell.
+    """One line per published number.
 
     `id` as in `msda-table why`, the cell's own words, `overrides` to type after `msda-train`, `runnable` and,
     where it is not, why in `not_runnable`. `value` and `spread` are as printed, in `unit`; `kind` is what the
@@ -109,6 +109,7 @@ def published_frame(papers: Iterable[Paper]) -> pd.DataFrame:
             for paper in papers
             for table in paper.tables
             for number, cell in enumerate(table.cells, 1)
+            if cell.not_published is None
         ]
     )
 

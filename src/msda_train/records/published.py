@@ -5,7 +5,8 @@ table, or under the table's `metrics:` for all cells of one metric; the nearest 
 metric, table, paper), and `null` takes a shared word away. A cell either names the `experiment`, `method` and
 `set` that reproduce it, or says `not_runnable: <reason>`, perhaps with the method and settings that will.
 What a probe measures says `probes: <file of configs/probes/>`, and its `protocol` or `nearest` is the row's
-own name of the number, PROBE/KEY. A number that somebody else measured says `replication: true`.
+own name of the number, PROBE/KEY. A number that somebody else measured says `replication: true`. One that is
+not at hand has no `value`, and says `not_published: <why>`: it can be run, and is compared with nothing.
 """
 
 import math
@@ -72,6 +73,7 @@ class Cell:
     set: tuple[str, ...] = ()
     probes: str | None = None  # the file of configs/probes/ that measures the number
     not_runnable: str | None = None
+    not_published: str | None = None  # why there is no number; `value` is NaN then
     note: str | None = None
     replication: bool = False  # measured by others than the paper's authors
 
@@ -135,7 +137,8 @@ class Paper:
 _OWN = frozenset({"paper", "table", "table_name"})  # of a Cell: known from where it stands
 _CELL = {field.name: field for field in fields(Cell) if field.name not in _OWN}
 _COLUMN = {"cells"} | set(_CELL) - {"label", "value", "std", "spread", "metric", "method"}
-_SHARED = ("n", "source", "setting", "probes", "not_runnable", "replication")  # what a table may share
+_OFF = ("not_runnable", "not_published")
+_SHARED = ("n", "source", "setting", "probes", "replication", *_OFF)  # what a table may share
 _TABLE = {"id", "name", "caption", "note", "metrics", "columns", *_SHARED}
 _PAPER = {"key", "title", "authors", "venue", "arxiv", "url", "note", "tables", "replication"}
 _TYPES: dict[str, tuple[type, ...]] = (
@@ -206,6 +209,10 @@ def _table(path: Path, paper: str, raw: Mapping[str, Any], shared: Mapping[str, 
 
 
 def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
+    if values.get("not_published") is not None:
+        if "value" in values:
+            raise UserError(f"{where}: 'value' is {values['value']}, but 'not_published' says there is none")
+        values = {**values, "value": math.nan, "digits": 0}
     required = {name for name, field in _CELL.items() if field.default is MISSING}
     check_keys(values, _CELL, required, where)
     _check_types(values, where, skipped={"set"})
@@ -214,7 +221,8 @@ def _cell(where: str, values: dict[str, Any], words: dict[str, str]) -> Cell:
         raise UserError(f"{where}: 'set' is {overrides!r}, a list like [method.alpha=1.0] is expected")
     checks.foreign_words(where, overrides, values)
     cell = Cell(**(values | words | {"set": tuple(overrides), "setting": values.get("setting") or ""}))
-    _check_number(where, "value", cell.value, cell.digits)
+    if cell.not_published is None:
+        _check_number(where, "value", cell.value, cell.digits)
     for name, spread in (("std", cell.std), ("spread", cell.spread)):
         if spread is not None:
             _check_number(where, name, spread, cell.digits if cell.std_digits is None else cell.std_digits)

@@ -23,6 +23,8 @@ def published_picture(view: TableView) -> Picture:
     panels: dict[tuple[str, ...], list[CellView]] = {}
     for each in view.cells:
         cell = each.cell
+        if cell.not_published is not None:
+            continue
         panels.setdefault((cell.dataset, cell.model, cell.metric, cell.unit), []).append(each)
     drawn = [_published_panel(views) for views in panels.values() if any(each.rows for each in views)]
     return Picture("Published and ours", tuple(drawn), (), (PUBLISHED_NOTE,))

@@ -18,6 +18,7 @@ TINTS = {
     "single run": YELLOW,
     "other protocol": GREY,
     "not runnable": GREY,
+    "not published": GREY,
     "not run": GREY,
 }
 _HEAD = ("cell", "method", "metric", "published", "ours", "ours - publ.", "margin", "protocol", "verdict")
@@ -150,7 +151,7 @@ def record(view: CellView) -> dict[str, object]:
     cell, ours, verdict = view.cell, view.ours, view.verdict
     keys = ("paper", "table", "table_name", "dataset", "model", "label", "alpha", "setting", "metric", "unit")
     made: dict[str, object] = {"cell": view.id} | {key: getattr(cell, key) for key in keys}
-    made |= {"published": f"{cell.value:.{cell.digits}f}"}
+    made |= {"published": None if cell.not_published else f"{cell.value:.{cell.digits}f}"}
     made |= {f"published_{key}": getattr(cell, key) for key in ("std", "spread", "spread_kind", "n")}
     made |= {"protocol": cell.protocol, "compared_with": cell.compared_with, "replication": cell.replication}
     made |= {f"ours_{key}": getattr(ours, key) if ours else None for key in ("mean", "std", "n")}

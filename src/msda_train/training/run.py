@@ -23,7 +23,7 @@ from msda_train.core.mix import Method, PicksPartners, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
-from msda_train.data.partners import partners_of
+from msda_train.data.partners import Draw, partners_of
 from msda_train.models.sizes import bounded
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
@@ -79,9 +79,12 @@ class Run:
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             method = prepared(method, update.network, self._training_images())
+        return Step(method, self.recipe.augment, facts["classes"], update, self.partners(method))
+
+    def partners(self, method: Method) -> Draw | None:
+        """What draws partners from all training images, where `method` wants those."""
         among = method.among() if isinstance(method, PicksPartners) else None
-        partners = partners_of(self.images, among, self.compute.device) if among else None
-        return Step(method, self.recipe.augment, facts["classes"], update, partners)
+        return partners_of(self.images, among, self.compute.device) if among else None
 
     def _training_images(self) -> Iterator[Tensor]:
         """In their stored order, normalised; the loader is made only if somebody looks."""

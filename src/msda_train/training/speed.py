@@ -20,10 +20,12 @@ from omegaconf import DictConfig
 from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
+from msda_train.core.mix import Method, PicksPartners
 from msda_train.core.paths import CONFIGS
 from msda_train.core.randomness import generator
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Images
+from msda_train.data.partners import Draw
 from msda_train.training.device import Compute, compute_from
 from msda_train.training.recipe import Recipe
 from msda_train.training.run import Run
@@ -91,7 +93,9 @@ def step_seconds(cfg: DictConfig, compute: Compute, shape: Sequence[int], classe
     y = rng.integers(0, classes, batch)
     names = tuple(map(str, range(classes)))
     images = Images(x, y, x[:1], y[:1], names, name="noise", content="", complete=False)
-    run = Run(0, "", recipe, images, compute, 0.0, CONFIGS)  # trains in memory; its folder is never used
+    run = _RunOnNoise(
+        0, "", recipe, images, compute, 0.0, CONFIGS
+    )  # trains in memory; its folder is never used
     step = run.prepare(cfg.model, build("method", cfg.method))
     step.network.train()
     timed: list[float] = []
@@ -107,6 +111,15 @@ def step_seconds(cfg: DictConfig, compute: Compute, shape: Sequence[int], classe
         if len(timed) >= LEAST_STEPS and sum(timed) >= ENOUGH_SECONDS:
             break
     return timed
+
+
+class _RunOnNoise(Run):
+    """There are no near images to search for, and any partner takes a step as long."""
+
+    def partners(self, method: Method) -> Draw | None:
+        """See `Run.partners`."""
+        wanted = isinstance(method, PicksPartners) and method.among()
+        return (lambda image, _: image) if wanted else None
 
 
 def _one(step: Step, x: torch.Tensor, y: torch.Tensor, number: int) -> None:
