@@ -21,8 +21,8 @@ from msda_train.training.optimizer import new_update
 from msda_train.training.step import Step
 
 PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
-CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200}
-SIDES = {"tinyimagenet": 64}  # of an image; the others have 32 pixels
+CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200, "stl10": 10}
+SIDES = {"tinyimagenet": 64, "stl10": 96}  # of an image; the others have 32 pixels
 # What makes a network of each builder small; everything else of it stays as published.
 SMALL = {
     "preactresnet": {"width": 4},
@@ -30,6 +30,7 @@ SMALL = {
     "wide_resnet": {"depth": 10, "width": 1},
     "pyramidnet": {"depth": 11, "alpha": 6, "width": 4},
     "densenet": {"depth": 10, "growth": 4},
+    "vgg16_bn": {"width": 2, "hidden": 8},
 }
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 

@@ -169,6 +169,7 @@ def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
         "saliencymix": 49,
         "mixup": 34 + 44,  # and those of its ablation, whose numbers are not at hand
         "cutout": 8,
+        "on_mixup_training": 8,
         "comixup": 3,
         "hysts_replication": 2,
     }

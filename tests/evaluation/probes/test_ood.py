@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from msda_train.core.errors import UserError
+from msda_train.core.randomness import generator
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Arrays, Images
+from msda_train.evaluation.probes.calibration import Calibration
 from msda_train.evaluation.probes.ood import Ood, scores
 from msda_train.evaluation.probes.out_sets import (
     Noise,
@@ -80,6 +82,57 @@ def test_the_numbers_are_those_of_the_networks_confidence(toy_subject, toy_netwo
     assert (len(inside), len(outside)) == (150, 70)
     for key, value in detection_numbers(inside, outside).items():
         assert found.numbers[f"uniform_n70/{key}"] == pytest.approx(value)
+
+
+def test_temperature_and_dropout_change_the_confidence_and_nothing_else(toy_subject, toy_network):
+    subject = toy_subject(toy_network(dropout=0.5))
+    sets = {"uniform": Noise("uniform", images=70), "gaussian": Noise("gaussian", images=40)}
+    plain = Ood(sets)(subject)
+    found = Ood(sets, temperature=True, mc_dropout=0.3, samples=4)(subject)
+    assert {name: found.numbers[name] for name in plain.numbers} == plain.numbers
+    assert len(found.numbers) == 3 * len(plain.numbers)
+    assert found.arrays.keys() == plain.arrays.keys()
+    by_name = {record["name"]: record for record in found.records}
+    assert by_name["uniform_n70_ts/auroc"]["scaling"] == "temperature"
+    assert by_name["mean_of_2_mc_p0.3_n4/auroc"]["samples"] == 4
+    both = [found.numbers[f"{name}_ts/fpr95"] for name in ("uniform_n70", "gaussian_n40")]
+    assert found.numbers["mean_of_2_ts/fpr95"] == pytest.approx(np.mean(both))
+
+    pixels = [out.pixels(subject, None, generator(0, f"probe/ood/{word}")) for word, out in sets.items()]
+    outside = subject.network(subject.normalise(torch.cat(list(pixels[0].batches)))).detach()
+    temperature = Calibration()(subject).numbers["temperature"]
+    sides = [(z / temperature).softmax(1).amax(1).numpy() for z in (subject.test_logits, outside)]
+    for key, value in detection_numbers(*sides).items():
+        assert found.numbers[f"uniform_n70_ts/{key}"] == pytest.approx(value, abs=1e-6)
+
+
+def test_under_dropout_the_mean_probability_counts(toy_subject, toy_network):
+    """Nothing dropped: the network itself. Something dropped: another number, the same each time."""
+    subject = toy_subject(toy_network(dropout=0.5))
+    sets = {"uniform": Noise("uniform", images=70)}
+    none = Ood(sets, mc_dropout=0.0, samples=2)(subject).numbers
+    assert none["uniform_n70_mc_p0_n2/auroc"] == pytest.approx(none["uniform_n70/auroc"], abs=1e-6)
+    some, again = (Ood(sets, mc_dropout=0.5, samples=3)(subject).numbers for _ in range(2))
+    assert some == again
+    assert some["uniform_n70_mc_p0.5_n3/aupr_in"] != some["uniform_n70/aupr_in"]
+    assert not any(module.training for module in subject.network.modules())
+    bare = Ood(sets, mc_dropout=0.5)(toy_subject())
+    assert not any("_mc_" in name for name in bare.numbers)
+    assert any("no dropout layers" in remark for remark in bare.remarks)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"temperature": 1}, "temperature=1"),
+        ({"validation": 0}, "validation=0"),
+        ({"mc_dropout": 2.0}, "mc_dropout=2"),
+        ({"samples": 0}, "samples=0"),
+    ],
+)
+def test_bad_options_are_named(options, word):
+    with pytest.raises(UserError, match=rf"probes\.ood\.{word}"):
+        Ood(**options)
 
 
 def test_moments_of_gaussian_noise(toy_subject):

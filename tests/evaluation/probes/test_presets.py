@@ -49,7 +49,7 @@ def subject():
     x, y = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.arange(40) % 10
     images = Images(x[:20], y[:20], x[20:], y[20:], tuple("abcdefghij"), "cifar100", "c0ffee", False)
     return Subject(
-        network=nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)).eval(),
+        network=nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3072, 10)).eval(),
         images=images,
         mean=[0.5, 0.5, 0.5],
         std=[0.25, 0.25, 0.25],
@@ -83,12 +83,13 @@ def test_every_preset_composes_and_builds(preset):
     assert all(each.name == type(each.probe).__module__.rpartition(".")[2] for each in asked)
 
 
-def test_the_cells_name_four_presets():
+def test_the_cells_name_five_presets():
     assert {preset: len(numbers) for preset, numbers in ASKED.items()} == {
         "manifold_fgsm": 1,
         "manifold_deformations": 17,
         "puzzlemix_attacks": 30,
         "cutmix_ood": 24,
+        "on_mixup_training": 6,
     }
 
 
@@ -109,7 +110,11 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins):
 def test_a_setting_is_both_in_the_words_and_in_the_number():
     for cell in PROBED:
         probe, name, key = cell.compared_with.split("/")
-        if probe == "ood":
+        if cell.paper == "on_mixup_training":
+            out = "imagenet_resize" if "out=ImageNet" in cell.setting else "gaussian_n1024"
+            how = {"Temperature scaling": "_ts", "Dropout": "_mc_p0.3_n20"}.get(cell.label, "")
+            assert (name, key) == (out + how, "auroc")
+        elif probe == "ood":
             words = cell.setting.removeprefix("out=")
             assert name == (SETS[words] if cell.setting != words else "mean_of_7")
             assert key == cell.metric.replace("detection_acc", "detection_accuracy")

@@ -6,25 +6,24 @@ ICML 2016, arXiv:1506.02142): the mean softmax of `samples` passes with dropout 
 dropout of 0.3 is that is not sourced.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.randomness import generator
-from msda_train.evaluation.probes.inference import pixel_batches, run_logits
+from msda_train.evaluation.probes.confidence import (
+    VALIDATION,
+    check_options,
+    fitted_temperature,
+    mc_log_probabilities,
+    no_dropout_layers,
+)
 from msda_train.evaluation.probes.subject import Finding, Subject
 from msda_train.functional import calibration as measures
-
-VALIDATION = 0.1
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-HELD_OUT = 5_000  # as many as Guo et al. take; a run on a small subset leaves far more
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,7 @@ class Calibration:
             raise UserError(f"probes.calibration.bins={self.bins}: must be a list; type bins=[15,100]")
         for bins in self.bins:
             checks.whole("probes.calibration.bins", bins, least=1)
-        checks.fraction("probes.calibration.validation", self.validation)
-        if self.validation == 0:
-            raise UserError("probes.calibration.validation=0: must be greater than 0; type 0.1")
-        if self.mc_dropout is not None:
-            checks.fraction("probes.calibration.mc_dropout", self.mc_dropout)
-        checks.whole("probes.calibration.samples", self.samples, least=1)
+        check_options("probes.calibration", self.validation, self.mc_dropout, self.samples)
 
     def __call__(self, subject: Subject) -> Finding:
         """See `Probe`. What needs the network is left out, with a remark, where only stored logits are
@@ -83,51 +77,22 @@ class Calibration:
                 to.arrays[f"{prefix}{name}_{bins}"] = getattr(found, name).numpy()
 
     def _temperature_scaling(self, to: "_Notes", subject: Subject, logits: Tensor, y: Tensor) -> None:
-        x, labels, remark = self._validation_images(subject)
-        batches = pixel_batches(x, subject.device)
-        held = run_logits(subject, batches)
-        temperature = measures.fit_temperature(held, torch.from_numpy(np.array(labels, dtype=np.int64)))
+        temperature, remarks = fitted_temperature(subject, self.validation)
         share = "" if self.validation == VALIDATION else f"_{self.validation:g}"
         setting = {"scaling": "temperature", "validation": self.validation}
         to.put(f"temperature{share}", temperature, measure="temperature", **setting)
         self._measure(to, f"ts{share}_", measures.log_probabilities(logits / temperature), y, setting)
-        to.remarks.append(remark)
-        if not measures.COLDEST * 1.01 < temperature < measures.HOTTEST / 1.01:
-            to.remarks.append(
-                f"the temperature lies at the end of its range ({temperature:.3g}): the network errs on none "
-                f"of the images it is fitted on, or on nearly all"
-            )
-
-    def _validation_images(self, subject: Subject) -> tuple[np.ndarray, np.ndarray, str]:
-        """Images (N, H, W, C) uint8, their true labels (N,), and what a reader must know of them."""
-        if subject.held_out is not None:
-            x, labels = (part[:HELD_OUT] for part in subject.held_out)
-            return x, labels, f"temperature fitted on {len(x)} training images that the run left out"
-        images = subject.images
-        first = min(round(len(images.x_train) * (1 - self.validation)), len(images.x_train) - 1)
-        true = images.y_train if images.y_clean is None else images.y_clean
-        seen = (
-            f"temperature fitted on {len(true) - first} training images that the network was trained on: T "
-            f"is biased low; train with dataset.subset to hold some out"
-        )
-        return images.x_train[first:], true[first:], seen
+        to.remarks.extend(remarks)
 
     def _mc_dropout(self, to: "_Notes", subject: Subject, logits: Tensor, y: Tensor) -> None:
         if self.mc_dropout is None:
             return
-        layers = [module for module in subject.network.modules() if isinstance(module, DROPOUTS)]
-        if not layers:
-            to.remarks.append(
-                "no MC dropout: this network has no dropout layers; train it with model.dropout=0.3"
-            )
+        if (remark := no_dropout_layers(subject)) is not None:
+            to.remarks.append(remark)
             return
-        total: Tensor | None = None
-        with _dropping(layers, self.mc_dropout, subject):
-            for _ in subject.progress(iter(range(self.samples)), self.samples, "mc dropout"):
-                p = measures.log_probabilities(run_logits(subject, (x for x, _ in subject.batches()))).exp()
-                total = p if total is None else total + p
-        assert total is not None
-        log_p = (total / self.samples).clamp(min=np.finfo(np.float64).tiny).log()
+        log_p = mc_log_probabilities(
+            subject, lambda: (x for x, _ in subject.batches()), self.mc_dropout, self.samples
+        )
         setting = {"scaling": "mc_dropout", "p": self.mc_dropout, "samples": self.samples}
         self._measure(to, f"mc_p{self.mc_dropout:g}_n{self.samples}_", log_p, y, setting)
 
@@ -145,22 +110,3 @@ class _Notes:
         """A number with the columns of its record."""
         self.numbers[name] = value
         self.records.append({"name": name, **columns})
-
-
-@contextmanager
-def _dropping(layers: Sequence[nn.Module], p: float, subject: Subject) -> Iterator[None]:
-    """Inside, these dropout layers drop with probability `p`, in a way that the run's seed decides; nothing
-    else of the network is in training mode. Afterwards all is as it was, torch's generators too."""
-    before = [layer.p for layer in layers]
-    devices = [subject.device] if subject.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(int(generator(subject.seed, "probe/calibration").integers(2**62)))
-        try:
-            for layer in layers:
-                layer.p = p  # type: ignore[assignment]  # a float on every dropout layer
-                layer.train()
-            yield
-        finally:
-            for layer, old in zip(layers, before, strict=True):
-                layer.p = old
-                layer.eval()
