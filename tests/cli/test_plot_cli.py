@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from msda_train.cli.plot import main as run
+from msda_train.core import paths
 from msda_train.evaluation import decision_boundary as toy_module
 
 SMALL = Path(__file__).parents[1] / "stored" / "rows" / "digits-preactresnet18-smoke"
@@ -153,6 +154,49 @@ def test_a_boundary_needs_no_run(toys, tmp_path):
     assert svg.count("stroke: #1b1f24; stroke-width: 1;") + svg.count("QuadContourSet") >= 6
 
 
+def test_a_boundary_of_methods_that_are_typed_and_of_other_points(toys, tmp_path, capsys):
+    words = ["method=mixup", "method.alpha=0.2", "method=manifold_mixup", "method.depths=[2]"]
+    assert run([*words, "boundary", "--points", "moons", "--out", str(tmp_path)]) == 0
+    assert toys == [tuple(words[:2]), tuple(words[2:])]
+    assert "Two moons" in (tmp_path / "boundary.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["boundary", "method.alpha=1"], "method.alpha=1: of which method?"),
+        (["boundary", "dataset=digits"], "dataset=digits: boundary has points of its own"),
+        (["boundary", "--classes", "0", "1"], "--classes 0 1: goes with pca"),
+        (["pca", "--points", "moons"], "--points moons: goes with boundary"),
+        (["pca", "somewhere"], "there is no plot 'somewhere'"),
+        (["somewhere", "pca"], "somewhere: pca is of a data set, not of runs; type dataset=NAME"),
+        (["pca", "dataset=digit"], "digit"),
+        (["pca", "--classes", "3", "x"], "--classes x: unknown"),
+        (["reliability", "method=erm"], "method=erm: reliability is of finished runs"),
+    ],
+)
+def test_words_that_do_not_go_together(words, says, cache, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "DATA", cache)
+    assert run(words) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_blends_of_two_digits(tmp_path, cache):
+    words = ["pca", f"dataset.cache={cache}", "method=cutmix", "method.prob=1", "--classes", "3", "8"]
+    assert run([*words, "--out", str(tmp_path)]) == 0
+    svg = (tmp_path / "pca.svg").read_text()
+    assert "cutmix prob=1: 3 and 8" in svg
+    assert svg.count("<image") >= 1
+    assert (tmp_path / "pca.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_runs_and_methods_exclude_each_other(toys, run_folder, capsys):
+    assert run([str(run_folder("a")), "boundary", "method=erm"]) == 2
+    assert "method=erm: give runs or methods, not both" in capsys.readouterr().err
+
+
 def _method(name, node):
     def change(raw):
         raw["names"]["method"] = name
@@ -171,8 +215,11 @@ def test_a_boundary_is_of_the_methods_of_the_runs_and_of_no_class_that_a_row_nam
         "c", change=_method("erm", {"_target_": "msda_train.methods.erm.Erm", "extra": "${oc.env:HOME}"})
     )
     run_folder("d")  # hmix: a point has no parts
+    depths = {"_target_": "msda_train.methods.manifold_mixup.ManifoldMixup", "alpha": 2.0, "depths": [2]}
+    run_folder("e", change=_method("manifold_mixup", {**shipped, **depths}))
     assert run([str(tmp_path), "boundary", "--out", str(tmp_path)]) == 0
-    ((method, *options),) = toys
+    (method, *options), manifold = sorted(toys, reverse=True)
+    assert manifold == ("method=manifold_mixup", "method.depths=[2]")
     assert method == "method=mixup"
     assert "method.alpha=0.2" in options
     assert run([str(tmp_path / "d"), "boundary"]) == 2

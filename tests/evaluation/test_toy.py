@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from msda_train.core import paths
 from msda_train.core.errors import UserError
 from msda_train.core.randomness import generator
 from msda_train.evaluation.decision_boundary import draw, small_network, toy
+
+
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "DATA", tmp_path)
 
 
 def _right(found):
@@ -74,6 +80,34 @@ def test_methods_that_cut_are_refused(method):
     with pytest.raises(UserError, match="no parts to cut out") as caught:
         toy([f"method={method}"])
     assert "\n" not in str(caught.value)
+
+
+def test_partners_of_points_are_those_of_the_class_or_near():
+    """Mixed with its own class only, no point between the classes is seen, and the toy learns faster."""
+    common = {"shape": "moons", "n": 120, "steps": 120}
+    near = toy(["method=mixup", "method.pairing=nearest", "method.neighbours=5"], **common)
+    same, plain = (toy(["method=mixup", *w], **common) for w in (["method.pairing=same_class"], []))
+    assert near["loss"][-20:].mean() < 0.5 * plain["loss"][-20:].mean()
+    assert same["loss"][-20:].mean() < 0.5 * plain["loss"][-20:].mean()
+    assert _right(near) > 0.95
+
+
+def test_noise_can_be_added_to_points():
+    assert _right(toy(["method=gaussian_noise"], shape="moons", n=120, steps=120)) > 0.95
+
+
+def test_a_method_of_ones_own_is_tried(tmp_path, monkeypatch):
+    (tmp_path / "halves_of_points.py").write_text(
+        "import torch\nfrom msda_train.core.mix import Mix\n"
+        "class Half:\n"
+        "    def plan(self, x, y, model, rng):\n"
+        "        lam = torch.full((1,), 0.5)\n"
+        "        return Mix(torch.arange(len(x)).roll(1), lam, lam.view(1, 1, 1, 1))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = toy(["method._target_=halves_of_points.Half"], n=40, steps=5)
+    assert np.isfinite(found["loss"]).all()
 
 
 def test_a_depth_that_is_not_there():

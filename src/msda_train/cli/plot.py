@@ -1,16 +1,15 @@
 """`msda-plot RUN... KIND`: the pictures of what probes measured, as PDF, SVG and PNG."""
 
-import re
+import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from msda_train.cli import method_plots
 from msda_train.cli.files import check_runs, no_finished_run, writing
 from msda_train.cli.guard import log, run_guarded
+from msda_train.cli.method_plots import BOUNDARY, PCA, POINTS, TOYS, Make
 from msda_train.cli.parser import Parser
-from msda_train.comparison.config_diff import differences
 from msda_train.comparison.table import Block, build_table
 from msda_train.config.yaml_file import read_yaml
 from msda_train.core.errors import UserError, nearest
@@ -18,18 +17,13 @@ from msda_train.core.files import replace_file
 from msda_train.core.paths import CONFIGS
 from msda_train.records.rows import Row, load_rows
 from msda_train.reporting.draw import FORMATS, looks, rendered
-from msda_train.reporting.pictures.boundary import boundary_picture
 from msda_train.reporting.pictures.data import Probed, arrays_path, read_arrays, records_of
 from msda_train.reporting.pictures.picture import figure
 from msda_train.reporting.probe_plots import KINDS, Kind, kind_pictures
 
-BOUNDARY = "boundary"
 ALL = "all"
-NAMES = (*KINDS, BOUNDARY, ALL)
+NAMES = (*KINDS, *method_plots.KINDS, ALL)
 SETS = ("standard", "full")  # of probes, the cheap one first
-TOYS = ("erm", "mixup", "manifold_mixup")
-Make = Callable[[], Figure]  # called where the style is known
-_OPTION = re.compile(r"method\.[a-z]\w*=[\w.+-]+")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,8 +36,9 @@ def _run(words: Sequence[str]) -> int:
         prog="msda-plot",
         description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
         f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
-        f"minute with the methods of the runs, or with {', '.join(TOYS)} where no run is given); {ALL} (but "
-        f"for {BOUNDARY}: every kind that the runs have data for).",
+        f"minute with the methods of the runs, or with method=NAME ..., or with {', '.join(TOYS)}); {PCA} "
+        f"(blends of two images of dataset=NAME, by method=NAME ..., on principal components); {ALL} (but "
+        f"for {BOUNDARY} and {PCA}: every kind that the runs have data for).",
         epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
@@ -54,21 +49,48 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--style", type=Path, metavar="FILE", help="a .mplstyle of matplotlib, on top of the suite's own"
     )
-    args = parser.parse(words)
+    parser.add_argument(
+        "--points", choices=POINTS, default=POINTS[0], help=f"of {BOUNDARY}; default: {POINTS[0]}"
+    )
+    parser.add_argument(
+        "--classes", nargs=2, default=(), metavar="CLASS", help=f"of {PCA}: whose images; default: the first"
+    )
+    typed, others = method_plots.without_words(words)
+    args = parser.parse(others)
     if args.kind not in NAMES:
         raise UserError(f"there is no plot '{args.kind}'; {nearest(args.kind, NAMES)}")
-    rows, complaints = _rows(args.runs, needed=args.kind != BOUNDARY)
-    files = _files(args.kind, rows, complaints)
+    _check_words(args, typed)
+    rows, complaints = _rows(args.runs, needed=args.kind not in method_plots.KINDS)
+    if args.kind in method_plots.KINDS:
+        files = {args.kind: _of_methods(args, rows, typed)}
+    else:
+        files = _files(args.kind, rows, complaints)
     for complaint in complaints:
         log("msda-plot", complaint)
     _write(args.out, files, args.style)
     return 2 if complaints else 0
 
 
+def _check_words(args: argparse.Namespace, typed: Sequence[str]) -> None:
+    """UserError for what the kind has no use for."""
+    if typed and args.kind not in method_plots.KINDS:
+        raise UserError(f"{typed[0]}: {args.kind} is of finished runs; words go with {BOUNDARY} and {PCA}")
+    if args.points != POINTS[0] and args.kind != BOUNDARY:
+        raise UserError(f"--points {args.points}: goes with {BOUNDARY}")
+    if args.kind != PCA and args.classes:
+        raise UserError(f"--classes {' '.join(args.classes)}: goes with {PCA}")
+    if args.kind == PCA and args.runs:
+        raise UserError(f"{args.runs[0]}: {PCA} is of a data set, not of runs; type dataset=NAME")
+
+
+def _of_methods(args: argparse.Namespace, rows: Sequence[Row], typed: Sequence[str]) -> Make:
+    if args.kind == BOUNDARY:
+        return method_plots.boundary(rows, typed, args.points)
+    return method_plots.pca(typed, args.classes)
+
+
 def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, Make]:
     """Kind to its figure; adds a line to `complaints` for each run that has nothing to draw."""
-    if name == BOUNDARY:
-        return {BOUNDARY: _boundary(rows)}
     if name == ALL:
         blocks = build_table(rows, {})
         made = {each: make for each, kind in KINDS.items() if (make := _make(kind, blocks))}
@@ -122,31 +144,6 @@ def _set_of(probe: str) -> str:
         if path.is_file() and probe in read_yaml(path):
             return name
     return SETS[-1]
-
-
-def _boundary(rows: Sequence[Row]) -> Make:
-    """Trains the toy with each method config of the rows that can mix points; seed 0."""
-    found = {_toy_words(row): None for row in rows} if rows else {(f"method={name}",): None for name in TOYS}
-    if not any(found):
-        raise UserError(f"none of these runs has a method that mixes points; type: msda-plot {BOUNDARY}")
-    from msda_train.evaluation.decision_boundary import toy  # torch: only for this picture
-
-    made = [(_label(words), toy(words, shape="spirals")) for words in found if words]
-    points = len(made[0][1]["labels"])
-    return lambda: figure([(boundary_picture(made), f"Two spirals, {points} points, seed 0")])
-
-
-def _toy_words(row: Row) -> tuple[str, ...]:
-    """What to type for a row's method; nothing where it cannot mix points. Rows are from anywhere: only
-    options of known methods are passed on, and no class that a row names."""
-    name, options = row.names["method"], differences(row, "method", {})
-    if name not in TOYS or not all(_OPTION.fullmatch(word) for word in options):
-        return ()
-    return (f"method={name}", *options)
-
-
-def _label(words: Sequence[str]) -> str:
-    return " ".join(words).replace("method=", "").replace("method.", "")
 
 
 def _write(folder: Path, files: dict[str, Make], style: Path | None) -> None:

@@ -4,7 +4,7 @@ After mixup's toy figure (arXiv:1710.09412, p(y = 1 | x) is smoother with alpha 
 interlocked spirals with a two-dimensional hidden layer (arXiv:1806.05236); neither prints its network, so
 ours is a small one of its own. A point is an image of two channels and one pixel, so that the very training
 step and methods of real runs are at work. Methods that cut boxes or blobs are refused: one pixel has no
-parts. Runs in seconds on one core.
+parts. Of a method that is not of this package nobody knows, and it is tried. Runs in seconds on one core.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,15 @@ from torch import Tensor, nn
 from msda_train.config import checks
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Method, prepared
+from msda_train.core.mix import Method, PicksPartners, prepared
 from msda_train.core.randomness import Rng, generator
+from msda_train.data.images import Images
+from msda_train.data.partners import Draw, partners_of
 from msda_train.functional.losses import cross_entropy
 from msda_train.methods.erm import Erm
+from msda_train.methods.gaussian_noise import GaussianNoise
 from msda_train.methods.mixup import Mixup
 from msda_train.models.staged import Staged
 from msda_train.training.device import Compute
@@ -41,16 +45,16 @@ def toy(
     Gives points (n, 2) as (across, up) and labels (n,) 0 or 1; axis (SIDE,) and p (SIDE, SIDE), the
     probability of class 1 at (axis[column], axis[row]); hidden (n, 2), the points in the hidden plane (the
     input of stage 2), hidden_across, hidden_up (SIDE,) and hidden_p (SIDE, SIDE), the same there; loss
-    (steps,), of mixed points. Leaves torch's generator as it was. Raises UserError for other methods than
-    erm, mixup and manifold_mixup.
+    (steps,), of mixed points. Leaves torch's generator as it was. Raises UserError for methods that cut.
     """
     checks.one_of("shape", shape, SHAPES)
     checks.whole("n", n, least=2)
-    method: Method = build("method", compose(*words).method)
-    if not isinstance(method, Erm | Mixup):
+    node = compose(*words).method
+    method: Method = build("method", node)
+    if str(node._target_).startswith(PACKAGE) and not isinstance(method, Erm | Mixup | GaussianNoise):
         raise UserError(
-            f"{' '.join(words)}: a point has no parts to cut out; type method=erm, method=mixup or "
-            f"method=manifold_mixup"
+            f"{' '.join(words)}: a point has no parts to cut out; type method=erm, method=mixup, "
+            f"method=manifold_mixup or method=gaussian_noise"
         )
     points, labels = draw(shape, n, generator(seed, f"toy/{shape}"))
     network, losses = _trained(method, points, labels, seed, steps)
@@ -113,12 +117,24 @@ def _trained(
         optimizer = torch.optim.Adam(network.parameters(), lr=5e-3, fused=True)
         compute = Compute(torch.device("cpu"), "fp32", False)
         step = Step(method, lambda x, _: x, 2, Update(network, network, cross_entropy, optimizer, compute))
-        x, y = _images(points), torch.from_numpy(labels)
+        x, y, partners = _images(points), torch.from_numpy(labels), _partners(method, points, labels)
         losses = []
         for k in range(steps):
-            chosen = torch.from_numpy(generator(seed, "order", 0, k).permutation(len(x))[:BATCH])
+            chosen = generator(seed, "order", 0, k).permutation(len(x))[:BATCH]
+            if partners is not None:
+                chosen = np.concatenate([chosen, partners(chosen, generator(seed, "partners", 0, k))])
             losses.append(step(x[chosen], y[chosen], generator(seed, "mix", 0, k)))
     return network.eval(), torch.stack(losses).numpy()
+
+
+def _partners(method: Method, points: np.ndarray, labels: np.ndarray) -> Draw | None:
+    """What draws partners from all points, where `method` wants those; near are whole millionths."""
+    among = method.among() if isinstance(method, PicksPartners) else None
+    if among is None:
+        return None
+    x = np.round(1e6 * points).astype(np.int64)[:, None, None]
+    made = Images(x, labels, x[:1], labels[:1], ("0", "1"), name="points", content="", complete=False)
+    return partners_of(made, among, torch.device("cpu"))
 
 
 def _images(points: np.ndarray) -> Tensor:
