@@ -1,8 +1,8 @@
 """Gaussian noise takes the place of a partner: it is added to every image, and labels stay.
 
-The control in mixup's ablation (Zhang, Cisse, Dauphin & Lopez-Paz, ICLR 2018, arXiv:1710.09412, section on
-ablation) that is vicinal risk minimisation as Chapelle, Weston, Bottou & Vapnik (NIPS 2000) have it. Noise is
-added where mixup mixes, to normalised images: that the paper's deviation counts there is unverified.
+Zhang, Cisse, Dauphin & Lopez-Paz, ICLR 2018, arXiv:1710.09412, section on ablation. There it is a control for
+mixup. Noise is added where mixup mixes, to normalised images: that the paper's deviation counts there is
+unverified.
 """
 
 from dataclasses import dataclass
