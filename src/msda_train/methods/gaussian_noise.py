@@ -1,8 +1,8 @@
 """Gaussian noise takes the place of a partner: it is added to every image, and labels stay.
 
-Zhang, Cisse, Dauphin & Lopez-Paz, ICLR 2018, arXiv:1710.09412, section on ablation. There it is a control for
-mixup. Noise is added where mixup mixes, to normalised images: that the paper's deviation counts there is
-unverified.
+Zhang, Cisse, Dauphin & Lopez-Paz, ICLR 2018, arXiv:1710.09412, section on ablation, where it is a control.
+
+Noise is added where mixup mixes, to normalised images: that the paper's deviation counts there is unverified.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 Zhang, Cisse, Dauphin & Lopez-Paz, ICLR 2018, arXiv:1710.09412, equation (1). Code: facebookresearch/
 mixup-cifar10: one lam per batch, partners by a random permutation, after normalisation; `lam_per=sample` and
 `pairing=reversal` are the variants of other code bases. The paper's ablation draws partners of the same
-class, or near ones, from all training images: the other pairings. CIFAR: alpha = 1; ImageNet: 0.1 to 0.4; alpha = 0
-in that code is `method=erm`.
+class, or near ones, from all training images: the other pairings. CIFAR: alpha = 1; ImageNet: 0.1 to 0.4;
+alpha = 0 in that code is `method=erm`.
 """
 
 from dataclasses import dataclass
