@@ -41,7 +41,13 @@ def _line(capsys: Captured, *words: str, code: int = 2) -> str:
 def test_list(capsys: Captured) -> None:
     assert data_cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 10
+    mnist = next(line for line in lines if line.startswith("mnist "))
+    assert mnist.count("/mnist/") == 1
+    assert mnist.endswith(
+        "mnist/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
+        "t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz"
+    )
     cifar = next(line for line in lines if line.startswith("cifar10 "))
     for words in ("50,000 / 10,000", "32x32x3", "no", "cifar10/cifar-10-python.tar.gz"):
         assert words in cifar

@@ -90,7 +90,9 @@ def _class(target: str) -> type["Dataset"]:
 
 def _row(dataset: "Dataset") -> tuple[str, ...]:
     try:
-        files = ", ".join(_short(path) for path in dataset.files()) or "comes with scikit-learn"
+        paths = dataset.files()  # all in one folder, which is said once
+        files = ", ".join([*map(_short, paths[:1]), *(path.name for path in paths[1:])])
+        files = files or "comes with scikit-learn"
     except UserError:
         files = "yours: dataset.root=FOLDER, or dataset.source=npz dataset.root=FILE.npz"
     return (
