@@ -3,7 +3,8 @@
 Which images are near is a fact of the images alone, so it is found once, kept on the disk under a name made
 of them, and the same on every device: squared distances of whole numbers are whole numbers, which float64
 holds exactly, and of equally near images the earlier one comes first. Pixels count as they are stored,
-neither normalised nor cropped.
+neither normalised nor cropped. Of CIFAR's 50,000 images the search takes about five minutes of one CPU core
+(measured on 12,000: 17 s; it grows with the square).
 """
 
 import hashlib

@@ -93,7 +93,9 @@ class Ood:
                 raise UserError(f"probes.ood.sets.{word}: {name} is there already; take one of the two away")
             found.append(name)
             for view, own in zip(views, inside, strict=True):
-                outside = view.outside(partial(self._batches, subject, word, out))
+                outside = view.outside(
+                    partial(self._batches, subject, word, out, watched=view.dropout is None)
+                )
                 numbers[name + view.suffix] = detection_numbers(own, outside)
                 settings[name + view.suffix] = {"set": pixels.name, **limited, **view.setting}
                 if not view.suffix:
@@ -120,8 +122,12 @@ class Ood:
         """The same images each time."""
         return out.pixels(subject, self.images, generator(subject.seed, f"probe/ood/{word}"))
 
-    def _batches(self, subject: Subject, word: str, out: Noise | Pictures) -> Iterator[Tensor]:
+    def _batches(
+        self, subject: Subject, word: str, out: Noise | Pictures, *, watched: bool
+    ) -> Iterator[Tensor]:
         found = self._pixels(subject, word, out)
+        if not watched:  # passes under dropout have a bar of their own
+            return found.batches
         return subject.progress(found.batches, -(-found.count // BATCH), f"ood {found.name}")
 
     def _views(self, subject: Subject, remarks: list[str]) -> list["_View"]:
