@@ -8,6 +8,8 @@ from msda_train.core import paths
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Among
 from msda_train.data import partners
+from msda_train.data.array_loader import ArrayLoader
+from msda_train.data.examples import Examples
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
 from msda_train.data.partners import nearest_images, partners_of
@@ -64,6 +66,30 @@ def test_every_allowed_image_is_drawn_and_no_other(classes, nearest):
             j for j in everybody if j != i and (classes == "all" or (y[i] == y[j]) == (classes == "same"))
         }
         assert seen[i] == (set(near[i].tolist()) if near is not None else allowed)
+
+
+def test_real_numbers_are_standardised():
+    """A column of large numbers does not decide alone; the order is that of the standardised rows."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 4)) * np.array([1, 1e4, 1e-3, 1]) + np.array([0, 1e5, 0, 3])
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    table = nearest_images(x, None, 5, CPU)
+    for i in range(60):
+        off = ((scaled - scaled[i]) ** 2).sum(axis=1) ** 0.5
+        assert off[table[i]].max() <= np.sort(off)[5] + 0.03  # rounded to hundredths
+
+
+def test_rows_of_a_table_are_followed_by_their_partners():
+    x, y = np.arange(40.0).reshape(20, 2), np.arange(20) % 4
+    made = Examples(x, y, x[:4], y[:4], ("a", "b", "c", "d"), name="rows", content="0", complete=False)
+    loader = ArrayLoader(x, y, batch_size=8, device="cpu", seed=1)
+    draw = partners_of(made, Among("same"), CPU)
+    for (x, y), (both, labels) in zip(loader.train_batches(3), loader.train_pairs(3, draw), strict=True):
+        assert torch.equal(both[: len(x)], x)
+        assert torch.equal(labels, torch.cat([y, y]))
+        numbers = (both[:, 0] / 2).long()
+        assert torch.equal(numbers % 4, labels)
+        assert not (numbers[: len(x)] == numbers[len(x) :]).any()
 
 
 def test_the_search_is_done_once_and_again_where_its_file_is_damaged(tmp_path, monkeypatch):

@@ -70,7 +70,7 @@ def test_an_unpacked_folder_is_taken_without_a_download(data_folder: Path, made:
     for name, raw in made.items():
         (top / name).write_bytes(raw)
     stl = Stl10("stl10", "download")
-    images = stl.images()
+    images = stl.examples()
     assert (images.n_train, images.n_test, images.size) == (20, 10, (96, 96))
     assert not images.complete
     before = stl.official_facts(data_folder / "stl10")

@@ -71,12 +71,17 @@ def pca(words: Sequence[str], classes: Sequence[str]) -> Make:
     """Draws blends of two images of `dataset=`; the digits where none is named."""
     from msda_train.config.build import build
     from msda_train.config.compose import compose
+    from msda_train.data.images import Images
     from msda_train.evaluation.principal_plane import blends, classes_of, plane
 
     data = [word for word in words if word.lstrip("+").startswith("dataset")]
     methods = _methods(words, BLENDS)
     configs = [compose(*data, *each) for each in methods]
-    images = build("dataset", configs[0].dataset).images()
+    images = build("dataset", configs[0].dataset).examples()
+    if not isinstance(images, Images):
+        raise UserError(
+            f"{images.name}: {PCA} draws pictures, and this data set has none; type dataset=digits"
+        )
     pair = classes_of(images, classes)
     found = plane(images, pair)
     names = [each[0].removeprefix("method=") for each in methods]

@@ -17,7 +17,8 @@ import numpy as np
 from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
 from msda_train.data.download import Remote
-from msda_train.data.images import Arrays, check_arrays
+from msda_train.data.examples import Arrays
+from msda_train.data.images import check_arrays
 
 TOP = "stl10_binary"
 FILES = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "class_names.txt")

@@ -20,8 +20,9 @@ from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Method, PicksPartners, prepared
 from msda_train.core.randomness import Rng, generator
-from msda_train.data.images import Images
-from msda_train.data.partners import Draw, partners_of
+from msda_train.data.batches import Draw
+from msda_train.data.examples import Examples
+from msda_train.data.partners import partners_of
 from msda_train.functional.losses import cross_entropy
 from msda_train.methods.erm import Erm
 from msda_train.methods.gaussian_noise import GaussianNoise
@@ -128,12 +129,12 @@ def _trained(
 
 
 def _partners(method: Method, points: np.ndarray, labels: np.ndarray) -> Draw | None:
-    """What draws partners from all points, where `method` wants those; near are whole millionths."""
+    """What draws partners from all points, where `method` wants those."""
     among = method.among() if isinstance(method, PicksPartners) else None
     if among is None:
         return None
-    x = np.round(1e6 * points).astype(np.int64)[:, None, None]
-    made = Images(x, labels, x[:1], labels[:1], ("0", "1"), name="points", content="", complete=False)
+    ends = points[:1], labels[:1]
+    made = Examples(points, labels, *ends, ("0", "1"), name="points", content="", complete=False)
     return partners_of(made, among, torch.device("cpu"))
 
 
