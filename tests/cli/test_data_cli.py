@@ -41,7 +41,7 @@ def _line(capsys: Captured, *words: str, code: int = 2) -> str:
 def test_list(capsys: Captured) -> None:
     assert data_cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 17
     mnist = next(line for line in lines if line.startswith("mnist "))
     assert mnist.count("/mnist/") == 1
     assert mnist.endswith(
