@@ -1,7 +1,7 @@
 """The jobs of `msda-train`: what becomes of each, in whatever process it is trained.
 
-A launcher of Hydra's may send a job to another process or machine. What it finds out comes back as a value; what
-it prints there nobody may see.
+A launcher of Hydra's may send a job to another process or machine. What becomes of it comes back as a value;
+what it prints there nobody may see.
 """
 
 import os
@@ -99,8 +99,8 @@ class Jobs:
                 os.chdir(self._home)
             except OSError:
                 raise UserError(
-                    f"{self._home}: not on the machine {platform.node()}; type the command in a folder that all "
-                    "of them share"
+                    f"{self._home}: not on the machine {platform.node()}; type the command in a folder that "
+                    "all of them share"
                 ) from None
 
     def _probe(self, row: Path, probes: "Sequence[Asked]") -> tuple[int, str]:

@@ -139,7 +139,11 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
 def missing_launcher(name: str) -> str:
     """What to say where a launcher's package is missing; empty for a name that nobody knows."""
     extra = LAUNCHERS.get(name)
-    return f"hydra/launcher={name}: its package is missing; type pip install 'msda-train[{extra}]'" if extra else ""
+    return (
+        f"hydra/launcher={name}: its package is missing; type pip install 'msda-train[{extra}]'"
+        if extra
+        else ""
+    )
 
 
 def launcher_options(name: str) -> list[str]:

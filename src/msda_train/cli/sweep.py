@@ -1,7 +1,7 @@
 """Sweeps on launchers of Hydra's: basic (one job after another, here), joblib, submitit, ray.
 
-A launcher returns what each job handed back, and Hydra's command line keeps that to itself. So the launcher is
-wrapped where Hydra makes it.
+A launcher returns what each job handed back, and Hydra's command line keeps that to itself. So the launcher
+is wrapped where Hydra makes it.
 """
 
 import time
@@ -60,9 +60,7 @@ class Collecting(Launcher):
             if key != "_target_" and (word := f"hydra.launcher.{key}") not in known:
                 raise UserError(unread_option(word, known))
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra has done so before it was wrapped."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
