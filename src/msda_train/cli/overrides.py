@@ -149,7 +149,7 @@ def missing_launcher(name: str) -> str:
 def launcher_options(name: str) -> list[str]:
     """Every option that this launcher of Hydra's has."""
     node = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
-    return [f"hydra.launcher.{key}" for key in node if key != "_target_"]
+    return [f"hydra.launcher.{key}" for key in map(str, node) if key != "_target_"]
 
 
 def unread_option(word: str, known: Sequence[str]) -> str:

@@ -102,7 +102,7 @@ class Collecting(Launcher):
             row = disk.row(job)
             if row is None:
                 log(f"msda-train {words}\nmsda-train: not finished")
-            self._jobs.outcomes.append(Outcome(words, row and row.path, 0 if row else 1))
+            self._jobs.outcomes.append(Outcome(words, row.path if row else None, 0 if row else 1))
 
     def _place(self, overrides: Sequence[str]) -> tuple[Disk, Job]:
         """Where the run of these words is kept."""

@@ -5,11 +5,13 @@ worker from the others' runs. So submitit and Ray only start them, and start the
 there is nothing to hand out, and a worker that dies leaves its runs to the others.
 """
 
+import errno
 import os
 import platform
 import secrets
 import signal
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +28,9 @@ from msda_train.launch.child import start
 LAUNCHERS = {"local": "slurm", "slurm": "slurm", "ray": "ray"}  # and the extra that has its package
 MINUTES = 240  # of a job of Slurm, where nobody says; then it is requeued
 FOREVER = 60 * 24 * 365  # minutes
-TRIES = 10  # how often Ray starts a worker that died
+TRIES = 10  # how often a worker is started that died, or whose file system was away
+AWAY = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN)
+AWAY_SECONDS = 20.0
 Ended = tuple[int, str]  # exit code, what it said last
 
 
@@ -61,24 +65,36 @@ class Worker:
             raise UserError(f"--runs {runs}: cannot be written ({error.strerror})") from None
 
     def __call__(self) -> Ended:
-        """Runs the command to its end. Told to stop, it stops the command, which saves what it has."""
+        """Runs the command to its end, and again where the file system was away for a while. Told to stop, it
+        stops the command, which saves what it has."""
+        for left in reversed(range(TRIES)):
+            try:
+                code, said = self._run()
+            except OSError as error:
+                code, said = 1, str(error)
+            if not (code and left and any(os.strerror(number) in said for number in AWAY)):
+                break
+            time.sleep(AWAY_SECONDS)
+        return code, (said.splitlines() or [""])[-1]
+
+    def _run(self) -> Ended:
         here = platform.node()
         try:
             os.chdir(self.home)
-        except OSError:
+        except FileNotFoundError:
             return 2, f"{self.home}: not on the machine {here}; type the command in a folder that both share"
         if not self.sign.is_file():
             runs = self.sign.parents[1]
             return 2, f"--runs {runs}: not shared, {here} has another folder there; type --runs FOLDER"
         log = self.sign.with_name(f"{here}-{os.getpid()}.log")
         with open(log, "ab") as errors:
+            began = errors.tell()
             process = start(module_command("cli.table", ["run", *self.words]), errors)
             try:
                 out, _ = process.communicate()
             finally:
                 _stop(process)
-        said = out.decode(errors="replace") + log.read_text(errors="replace")
-        return process.returncode, (said.splitlines() or [""])[-1]
+        return process.returncode, (out + log.read_bytes()[began:]).decode(errors="replace")
 
     def checkpoint(self, *_: Any) -> Any:
         """What submitit asks before it requeues a job: the same again, for all there is to keep is on the
