@@ -94,7 +94,7 @@ def test_a_killed_worker_leaves_its_run_to_the_others(start, straight, tmp_path,
     (first, *_), _ = _workers(process, tmp_path / "runs")
     os.kill(first, signal.SIGKILL)
     out, err = process.communicate(timeout=300)
-    assert (process.returncode, out) == (0, "tiny/table1: 4 of 4 runs done\n"), err
+    assert (process.returncode, out.splitlines()[-1]) == (0, "tiny/table1: 4 of 4 runs done"), err
     assert (launcher == "local") == (": died (" in err)  # Ray starts it again
     assert "Traceback" not in err
     assert _measured(tmp_path / "runs") == straight(0, 1)
@@ -166,6 +166,39 @@ def test_jobs_of_slurm(start, tmp_path):
         assert f"#SBATCH --{line}\n" in asked
     assert "#SBATCH --requeue\n" in asked
     assert "started 77_0, 77_1; logs in " in err
+
+
+@pytest.mark.parametrize("time_is_up", [False, True])
+def test_the_script_in_the_docs(published, tmp_path, small, time_is_up):
+    """As it stands there. When the time is up the trainers save, and it waits in the queue again."""
+    page = (Path(__file__).parents[2] / "docs" / "clusters.md").read_text()
+    script = page.partition("```bash\n")[2].partition("```")[0]
+    source = str(Path(msda_train.__file__).parents[1])
+    for name, text in (
+        (".venv/bin/activate", f"export PYTHONPATH={source} PATH={tmp_path}/bin:$PATH"),
+        ("bin/msda-table", f'#!/bin/bash\nexec {sys.executable} -c "{PROGRAM}" "$@"'),
+        ("bin/srun", '#!/bin/bash\nexec "$@"'),
+        ("bin/scontrol", '#!/bin/bash\necho scontrol "$@"'),
+        ("slurm.sh", script),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    epochs = "recipe.epochs=100000" if time_is_up else "recipe.epochs=2"
+    words = ["tiny/table1", "--published", "published", *small, epochs]
+    env = os.environ | {"SLURM_JOB_ID": "79"}
+    process = subprocess.Popen(
+        ["bash", "slurm.sh", *words], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    )
+    if time_is_up:
+        while not list((tmp_path / "runs").rglob("checkpoint.pt")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        for pid in _below(process.pid):  # all of the job's step
+            os.kill(pid, signal.SIGTERM)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert out == ("scontrol requeue 79\n" if time_is_up else "tiny/table1: 2 of 2 runs done\n")
 
 
 def test_the_words_of_a_worker(published, small, tmp_path, monkeypatch):
