@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,16 +34,25 @@ LAUNCHERS = [
 
 @pytest.fixture
 def start(tmp_path, small_run):
-    """Starts the command as a user does; its launcher's workers are children of that process."""
+    """Starts the command as a user does; its launcher's workers are children of that process, and none is
+    left when a test ends."""
+    started = []
 
     def run(*words):
         source = str(Path(msda_train.__file__).parents[1])
         env = os.environ | {"PYTHONPATH": source, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
         command = [sys.executable, "-c", PROGRAM, *small_run, "checkpoint_seconds=0", *words]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True)
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
 
-    return run
+    yield run
+    for process in started:
+        for pid in [*_below(process.pid), process.pid] if process.poll() is None else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ValueError):  # communicated already
+            process.communicate()
 
 
 @pytest.fixture
@@ -71,7 +81,7 @@ def _measured(runs):
 def test_a_failed_job_elsewhere_is_told_here(start, straight, tmp_path, launcher):
     words = ["-m", f"hydra/launcher={launcher}", "method=mixup", "method.alpha=1.0,-1.0,2.0"]
     process = start(*words)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 2, err
     assert "alpha=2.0" in out
     last = [line for line in err.splitlines() if "pid=" not in line][-3:]  # Ray shows what its workers print
@@ -90,13 +100,13 @@ def test_a_killed_worker_costs_its_last_checkpoint(start, straight, tmp_path, la
         assert process.poll() is None
         time.sleep(0.02)
     os.kill(_trainer(process.pid, launcher), signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1, err
     assert f"hydra/launcher={launcher}: a worker died" in err
     assert "msda-train: not finished" in err
     assert "Traceback" not in err
     again = start(*words)
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert "erm" in out
     assert err.splitlines()[-1] == "msda-train: 2 of 2 jobs complete"

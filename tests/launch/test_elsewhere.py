@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ ENGINES = [
 
 @pytest.fixture
 def start(published, small, tmp_path):
-    """Starts the command as a user does."""
+    """Starts the command as a user does; none of it is left when a test ends."""
+    started = []
 
     def run(*words, path=""):
         source = str(Path(msda_train.__file__).parents[1])
@@ -42,9 +44,11 @@ def start(published, small, tmp_path):
         words = ["run", "tiny/table1", "--published", "published", *small, *words]
         pipe = subprocess.PIPE
         command = [sys.executable, "-c", PROGRAM, *words]
-        return subprocess.Popen(command, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True)
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
 
-    return run
+    yield run
+    _end(started)
 
 
 @pytest.fixture
@@ -69,6 +73,15 @@ def _measured(runs):
             {key: value for key, value in epoch.items() if "seconds" not in key} for epoch in row["history"]
         ]
     return sorted((row["fingerprint"], row["seed"], row["metrics"], row["history"]) for row in rows)
+
+
+def _end(started):
+    for process in started:
+        for pid in [*_below(process.pid), process.pid] if process.poll() is None else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ValueError):  # communicated already
+            process.communicate()
 
 
 def _below(pid):
@@ -120,7 +133,7 @@ def test_an_interrupt_ends_the_workers(start, tmp_path):
     process = start("--launcher", "local", "--workers", "2", "recipe.epochs=100000")
     workers = _workers(process, tmp_path / "runs")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "msda-table: stopped with 0 of 2 runs done; the same command goes on"
     end = time.monotonic() + 30
@@ -281,6 +294,15 @@ def test_what_went_wrong_everywhere_is_bad_input(published, small, tmp_path, mon
     monkeypatch.setattr(launcher_options, "LOOK_SECONDS", 0)
     with pytest.raises(UserError, match=r"^--runs runs: not shared$"):
         main(["tiny/table1", "--published", "published", *small, "--launcher", "ray"])
+
+
+@pytest.mark.skipif(not HAS_RAY, reason="without ray")
+def test_more_gpus_than_ray_has(start, tmp_path):
+    process = start("--launcher", "ray", "--gpus", "64")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2, err
+    assert "msda-table: --gpus 64: no machine of this Ray cluster has so many; type --gpus 0" in err
+    assert not list(tmp_path.rglob("sign-*"))
 
 
 @needs_submitit

@@ -190,9 +190,19 @@ class RayPool(Pool):
 
         self._ray = ray
         ray.init(logging_level="error", log_to_driver=False, ignore_reinit_error=True)
+        self._check(asked)
         remote = ray.remote(num_cpus=asked.cpus or 1, num_gpus=asked.gpus, max_retries=TRIES)(_call)
         self._tasks = {f"task {each + 1}": remote.remote(worker) for each in range(asked.workers)}
         self.names = list(self._tasks)
+
+    def _check(self, asked: Request) -> None:
+        """UserError for workers that Ray would wait with for ever."""
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        for option, name, wanted in (("--gpus", "GPU", asked.gpus), ("--cpus", "CPU", asked.cpus or 1)):
+            most = int(max((machine.get(name, 0) for machine in machines), default=0))
+            if wanted > most:
+                told = f"no machine of this Ray cluster has so many; type {option} {most}"
+                raise UserError(f"{option} {wanted}: {told}")
 
     def look(self) -> dict[str, Ended]:
         """See Pool."""
@@ -230,6 +240,9 @@ def open_pool(asked: Request, worker: Worker) -> Pool:
         raise UserError(
             f"--launcher {asked.launcher}: its package is missing; type pip install 'msda-train[{extra}]'"
         ) from None
+    except UserError:
+        worker.sign.unlink(missing_ok=True)
+        raise
     except (RuntimeError, ValueError, NameError, OSError) as error:  # no Slurm here; what sbatch refuses
         worker.sign.unlink(missing_ok=True)
         why = " ".join(str(error).split())
