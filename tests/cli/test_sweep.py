@@ -17,6 +17,7 @@ from msda_train.cli import overrides
 from msda_train.cli.train import main
 
 PROGRAM = "import sys; from msda_train.cli.train import main; sys.exit(main())"
+SLURM = Path(__file__).parents[1] / "stored" / "slurm"  # programs that stand for it
 EPOCHS = "recipe.epochs=60"
 
 
@@ -28,6 +29,7 @@ def _needs(*packages):
 LAUNCHERS = [
     pytest.param("joblib", marks=_needs("hydra_plugins.hydra_joblib_launcher")),
     pytest.param("submitit_local", marks=_needs("hydra_plugins.hydra_submitit_launcher")),
+    pytest.param("submitit_slurm", marks=_needs("hydra_plugins.hydra_submitit_launcher")),
     pytest.param("ray", marks=_needs("hydra_plugins.hydra_ray_launcher", "ray")),
 ]
 
@@ -40,7 +42,7 @@ def start(tmp_path, small_run):
 
     def run(*words):
         source = str(Path(msda_train.__file__).parents[1])
-        env = os.environ | {"PYTHONPATH": source, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+        env = os.environ | {"PYTHONPATH": source, "PATH": f"{SLURM}:{os.environ['PATH']}"}
         command = [sys.executable, "-c", PROGRAM, *small_run, "checkpoint_seconds=0", *words]
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True))

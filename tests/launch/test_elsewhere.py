@@ -24,6 +24,7 @@ from msda_train.training.train import train
 
 PROGRAM = "import sys; from msda_train.cli.table import main; sys.exit(main())"
 EPOCHS = "recipe.epochs=30"
+SLURM = Path(__file__).parents[1] / "stored" / "slurm"  # programs that stand for it
 HAS_SUBMITIT = importlib.util.find_spec("submitit") is not None
 HAS_RAY = importlib.util.find_spec("ray") is not None
 needs_submitit = pytest.mark.skipif(not HAS_SUBMITIT, reason="without submitit")
@@ -142,36 +143,11 @@ def test_an_interrupt_ends_the_workers(start, tmp_path):
         time.sleep(0.05)
 
 
-# Stand for Slurm: each job of an array is a process of this machine.
-SBATCH = """#!/bin/bash
-cp "$1" sbatch.txt
-export SLURM_JOB_ID=77 SLURM_ARRAY_JOB_ID=77 SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_NODEID=0
-export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=here
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
-for task in $(seq 0 "$last"); do
-  SLURM_ARRAY_TASK_ID=$task bash "$1" >/dev/null 2>&1 &
-done
-echo "Submitted batch job 77"
-"""
-SRUN = """#!/bin/bash
-while [[ $1 == --* ]]; do [[ $1 == --unbuffered ]] && shift || shift 2; done
-exec "$@"
-"""
-SACCT = """#!/bin/bash
-echo "JobID|State|NodeList"
-"""
-
-
 @needs_submitit
 def test_jobs_of_slurm(start, tmp_path):
-    folder = tmp_path / "slurm"
-    folder.mkdir()
-    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
     words = ["--gpus", "2", "--slurm", "partition=long", "--slurm", "time=90", "--slurm", "account=us"]
     words += ["--devices", "cpu"]  # there is no GPU here
-    process = start("--launcher", "slurm", "--workers", "2", *words, path=f"{folder}:")
+    process = start("--launcher", "slurm", "--workers", "2", *words, path=f"{SLURM}:")
     out, err = process.communicate(timeout=300)
     assert (process.returncode, out) == (0, "tiny/table1: 2 of 2 runs done\n"), err
     asked = (tmp_path / "sbatch.txt").read_text()
@@ -301,7 +277,9 @@ def test_more_gpus_than_ray_has(start, tmp_path):
     process = start("--launcher", "ray", "--gpus", "64")
     _, err = process.communicate(timeout=300)
     assert process.returncode == 2, err
-    assert "msda-table: --gpus 64: no machine of this Ray cluster has so many; type --gpus 0" in err
+    assert (
+        "msda-table: --launcher ray: --gpus 64: no machine of this cluster has so many; type --gpus 0" in err
+    )
     assert not list(tmp_path.rglob("sign-*"))
 
 

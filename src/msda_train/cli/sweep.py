@@ -6,7 +6,8 @@ is wrapped where Hydra makes it.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -27,6 +28,7 @@ from msda_train.launch.claims import Disk
 from msda_train.launch.plan import Configuration, Job
 
 LOOK_SECONDS = 1.0
+HYDRA = (HydraException, OmegaConfBaseException)
 # How joblib, submitit and Ray call it that a worker has died; the run is not to blame. By name: none of them
 # has to be installed.
 DEATHS = ("BrokenExecutor", "UncompletedJobError", "RayError")
@@ -68,17 +70,15 @@ class Collecting(Launcher):
         job has an outcome. Raises UserError where it cannot launch."""
         try:
             returned = self._launcher.launch(job_overrides, initial_job_idx)
-        except (UserError, OSError, HydraException, OmegaConfBaseException):
-            raise
-        except ImportError as error:
-            raise UserError(missing_launcher(self._name) or f"hydra/launcher={self._name}: {error}") from None
         except Exception as error:
-            if self._name == "basic":
+            if any(kind.__name__ in DEATHS for kind in type(error).__mro__):
+                self._look_after(job_overrides, _line(error))
+                return []
+            if isinstance(error, ImportError) and (told := missing_launcher(self._name)):
+                raise UserError(told) from None
+            if self._name == "basic" or isinstance(error, (UserError, OSError, *HYDRA)):
                 raise
-            if not any(kind.__name__ in DEATHS for kind in type(error).__mro__):
-                raise UserError(f"hydra/launcher={self._name}: {_line(error)}") from None
-            self._look_after(job_overrides, _line(error))
-            return []
+            raise UserError(f"hydra/launcher={self._name}: {_line(error)}") from None
         for each in returned:
             self._keep(each.return_value)
         return returned
@@ -91,25 +91,26 @@ class Collecting(Launcher):
         self._jobs.outcomes.append(outcome)
 
     def _look_after(self, job_overrides: Sequence[Sequence[str]], why: str) -> None:
-        """A worker has died, and its launcher with it: what became of the jobs says the disk, once nobody is
-        training them any more."""
+        """A worker has died, and its launcher with it: what became of the jobs says the disk."""
         tell("msda-train", f"hydra/launcher={self._name}: a worker died ({why}); the same command goes on")
         for overrides in job_overrides:
-            words = " ".join(overrides)
-            disk, job = self._place(overrides)
-            while disk.in_training(job) and not disk.row(job):
-                time.sleep(LOOK_SECONDS)
-            row = disk.row(job)
+            words, row = " ".join(overrides), None
+            with suppress(UserError, *HYDRA):  # words that make no sense have no row
+                row = self._row(overrides)
             if row is None:
                 log(f"msda-train {words}\nmsda-train: not finished")
-            self._jobs.outcomes.append(Outcome(words, row.path if row else None, 0 if row else 1))
+            self._jobs.outcomes.append(Outcome(words, row, 0 if row else 1))
 
-    def _place(self, overrides: Sequence[str]) -> tuple[Disk, Job]:
-        """Where the run of these words is kept."""
+    def _row(self, overrides: Sequence[str]) -> Path | None:
+        """Of the run of these words, once nobody is training it."""
         cfg = self._context.config_loader.load_sweep_config(self._config, list(overrides))
         config: dict[str, Any] = {node: OmegaConf.to_container(cfg[node], resolve=True) for node in NODES}
         made = Configuration(tuple(overrides), config, fingerprint(config), ())
-        return Disk(typed_path("runs", cfg.runs)), Job(made, cfg.seed)
+        disk, job = Disk(typed_path("runs", cfg.runs)), Job(made, cfg.seed)
+        while disk.in_training(job) and not disk.row(job):
+            time.sleep(LOOK_SECONDS)
+        row = disk.row(job)
+        return row.path if row else None
 
 
 def _line(error: Exception) -> str:

@@ -168,7 +168,9 @@ class SubmititPool(Pool):
         try:
             ended: Ended = job.result()
         except UncompletedJobError as error:
-            return 1, f"died ({job.state}: {str(error).splitlines()[0]}); its words are in {job.paths.stderr}"
+            log = job.paths.stderr
+            where = f"its words are in {log}" if log.exists() else f"does its machine share {log.parent}?"
+            return 1, f"died ({job.state}: {str(error).splitlines()[0]}); {where}"
         return ended
 
     def cancel(self) -> None:
@@ -196,13 +198,13 @@ class RayPool(Pool):
         self.names = list(self._tasks)
 
     def _check(self, asked: Request) -> None:
-        """UserError for workers that Ray would wait with for ever."""
+        """ValueError for workers that Ray would wait with for ever."""
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         for option, name, wanted in (("--gpus", "GPU", asked.gpus), ("--cpus", "CPU", asked.cpus or 1)):
             most = int(max((machine.get(name, 0) for machine in machines), default=0))
             if wanted > most:
-                told = f"no machine of this Ray cluster has so many; type {option} {most}"
-                raise UserError(f"{option} {wanted}: {told}")
+                told = f"no machine of this cluster has so many; type {option} {most}"
+                raise ValueError(f"{option} {wanted}: {told}")
 
     def look(self) -> dict[str, Ended]:
         """See Pool."""
@@ -235,15 +237,8 @@ def open_pool(asked: Request, worker: Worker) -> Pool:
     try:
         return RayPool(asked, worker) if asked.launcher == "ray" else SubmititPool(asked, worker)
     except ImportError:
-        worker.sign.unlink(missing_ok=True)
-        extra = LAUNCHERS[asked.launcher]
-        raise UserError(
-            f"--launcher {asked.launcher}: its package is missing; type pip install 'msda-train[{extra}]'"
-        ) from None
-    except UserError:
-        worker.sign.unlink(missing_ok=True)
-        raise
+        why = f"its package is missing; type pip install 'msda-train[{LAUNCHERS[asked.launcher]}]'"
     except (RuntimeError, ValueError, NameError, OSError) as error:  # no Slurm here; what sbatch refuses
-        worker.sign.unlink(missing_ok=True)
         why = " ".join(str(error).split())
-        raise UserError(f"--launcher {asked.launcher}: {why}") from None
+    worker.sign.unlink(missing_ok=True)
+    raise UserError(f"--launcher {asked.launcher}: {why}")
