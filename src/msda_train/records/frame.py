@@ -25,7 +25,7 @@ FACTS = (
     *("path", "fingerprint", "column", "seed", *NAMES),
     *("content", "complete", "device", "precision", "seconds", "images_per_second"),
 )
-NUMBER = ("metric", "aggregate", "probe", "name", "value")  # of a line, besides a probe's setting
+NUMBER = ("metric", "epoch", "probe", "name", "value")  # of a line, besides a probe's setting
 
 
 def load_rows(*places: Place) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One line per run and number.
 
     FACTS of the run; its method's options as `method.alpha` and so on, NaN where a method has no such option;
-    then NUMBER. `metric` is error, top5_error or nll and `aggregate` last, best, median_last10 or at_best; a
+    then NUMBER. `metric` is error, top5_error or nll and `epoch` says which: last, best, median_last10 or at_best; a
     probe's number has `probe` and `name` instead, and its setting as `setting.eps` and so on. Values are
     fractions and nats.
     """
@@ -57,7 +57,7 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
         for run, row in enumerate(rows)
         for protocol in PROTOCOLS
     ]
-    measured = pd.DataFrame(metrics, columns=["run", "metric", "aggregate", "value"])
+    measured = pd.DataFrame(metrics, columns=["run", "metric", "epoch", "value"])
     told = [{"run": run} | _setting(record) for run, row in enumerate(rows) for record in probe_records(row)]
     lines = pd.concat([measured, pd.DataFrame(told)]) if told else measured
     for name in NUMBER:
