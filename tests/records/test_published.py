@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from msda_train.comparison.config_diff import experiment_choices
-from msda_train.comparison.match import _may_match, _names, compose_configs
+from msda_train.comparison.match import compose_configs, may_match
 from msda_train.config.fingerprint import fingerprint
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
@@ -161,7 +161,7 @@ def test_every_column_composes_and_is_an_experiment_of_its_own(cells):
             config = configs[cell.overrides]
             chosen, _ = experiment_choices(cell.experiment)
             row = SimpleNamespace(names=chosen | {"method": cell.method}, config=config)
-            assert _may_match(cell, {_names(row.names): [row]})
+            assert may_match(cell, row)
 
 
 def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):

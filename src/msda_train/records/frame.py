@@ -5,6 +5,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One line per run and number.
 
     FACTS of the run; its method's options as `method.alpha` and so on, NaN where a method has no such option;
-    then NUMBER. `metric` is error, top5_error or nll and `epoch` says which: last, best, median_last10 or at_best; a
+    then NUMBER. `metric` is error, top5_error or nll, of the `epoch` last, best, median_last10 or at_best; a
     probe's number has `probe` and `name` instead, and its setting as `setting.eps` and so on. Values are
     fractions and nats.
     """
@@ -96,6 +97,22 @@ def load_published(folder: Place = PUBLISHED) -> pd.DataFrame:
     return published_frame(load_papers(Path(folder)))
 
 
+def cells_frame(papers: Iterable[Paper]) -> pd.DataFrame:
+    """One line per published cell: `id` as in `msda-table why`, the `cell`, what it stands in (`in_paper`,
+    `in_table`), the fields of Cell, and `compared_with`."""
+    lines = [
+        {"id": f"{paper.key}/{table.id}/{number}", "cell": cell, "in_paper": paper, "in_table": table}
+        | vars(cell)
+        | {"compared_with": cell.compared_with}
+        for paper in papers
+        for table in paper.tables
+        for number, cell in enumerate(table.cells, 1)
+    ]
+    own = [field.name for field in fields(Cell)]
+    names = ["id", "cell", "in_paper", "in_table", *own, "compared_with"]
+    return pd.DataFrame(lines, columns=names, dtype=object)
+
+
 def published_frame(papers: Iterable[Paper]) -> pd.DataFrame:
     """One line per published cell.
 
@@ -103,13 +120,9 @@ def published_frame(papers: Iterable[Paper]) -> pd.DataFrame:
     where it is not, why in `not_runnable`. `value` and `spread` are as printed, in `unit`; `kind` is what the
     spread is: "standard deviation" over `n` runs, or what the paper says.
     """
+    cells = cells_frame(papers)
     return pd.DataFrame(
-        [
-            _published(cell, f"{paper.key}/{table.id}/{number}")
-            for paper in papers
-            for table in paper.tables
-            for number, cell in enumerate(table.cells, 1)
-        ]
+        [_published(cell, name) for cell, name in zip(cells["cell"], cells["id"], strict=True)]
     )
 
 

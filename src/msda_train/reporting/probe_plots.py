@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from msda_train.comparison.table import Block
+from pandas import DataFrame
+
 from msda_train.reporting.pictures import (
     confidence,
     deformation,
@@ -77,7 +78,8 @@ KINDS = {
 }
 
 
-def kind_pictures(kind: Kind, blocks: Sequence[Block]) -> list[tuple[Picture, str]]:
-    """The picture of every block that has the data, with the words of the block."""
-    found = [(kind.picture(probed(block)), block.words) for block in blocks]
+def kind_pictures(kind: Kind, lines: DataFrame) -> list[tuple[Picture, str]]:
+    """The picture of every block of `lines_frame` that has the data, with the words of the block."""
+    blocks = lines.groupby(["block", "words"])
+    found = [(kind.picture(probed(block)), words) for (_, words), block in blocks]
     return [(picture, words) for picture, words in found if picture]
