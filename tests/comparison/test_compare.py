@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pandas import DataFrame
 from pandas.testing import assert_frame_equal
 from scipy import stats
 
@@ -184,8 +185,8 @@ def test_equal_ranks_and_accuracies(shipped, rows):
     found = sorted((line.theirs.value, line.ours.mean) for line in block.itertuples())
     assert found == [(theirs, pytest.approx(mine)) for theirs, mine in sorted(zip(paper, ours, strict=True))]
     assert block.tau[0] == pytest.approx(stats.kendalltau(paper, ours).statistic)
-    rows_shown = table_grids(cells, block)[-1].rows[1:]
-    assert [tuple(row[2:]) for row in rows_shown] == [("2", "1"), ("2", "2"), ("1", "3")]
+    shown = table_grids(cells, block)[-1].table
+    assert [tuple(row[2:]) for row in shown.to_numpy()] == [("2", "1"), ("2", "2"), ("1", "3")]
 
 
 @pytest.mark.parametrize(
@@ -213,9 +214,8 @@ def test_names_that_do(shipped):
 
 def test_what_is_shown_of_a_cell(papers, rows):
     grid = table_grids(*one(papers, rows, "some/table1"))[0]
-    assert grid.rows[1][-1] == "reproduced"
-    quoted = grid.rows[4]
-    assert quoted[3:7] == ["9.99", NONE, NONE, NONE]
+    assert grid.table["verdict"][0] == "reproduced"
+    assert list(grid.table.iloc[3, 3:7]) == ["9.99", NONE, NONE, NONE]
     assert any("margins: ±0.5 points, at most 10 % of the number" in fact for fact in grid.facts)
     assert any(line == "4 not runnable: not theirs" for line in grid.foot)
     assert grid.foot[0].startswith("1: Ours - published +0.01, 90 % interval")
@@ -240,7 +240,10 @@ def test_another_protocol_is_shown_and_not_compared(tmp_path, papers, rows):
 
 def test_colour_only_if_asked_and_alignment_kept():
     grid = Grid(
-        "title", [("a", "verdict"), ("b", "worse, 3 seeds")], left=frozenset({0, 1}), tints={"worse": "31"}
+        "title",
+        DataFrame({"a": ["b"], "verdict": ["worse, 3 seeds"]}),
+        left=frozenset({0, 1}),
+        tints={"worse": "31"},
     )
     plain, coloured = draw([grid], "text"), draw([grid], "text", colour=True)
     assert "\x1b" not in plain
@@ -250,7 +253,7 @@ def test_colour_only_if_asked_and_alignment_kept():
 
 def test_html_escapes_every_word():
     evil = "<script>alert(1)</script>"
-    grid = Grid(evil, [(evil,), (evil,)], [evil], [evil], [evil], tints={})
+    grid = Grid(evil, DataFrame({evil: [evil]}), [evil], [evil], [evil], tints={})
     page = draw([grid], "html")
     assert "<script>" not in page
     assert page.count("&lt;script&gt;") == 6

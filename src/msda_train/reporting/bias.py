@@ -39,8 +39,7 @@ def bias_grid(block: DataFrame, metric: str) -> Grid:
     for name in _OTHERS.values():
         shown[name] = [stat.words(digits, sign="+") for stat in block[name]]
     first = block.iloc[0]
-    rows = [list(shown), *shown.to_numpy().tolist()]
-    return Grid(first["words"], rows, [first["facts"]], first["notes"], typed=True)
+    return Grid(first["words"], shown, [first["facts"]], first["notes"], typed=True)
 
 
 def bias_records(lines: DataFrame, metric: str) -> list[dict[str, object]]:

@@ -59,8 +59,7 @@ def _grid(block: DataFrame, metric: str, columns: Sequence[str]) -> Grid:
         ]
     left = frozenset({0, -1} if published.any() else {0})  # the method, and where a number is printed
     first = block.iloc[0]
-    rows = [list(shown), *shown.to_numpy().tolist()]
-    return Grid(first["words"], rows, [first["facts"]], first["notes"], left=left, typed=True)
+    return Grid(first["words"], shown, [first["facts"]], first["notes"], left=left, typed=True)
 
 
 def _ours(cell: Cell, line: Mapping[str, Any]) -> float:

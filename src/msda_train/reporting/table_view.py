@@ -69,8 +69,8 @@ def _column_grid(cells: DataFrame, column: DataFrame, *, first: bool) -> Grid:
     facts += [f"msda-train experiment={some['experiment']} method=..."] if some["experiment"] else []
     facts += [margin_words()] if first else []
     notes = ["replications: measured by others than the authors"] if some["replication"] else []
-    rows = [_HEAD, *(_row(each, setting=several) for each in column.itertuples())]
-    return Grid(title, rows, facts, notes, _reasons(column), left=frozenset({0, 1, 7, 8}), tints=TINTS)
+    shown = DataFrame([_row(each, setting=several) for each in column.itertuples()], columns=_HEAD)
+    return Grid(title, shown, facts, notes, _reasons(column), left=frozenset({0, 1, 7, 8}), tints=TINTS)
 
 
 def _row(line: Any, *, setting: bool) -> list[str]:
@@ -132,7 +132,7 @@ def _order_grid(block: DataFrame) -> Grid:
         shown[name] = [NONE if isna(rank) else str(int(rank)) for rank in ranks]
     return Grid(
         title=some["words"],
-        rows=[list(shown), *shown.to_numpy().tolist()],
+        table=shown,
         facts=[f"another configuration than {some['paper']}/{some['table']}: {cell.dataset}, {cell.model}"],
         notes=[] if block["complete"].all() else ["not the complete data set"],
         foot=[_tau_words(some["common"], some["tau"])],

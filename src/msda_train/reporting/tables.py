@@ -159,6 +159,4 @@ def _order(some: DataFrame) -> TableRow:
 
 
 def _in_unit(stat: Stat, key: str) -> str:
-    if key.startswith("nll"):
-        return stat_words(stat, 4)
-    return stat_words(Stat(100 * stat.mean, None if stat.std is None else 100 * stat.std, stat.n), 2)
+    return stat_words(stat, 4) if key.startswith("nll") else stat_words(stat, 2, 100)

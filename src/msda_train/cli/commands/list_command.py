@@ -42,19 +42,19 @@ def main(words: list[str]) -> int:
 
 def _papers(found: DataFrame, counts: DataFrame) -> Grid:
     papers = found.groupby("paper", sort=False)
-    sums = counts.groupby(found["paper"], sort=False).sum()
-    sums.insert(0, "tables", papers["table"].nunique())
-    sums.loc["all"] = sums.sum()
+    shown = counts.groupby(found["paper"], sort=False).sum()
+    shown.insert(0, "tables", papers["table"].nunique())
+    shown.loc["all"] = shown.sum()
     said = [f"{paper.authors.split(',')[0]}, {paper.venue}" for paper in papers["in_paper"].first()]
-    rows = [[*map(str, line), last] for line, last in zip(sums.itertuples(), [*said, ""], strict=True)]
+    shown[""] = [*said, ""]
     facts = ["msda-table list PAPER: its tables; msda-table show PAPER/TABLE: one of them, beside our runs"]
-    return Grid("published numbers", [["paper", *sums, ""], *rows], facts, left=frozenset({0, 6}))
+    return Grid("published numbers", shown.reset_index().astype(str), facts, left=frozenset({0, -1}))
 
 
 def _tables(found: DataFrame, counts: DataFrame) -> Grid:
-    sums = counts.groupby(found["table"], sort=False).sum()
     paper: Paper = found["in_paper"].iloc[0]
-    tables = {table.id: f"{table.name}: {table.caption}" for table in paper.tables}
-    rows = [[f"{paper.key}/{line[0]}", *map(str, line[1:]), tables[line[0]]] for line in sums.itertuples()]
+    shown = counts.groupby(found["table"], sort=False).sum()
+    shown[""] = [f"{table.name}: {table.caption}" for table in paper.tables]
+    shown.index = paper.key + "/" + shown.index
     facts = [f"{paper.authors}; {paper.venue}; {paper.url}", *([paper.note] if paper.note else [])]
-    return Grid(paper.title, [["table", *sums, ""], *rows], facts, left=frozenset({0, 5}))
+    return Grid(paper.title, shown.reset_index().astype(str), facts, left=frozenset({0, -1}))
