@@ -1,7 +1,7 @@
 """What a report shows, found once: tables, columns, epochs, examples. The other modules draw it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -21,15 +21,6 @@ from msda_train.reporting.curves import Curve
 from msda_train.reporting.draw import looks
 from msda_train.reporting.gallery import Gallery, read_gallery
 from msda_train.reporting.history import History, read_history
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Mixed images of one method on one data set, or why there are none."""
-
-    dataset: str
-    method: str
-    gallery: Gallery | str
 
 
 @dataclass(frozen=True)
@@ -72,8 +63,9 @@ class Book:
         seeds = self.lines["seeds"].loc[list(dict.fromkeys([*self.lines.index[beside], *rest]))]
         return self.lines[self.lines.index.isin(seeds.index[seeds.cumsum() <= limits.RUNS])]
 
-    def examples(self) -> Iterator[Examples]:
-        """One for each method config and set of images: the first row that has any, else the first reason."""
+    def examples(self) -> DataFrame:
+        """dataset, method and gallery of each method config and set of images: the first row's that has mixed
+        images, else why the first has none."""
         found: dict[tuple[str, str], tuple[Row, Gallery | str]] = {}
         for row in (row for rows in self.evident["rows"] for row in rows):
             key = json.dumps(settled(row.config["method"]), sort_keys=True), str(row.data["content"])
@@ -81,13 +73,12 @@ class Book:
                 gallery = read_gallery(row.path)
                 if key not in found or not isinstance(gallery, str):
                     found[key] = row, gallery
-        for row, made in sorted(found.values(), key=_place):
-            yield Examples(row.names["dataset"] or "unnamed", method_words(row), made)
-
-
-def _place(item: tuple[Row, object]) -> tuple[str, tuple[int, str]]:
-    names = item[0].names
-    return names["dataset"] or "", method_rank(names["method"])
+        shown = [
+            (row.names["dataset"] or "unnamed", method_words(row), gallery, method_rank(row.names["method"]))
+            for row, gallery in found.values()
+        ]
+        frame = DataFrame(shown, columns=["dataset", "method", "gallery", "order"], dtype=object)
+        return frame.sort_values(["dataset", "order"])
 
 
 def open_book(

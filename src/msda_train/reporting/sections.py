@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from markupsafe import Markup
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from msda_train.comparison.compare import TABLE
 from msda_train.reporting import limits
@@ -175,17 +174,13 @@ def _is_probed(block: DataFrame) -> bool:
 
 def galleries(book: Book) -> Markup:
     """Mixed images by data set and method; methods without any are named with the reason."""
-    examples = list(book.examples())
+    examples = book.examples()
     groups = []
-    for dataset, group in groupby(examples[: limits.EXAMPLES], key=lambda each: each.dataset):
-        reasons: dict[str, list[str]] = {}
-        shown = []
-        for each in group:
-            if isinstance(each.gallery, Gallery):
-                shown.append((each.method, show(each.gallery)))
-            else:
-                reasons.setdefault(each.gallery, []).append(each.method)
-        groups.append((dataset, shown, [(reason, listed(methods)) for reason, methods in reasons.items()]))
+    for dataset, some in examples[: limits.EXAMPLES].groupby("dataset", sort=False):
+        drawn = Series([isinstance(each, Gallery) for each in some["gallery"]], some.index)
+        shown = [(each.method, show(each.gallery)) for each in some[drawn].itertuples()]
+        reasons = some[~drawn].groupby("gallery", sort=False)["method"]
+        groups.append((dataset, shown, [(reason, listed(methods)) for reason, methods in reasons]))
     rest = len(examples) - limits.EXAMPLES
     said = f"{rest:,} more methods are left out to keep this page small." if rest > 0 else ""
     return render("galleries", groups=groups, left_out=said)
