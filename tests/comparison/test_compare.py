@@ -91,6 +91,16 @@ def test_another_configuration_has_a_block_of_its_own(papers, rows):
     assert not any("digits" in word for word in words)
 
 
+def test_rows_that_were_not_probed_make_no_table_of_a_probed_column(shipped, rows):
+    cells, others = one(shipped, rows, "manifold_mixup/table7")
+    assert set(cells.compared_with[cells.not_runnable.isna()]) & set(rows[0].metrics) == set()
+    assert others.empty
+    assert (
+        len(table_grids(cells, others))
+        == cells.groupby(["dataset", "model", "experiment"], dropna=False).ngroups
+    )
+
+
 METHODS = {
     "erm": {"_target_": "msda_train.methods.erm.Erm"},
     "mixup": {

@@ -79,7 +79,7 @@ def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, M
     kind = KINDS[name]
     lacking = {row.path for row in rows if not kind.picture([_alone(row)])}
     complaints += [_what_to_type(row, kind, name) for row in rows if row.path in lacking]
-    make = _make(kind, lines_frame(row for row in rows if row.path not in lacking))
+    make = _make(kind, lines_frame([row for row in rows if row.path not in lacking]))
     return {name: make} if make else {}
 
 

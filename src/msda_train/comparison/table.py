@@ -4,7 +4,7 @@ the report read it; published cells are merged with it.
 A block of lines is what may be compared: the same images, network and recipe.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -12,6 +12,7 @@ from pandas import DataFrame, Series, concat
 
 from msda_train.comparison.config_diff import column_words, method_words
 from msda_train.config.method_look import method_rank
+from msda_train.records.frame import runs_frame
 from msda_train.records.rows import Row, one_line
 
 _BLOCK = ["column", "content", "complete"]
@@ -42,7 +43,7 @@ def summary_stat(values: Sequence[float]) -> Stat:
     return Stat(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def lines_frame(rows: Iterable[Row]) -> DataFrame:
+def lines_frame(rows: Sequence[Row]) -> DataFrame:
     """One line per method config over its seeds, in the order of tables, columns as in COLUMNS:
 
     block: its number; words: what to type, besides the method, to be in it; facts: of the data, and on what
@@ -51,23 +52,18 @@ def lines_frame(rows: Iterable[Row]) -> DataFrame:
     seed. images_per_second: median over seeds. Then, by its name (error/last), a Stat of every number that
     all rows of the line have, else None; in fractions and nats.
     """
-    runs = DataFrame(
-        [(row, row.column, *map(row.data.get, _BLOCK[1:]), row.fingerprint, row.seed) for row in rows],
-        columns=["row", *_LINE, "seed"],
-        dtype=object,
-    ).drop_duplicates([*_LINE, "seed"])
+    runs = runs_frame(rows).drop_duplicates([*_LINE, "seed"])
     if runs.empty:
         return DataFrame(columns=COLUMNS)
     blocks = _blocks(runs)
     runs["line"] = runs.groupby(_LINE, sort=False).ngroup()
     runs = runs.sort_values(["line", "seed"], ignore_index=True)
-    lines = runs.groupby("line").agg(rows=("row", tuple), **{key: (key, "first") for key in _LINE})
-    lines["seeds"] = lines.rows.map(len)
+    groups = runs.groupby("line")
+    lines = groups[[*_LINE]].first().assign(seeds=groups.size(), rows=groups["row"].agg(tuple))
+    lines["images_per_second"] = groups["images_per_second"].median()
     named = [(some[0].names["method"], method_words(some[0])) for some in lines.rows]
     lines[["method_name", "method"]] = DataFrame(named, dtype=object)
     lines["order"] = [method_rank(name) for name in lines.method_name]
-    speeds = Series([row.images_per_second for row in runs.row]).groupby(runs.line)
-    lines["images_per_second"] = speeds.median()
     stats = _stats(runs)
     lines = lines.join(stats).merge(blocks, on=_BLOCK)
     lines = lines.sort_values(["block", "order", "method", "fingerprint"], ignore_index=True)

@@ -64,25 +64,37 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
     for name in NUMBER:
         if name not in lines:
             lines[name] = None
-    facts = pd.DataFrame([_facts(row) for row in rows], columns=None if rows else list(FACTS))
+    facts = runs_frame(rows).drop(columns="row").join(pd.DataFrame(map(_options, rows)))
     settings = sorted(column for column in lines if str(column).startswith("setting."))
     tidy = lines.sort_values("run", kind="stable").merge(facts, left_on="run", right_index=True)
     return tidy[[*facts.columns, *NUMBER[:-1], *settings, "value"]].reset_index(drop=True)
 
 
+def runs_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line per run: the `row` itself and FACTS."""
+    return pd.DataFrame(map(_facts, rows), columns=["row", *FACTS])
+
+
 def _facts(row: Row) -> dict[str, Any]:
     machine = row.environment
-    facts = {"path": str(row.path), "fingerprint": row.fingerprint, "column": row.column, "seed": row.seed}
-    facts |= {name: row.names[name] for name in NAMES}
-    facts |= {key: row.data[key] for key in ("content", "complete")}
-    facts |= {
+    return {
+        "row": row,
+        "path": str(row.path),
+        "fingerprint": row.fingerprint,
+        "column": row.column,
+        "seed": row.seed,
+        **row.names,
+        "content": row.data["content"],
+        "complete": row.data["complete"],
         "device": machine.get("device_name") or machine.get("device"),
         "precision": machine.get("precision"),
         "seconds": row.seconds,
         "images_per_second": row.images_per_second,
     }
-    options = {key: value for key, value in row.config["method"].items() if key != "_target_"}
-    return facts | {f"method.{key}": value for key, value in options.items()}
+
+
+def _options(row: Row) -> dict[str, Any]:
+    return {f"method.{key}": value for key, value in row.config["method"].items() if key != "_target_"}
 
 
 def _setting(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The best epoch is chosen by the very number that is then reported, so it is opti
 on the method. Errors are in percentage points, NLL in nats; mean and sample deviation (ddof 1) over seeds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pandas import DataFrame
 
@@ -16,7 +16,7 @@ _UNITS = {"error": (100, 2, "points"), "top5_error": (100, 2, "points"), "nll": 
 _OTHERS = {"last": "best - last", "median_last10": "best - median10"}
 
 
-def bias_lines(rows: Iterable[Row], metric: str) -> DataFrame:
+def bias_lines(rows: Sequence[Row], metric: str) -> DataFrame:
     """The lines of `lines_frame`, and in the columns of _OTHERS the Stat of best minus last, and of best
     minus the median of the last ten, of `metric` in points or nats; never above zero for last."""
     lines = lines_frame(rows)

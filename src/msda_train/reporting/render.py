@@ -1,6 +1,6 @@
 """The table of rows as grids, one per block, or as records, one per line: `msda-table`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pandas import DataFrame
@@ -20,7 +20,7 @@ _PUBLISHED = ["published", "protocol", "ours - publ.", "where"]
 
 
 def render(
-    rows: Iterable[Row],
+    rows: Sequence[Row],
     style: str = "text",
     metric: str = "error",
     papers: Sequence[Paper] | None = None,
