@@ -222,6 +222,18 @@ def test_a_broken_cache_or_a_home_that_cannot_be_written_costs_nothing(tmp_path,
     match._remember("key", {})
 
 
+def test_without_papers_only_our_numbers(rows):
+    table = render(rows, papers=[])
+    assert "4.81 ± 0.07" in table
+    assert "publ." not in table
+
+
+def test_what_an_experiment_leaves_open_is_the_training_command_s_default(papers):
+    cell = next(cell for cell in papers[1].cells if cell.not_runnable is None)
+    assert match._typed(cell) == ("cifar10", "preactresnet18", cell.method, "manifold_mixup")
+    assert match._typed(replace(cell, experiment=None)) == ("digits", "preactresnet18", cell.method, "short")
+
+
 def test_no_rows_no_table():
     assert [render([], style=style) for style in ("text", "csv")] == ["", ""]
 

@@ -30,7 +30,7 @@ def render(
     probes, PROBE/NAME, in a column each."""
     lines = lines_frame(rows).rename_axis("line").reset_index()
     cells = with_fingerprints(cells_frame(load_papers() if papers is None else papers), lines)
-    cells = cells[[word.split("/")[0] == metric for word in cells["compared_with"]]]
+    cells = cells[cells["compared_with"].str.split("/").str[0] == metric]
     cells = cells[["fingerprint", "cell"]].assign(complete=True).astype(object)
     joined = lines.merge(cells, on=["fingerprint", "complete"], how="left")  # a line for each cell beside
     if style == "csv":
