@@ -39,9 +39,8 @@ def compare(papers: Sequence[Paper], lines: DataFrame, only: tuple[str, str] | N
     ours = ours[["fingerprint", "block", "rows"]]
     found = with_fingerprints(cells, lines).merge(ours, on="fingerprint", how="left")
     found["rows"] = [() if isna(block) else rows for block, rows in zip(found.block, found.rows, strict=True)]
-    values = [in_cell_unit(*each) for each in zip(found["cell"], found["rows"], strict=True)]
-    found["ours"] = Series([summary_stat(some) if some else None for some in values], dtype=object)
-    verdicts = [vars(verdict(*each)) for each in zip(found["cell"], values, strict=True)]
+    found["ours"] = _ours(found["cell"], found["rows"])
+    verdicts = [vars(verdict(*each)) for each in zip(found["cell"], found["ours"], strict=True)]
     names = [field.name for field in fields(Verdict)]
     said = DataFrame(verdicts, columns=names, dtype=object).rename(columns={"word": "verdict"})
     return found.join(said)
@@ -63,10 +62,10 @@ def resembling(compared: DataFrame, lines: DataFrame) -> DataFrame:
     some = lines.assign(names=[_data_and_model(rows[0].names) for rows in lines["rows"]])
     pairs = firsts.merge(some, on="names")
     taken = compared[compared["block"].notna()][[*TABLE, "fingerprint"]].drop_duplicates()
-    pairs = pairs.merge(taken, how="left", indicator="taken").query("taken == 'left_only'")
-    values = [in_cell_unit(*each) for each in zip(pairs["first"], pairs["rows"], strict=True)]
-    pairs = pairs.assign(ours=[summary_stat(each) if each else None for each in values]).dropna(subset="ours")
-    pairs = pairs.reset_index(drop=True)
+    pairs = pairs.merge(taken, how="left", indicator="taken")
+    pairs = pairs[pairs["taken"] == "left_only"].drop(columns="taken")
+    pairs["ours"] = _ours(pairs["first"], pairs["rows"])
+    pairs = pairs.dropna(subset="ours").reset_index(drop=True)
     pairs["theirs"] = _theirs(pairs, asked)
     printed = [None if cell is None else cell.value for cell in pairs["theirs"]]
     numbers = pairs.assign(mine=[stat.mean for stat in pairs["ours"]], printed=Series(printed, dtype=float))
@@ -111,6 +110,12 @@ def find_table(papers: Sequence[Paper], word: str) -> tuple[Paper, Table]:
     if name not in by_id:
         raise UserError(f"'{key}' has no table '{name}'; {nearest(name, by_id)}")
     return paper, by_id[name]
+
+
+def _ours(cells: Series, rows: Series) -> Series:
+    """Of each cell the Stat of its rows in its unit; None where they say nothing."""
+    values = [in_cell_unit(*each) for each in zip(cells, rows, strict=True)]
+    return Series([summary_stat(some) if some else None for some in values], cells.index, dtype=object)
 
 
 def _data_and_model(names: Mapping[str, str | None]) -> tuple[str | None, str | None]:
