@@ -57,8 +57,8 @@ def resembling(compared: DataFrame, lines: DataFrame) -> DataFrame:
     asked = compared[compared["not_runnable"].isna() & compared["experiment"].notna()]
     asked = asked[asked["compared_with"] != ""]
     firsts = asked.drop_duplicates([*TABLE, "experiment"]).rename(columns={"cell": "first"})
-    firsts = firsts[[*TABLE, "experiment", "metric", "first"]]
-    firsts["names"] = [_data_and_model(experiment_choices(name)[0]) for name in firsts["experiment"]]
+    chosen = [_data_and_model(experiment_choices(name)[0]) for name in firsts["experiment"]]
+    firsts = firsts[[*TABLE, "experiment", "metric", "first"]].assign(names=chosen)
     some = lines.assign(names=[_data_and_model(rows[0].names) for rows in lines["rows"]])
     pairs = firsts.merge(some, on="names")
     taken = compared[compared["block"].notna()][[*TABLE, "fingerprint"]].drop_duplicates()

@@ -56,7 +56,7 @@ def lines_frame(rows: Sequence[Row]) -> DataFrame:
     if runs.empty:
         return DataFrame(columns=COLUMNS)
     blocks = _blocks(runs)
-    runs["line"] = runs.groupby(_LINE, sort=False).ngroup()
+    runs = runs.assign(line=runs.groupby(_LINE, sort=False).ngroup())
     runs = runs.sort_values(["line", "seed"], ignore_index=True)
     groups = runs.groupby("line")
     lines = groups[[*_LINE]].first().assign(seeds=groups.size(), rows=groups["row"].agg(tuple))

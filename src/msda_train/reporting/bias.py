@@ -22,7 +22,7 @@ def bias_lines(rows: Sequence[Row], metric: str) -> DataFrame:
     lines = lines_frame(rows)
     for other, name in _OTHERS.items():
         shifts = [[_shift(row, metric, other) for row in each] for each in lines["rows"]]
-        lines[name] = list(map(summary_stat, shifts))
+        lines = lines.assign(**{name: list(map(summary_stat, shifts))})
     return lines
 
 
