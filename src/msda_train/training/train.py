@@ -12,7 +12,8 @@ from msda_train.config.fingerprint import fingerprint
 from msda_train.core.files import replace_file
 from msda_train.core.mix import HasTeacher
 from msda_train.core.paths import typed_path
-from msda_train.data.images import Images
+from msda_train.data.dataset import Dataset
+from msda_train.data.examples import Examples
 from msda_train.records.rows import read_row, write_row
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
@@ -60,7 +61,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     recipe: Recipe = build("recipe", cfg.recipe)
     method = build("method", cfg.method)
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
-    images = _images(cfg.dataset, config["dataset"], cache)
+    images = _images(cfg.dataset, config["dataset"], cfg.seed, cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     with checkpoint.owned(folder):
@@ -87,10 +88,12 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     return row_path
 
 
-def _images(node: DictConfig, config: Mapping[str, Any], cache: RunCache) -> Images:
-    found: Images | None = cache.find("images", config)
+def _images(node: DictConfig, config: Mapping[str, Any], seed: int, cache: RunCache) -> Examples:
+    dataset: Dataset = build("dataset", node)
+    wanted = (config, dataset.split_of(seed))
+    found: Examples | None = cache.find("images", wanted)
     if found is None:
-        found = build("dataset", node).images()
+        found = dataset.examples(seed)
         if is_ours(config):
-            cache.keep("images", config, found)
+            cache.keep("images", wanted, found)
     return found
