@@ -146,7 +146,7 @@ def _verify(dataset: "Dataset") -> int:
 
 def _counts(images: "Examples") -> str:
     size = "x".join(map(str, images.x_train.shape[1:]))
-    counts = f"{images.n_train:,} / {images.n_test:,}" if images.n_test else f"{images.n_train:,}"
+    counts = " / ".join(f"{n:,}" for n in (images.n_train, images.n_validation, images.n_test) if n)
     return f"{counts} {images.noun} {size}, {images.n_classes} classes"
 
 
@@ -155,7 +155,7 @@ def _official_status(dataset: "Dataset", images: "Examples") -> str:
     if dataset.n_train is None:
         return "your own set; there is no official one to compare with"
     if not images.complete:
-        official = f"{dataset.n_train:,} / {dataset.n_test:,} images, {dataset.n_classes} classes"
+        official = f"{dataset.n_train:,} / {dataset.n_test:,} {images.noun}, {dataset.n_classes} classes"
         return f"NOT the official set ({official}); do not compare with published numbers"
     if images.content == dataset.official_content:
         return "the official set, pixel for pixel"
