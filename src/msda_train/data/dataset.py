@@ -152,6 +152,12 @@ class Dataset:
         except UserError:
             return False
 
+    def checksummed(self) -> bool:
+        """Whether the files are the official ones byte for byte; what somebody unpacked is not compared."""
+        official = [[remote.filename, remote.checksum] for remote in self.remotes]
+        files = self.source == "download" and all(checksum for _, checksum in official)
+        return files and self.official_facts(self._folder()) == official
+
     # Where things are ---------------------------------------------------------------------------------------
 
     def files(self) -> list[Path]:
