@@ -53,8 +53,8 @@ def small_run(cache):
 
 @pytest.fixture(scope="session")
 def write_speech():
-    """Lays out a small Speech Commands in a folder: of each of three words, a tone with noise, twelve files to
-    train on, four in either list; and what else lies in the official archive."""
+    """Lays out a small Speech Commands in a folder: of each of three words, a tone with noise, twelve files
+    to train on, four in either list; and what else lies in the official archive."""
     from scipy.io import wavfile
 
     def write(folder):

@@ -128,7 +128,8 @@ def test_the_network_and_what_trains_it_are_built(paper):
                 network = build("model", OmegaConf.create(config["model"]), **facts)
             assert sum(parameter.numel() for parameter in network.parameters()) > 1_000_000, words
         build("method", OmegaConf.create(config["method"]))
-        assert build("recipe", OmegaConf.create(config["recipe"])).epochs >= (30 if "speech" in words[0] else 160), words
+        least = 30 if "speech" in words[0] else 160
+        assert build("recipe", OmegaConf.create(config["recipe"])).epochs >= least, words
 
 
 @pytest.mark.parametrize("paper", PAPERS)

@@ -1,4 +1,4 @@
-"""Spectrograms against other ways to compute them, and Speech Commands in its true layout with its odd cases."""
+"""Spectrograms against other ways to compute them; Speech Commands in its true layout, odd cases included."""
 
 import tarfile
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from scipy.signal import get_window, stft
 from msda_train.core.errors import UserError
 from msda_train.data.images import Images
 from msda_train.data.spectrogram import BINS, FRAMES, log_spectrogram, read_wav
-from msda_train.data.speech_commands import SpeechCommands, Spectrograms
+from msda_train.data.speech_commands import Spectrograms, SpeechCommands
 
 
 def _wave(n: int) -> np.ndarray:
@@ -238,7 +238,9 @@ def test_a_sound_out_of_place_is_told_and_left_out(speech: Path, capsys: pytest.
     (speech / "bed" / "deep").mkdir()
     wavfile.write(speech / "bed" / "deep" / "a.wav", 16_000, np.zeros(9, np.int16))
     assert _set(speech).prepare().n_train == 36
-    assert "1 sounds have no place in the layout and left out, such as bed/deep/a.wav" in capsys.readouterr().err
+    assert (
+        "1 sounds have no place in the layout and left out, such as bed/deep/a.wav" in capsys.readouterr().err
+    )
 
 
 def _refused(root: Path, message: str) -> None:

@@ -46,7 +46,8 @@ def test_lenet_is_what_its_paper_of_origin_computes():
     h = F.relu(F.max_pool2d(F.conv2d(h, two.weight, two.bias), 2))
     h = F.relu(h.reshape(2, -1) @ hidden.weight.T + hidden.bias)
     torch.testing.assert_close(network(x), h @ last.weight.T + last.bias)
-    assert [type(m).__name__ for m in network.modules() if "Drop" in type(m).__name__] == ["Dropout2d", "Dropout"]
+    kinds = [type(module) for module in network.modules()]
+    assert [kind for kind in kinds if "Dropout" in kind.__name__] == [nn.Dropout2d, nn.Dropout]
 
 
 def test_the_head_of_vgg11_is_linear():
@@ -72,7 +73,7 @@ def test_mixing_at_each_depth_equals_doing_it_by_hand(words):
 @pytest.mark.parametrize("name", ["lenet_speech", "vgg11_speech"])
 @pytest.mark.parametrize("size", ["[161]", "161", "[8,8]", "[161.5,101]"])
 def test_a_wrong_size_is_one_line(name, size):
-    with pytest.raises(UserError, match="^model.size=") as caught:
+    with pytest.raises(UserError, match=r"^model\.size=") as caught:
         _make(f"{name} model.size={size}")
     assert "\n" not in str(caught.value)
 

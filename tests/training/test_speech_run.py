@@ -11,6 +11,7 @@ from msda_train.cli.train import main
 from msda_train.evaluation.finished_run import open_run
 from msda_train.records.rows import read_row
 
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, write_speech):
     return write_speech(tmp_path_factory.mktemp("speech") / "unpacked")
@@ -90,6 +91,8 @@ def test_vgg11_trains_too(train):
         (["recipe.erm_epochs=3"], "recipe.erm_epochs=3: none of the 3 epochs is left to mix in"),
         (["recipe.erm_epochs=-1"], "recipe.erm_epochs=-1"),
         (["recipe.crop_padding=4"], "recipe.crop_padding=4: is for pictures, and these are spectrograms"),
+        (["method=pgd_training", "recipe.erm_epochs=0"], "method: this one needs pictures"),
+        (["method=puzzlemix", "recipe.erm_epochs=0"], "needs square images, these are 161x101"),
         (["dataset.subset=2"], "dataset.subset=2 is less than one"),
         (["dataset=digits"], "model: does not fit images of 8x8 pixels"),
     ],

@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def canonical_order(digest: np.ndarray) -> np.ndarray:
 
 def in_canonical_order(arrays: Arrays) -> tuple[Arrays, str]:
     """The same images in canonical order, and their content hash (32 hex digits)."""
-    ordered: dict[str, np.ndarray] = {}
+    ordered: dict[str, Any] = {}
     found: list[np.ndarray] = []
     for split, x, y in arrays.splits():
         digest = digests(x, y)

@@ -53,4 +53,5 @@ def read_wav(name: str, raw: bytes) -> np.ndarray:
         sound = (wave.astype(np.float64) - silence) / 2 ** (8 * wave.dtype.itemsize - 1)
     if not np.isfinite(sound).all():
         raise UserError(f"{name}: holds samples that are not finite; replace or delete it")
-    return sound if sound.ndim == 1 else sound.mean(axis=1)
+    mono: np.ndarray = sound if sound.ndim == 1 else sound.mean(axis=1)
+    return mono

@@ -81,7 +81,9 @@ class SpeechCommands(Dataset):
             words, others, lists = _listed(source)
             classes = sorted({name.split("/")[0] for name in words})
             if not 2 <= len(classes) <= self.n_classes:
-                found = f"{len(classes)} words ({', '.join(classes[:3])}, ...)" if classes else "no WORD/*.wav"
+                found = (
+                    f"{len(classes)} words ({', '.join(classes[:3])}, ...)" if classes else "no WORD/*.wav"
+                )
                 raise UserError(f"{source}: {found}; {TOP} has {self.n_classes} words, each a folder")
             splits = _splits(source, words, lists)
             tell_left_out(str(source), "sounds have no place in the layout", others)
@@ -91,7 +93,7 @@ class SpeechCommands(Dataset):
         """The unpacked folder, where there is one and no archive beside it."""
         if (folder / self.remotes[0].filename).exists():
             return None
-        return next((here for here in (folder, folder / TOP) if (here / list(LISTS)[0]).is_file()), None)
+        return next((here for here in (folder, folder / TOP) if (here / next(iter(LISTS))).is_file()), None)
 
 
 @contextmanager
@@ -105,7 +107,7 @@ def _readable(source: Path) -> Iterator[None]:
 
 
 def _files(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Every file's name and what reads it; an archive does not go back, so before the next one is asked for."""
+    """Every file's name and what reads it, before the next one is asked for: an archive does not go back."""
     if source.is_dir():
         for name, _, _ in scan(source, ""):
             yield name[1:], (source / name[1:]).read_bytes
@@ -144,8 +146,8 @@ def _splits(source: Path, words: Sequence[str], lists: Mapping[str, Sequence[str
             raise UserError(f"{source}: no {file} in it, or an empty one: which files are for {split}?")
         if missing := [name for name in names if name not in splits]:
             raise UserError(
-                f"{source}: {file} names {len(missing):,} of {len(names):,} files that are not there, such as "
-                f"{missing[0][:80]}; unpack the archive again"
+                f"{source}: {file} names {len(missing):,} of {len(names):,} files that are not there, such "
+                f"as {missing[0][:80]}; unpack the archive again"
             )
         if twice := [name for name in names if splits[name] != "train"]:
             raise UserError(f"{source}: {file} names {twice[0]}, which is for {splits[twice[0]]} already")
@@ -170,5 +172,8 @@ def _decoded(source: Path, splits: Mapping[str, str], classes: Sequence[str]) ->
             x[split][k, 0] = log_spectrogram(read_wav(f"{source}/{name}", read()))
             y[split][k] = label[name.split("/")[0]]
             bar.update()
-    third = {"x_validation": x["validation"], "y_validation": y["validation"]}
-    return Arrays(x["train"], y["train"], x["test"], y["test"], tuple(classes), **third)
+    return Arrays(
+        *(x["train"], y["train"], x["test"], y["test"], tuple(classes)),
+        x_validation=x["validation"],
+        y_validation=y["validation"],
+    )

@@ -1,13 +1,13 @@
 """VGG with BatchNorm: VGG-16 with the 4096-wide head, and VGG-11 for spectrograms.
 
-Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556. VGG-16 is configuration D: five groups of 2, 2, 3, 3, 3 convolutions
-3x3 (with biases) of widths 64, 128, 256, 512, 512, each with BatchNorm and ReLU, each group ended by 2x2
-maximum pooling; then global average pooling, 512-4096-4096-K with ReLU and dropout 0.5. As paganpasta/OnMixup models/vgg.py builds it
-for On Mixup Training (STL-10). VGG-11 is configuration A, groups of 1, 1, 2, 2, 2, as
-adiyoss/GCommandsPytorch model.py builds it, most likely for mixup's Figure 4 (arXiv:1710.09412): behind the
-last pooling two linear layers, 7680-512-K of a spectrogram 161x101, with nothing between them. Both with
-torch's own initialisation. Five poolings need images of 32 pixels. Depths for mixing: 0 pixels, 1 to 5 after
-each pooling.
+Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556: five groups of convolutions 3x3 (with biases) of widths 64,
+128, 256, 512, 512, each with BatchNorm and ReLU, each group ended by 2x2 maximum pooling. VGG-16 is their
+configuration D, groups of 2, 2, 3, 3, 3; then global average pooling and 512-4096-4096-K with ReLU and
+dropout 0.5, as paganpasta/OnMixup models/vgg.py builds it for On Mixup Training (STL-10). VGG-11 is
+configuration A, groups of 1, 1, 2, 2, 2, as adiyoss/GCommandsPytorch model.py builds it, most likely for
+mixup's Figure 4 (arXiv:1710.09412): behind the last pooling two linear layers, 7680-512-K of a spectrogram
+161x101, with nothing between them. Both with torch's own initialisation. Five poolings need images of 32
+pixels. Depths for mixing: 0 pixels, 1 to 5 after each pooling.
 """
 
 from collections.abc import Sequence
