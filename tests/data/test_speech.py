@@ -1,5 +1,6 @@
 """Spectrograms against other ways to compute them; Speech Commands in its true layout, odd cases included."""
 
+import hashlib
 import tarfile
 from collections.abc import Callable
 from io import BytesIO
@@ -10,7 +11,9 @@ import pytest
 from scipy.io import wavfile
 from scipy.signal import get_window, stft
 
+from msda_train.cli import data as data_cli
 from msda_train.core.errors import UserError
+from msda_train.data.download import Remote
 from msda_train.data.images import Images
 from msda_train.data.spectrogram import BINS, FRAMES, log_spectrogram, read_wav
 from msda_train.data.speech_commands import Spectrograms, SpeechCommands
@@ -276,3 +279,30 @@ def test_a_word_without_examples_is_refused(speech: Path) -> None:
     (speech / "yes").mkdir()
     wavfile.write(speech / "yes" / "a.wav", 16_000, np.zeros(9, np.int16))
     _refused(speech, r"1 of 4 classes have no test example \('yes'\)")
+
+
+def test_where_nothing_can_be_downloaded_a_folder_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = ("http://127.0.0.1:9/a.tar.gz",)
+    monkeypatch.setattr(SpeechCommands, "remotes", (Remote("a.tar.gz", gone, sha256="0"),))
+    _refused(tmp_path, r"cannot download a.tar.gz: .* by hand, or type dataset.root=FOLDER, where it lies$")
+
+
+def test_only_the_archive_was_compared_byte_for_byte(
+    speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = _pack(speech, tmp_path / "packed") / "speech_commands_v0.01.tar.gz"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    monkeypatch.setattr(SpeechCommands, "remotes", (Remote(archive.name, (), sha256=digest),))
+    for count, n in {"n_classes": 3, "n_train": 36, "n_validation": 12, "n_test": 12}.items():
+        monkeypatch.setattr(SpeechCommands, count, n)
+    for root, status in (
+        (archive.parent, "the official set, from files with the official checksums"),
+        (speech, "as many spectrograms and classes as the official set; its content hash is not known here"),
+    ):
+        assert data_cli.main(["prepare", "speech_commands", f"dataset.root={root}"]) == 0
+        assert f"speech_commands: {status}\n" in capsys.readouterr().out
+        assert _set(root).prepare().complete
+    monkeypatch.setattr(SpeechCommands, "n_validation", 13)
+    assert not _set(speech).prepare().complete

@@ -194,7 +194,7 @@ class Dataset:
     def fetch_official(self, folder: Path) -> None:
         """Download the official files into `folder`, but for those that are there. Raises UserError."""
         for remote in self.remotes:
-            fetch(remote, folder)
+            fetch(remote, folder, own_files="npz" in self.sources)
 
     def read_official(self, folder: Path) -> Arrays:
         """Decode the official files in `folder`."""
