@@ -11,8 +11,8 @@ from PIL import Image
 from msda_train.core.errors import UserError
 from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.dataset import Dataset
-from msda_train.data.imagefolder import read_folder
 from msda_train.data.examples import Arrays
+from msda_train.data.imagefolder import read_folder
 from msda_train.data.npz import read_npz
 
 Make = Callable[..., Path]

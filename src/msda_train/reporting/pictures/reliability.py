@@ -15,7 +15,7 @@ PROBE = "calibration"
 BY_SEED = False  # no thick lines for means beside thin ones for seeds
 USUAL_BINS = 15  # Guo et al., arXiv:1706.04599
 NOTES = (
-    "Thick: the images of all seeds together. Thin: each seed. Below the dotted line a network is surer "
+    "Thick: the images of all seeds together. Thin: each seed. Below the grey line a network is surer "
     "than it is right.",
     "Lower panels: share of the images in each bin, on a root scale.",
 )
