@@ -172,7 +172,7 @@ def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
         "puzzlemix": 61,
         "openmixup": 56,
         "saliencymix": 49,
-        "mixup": 34,
+        "mixup": 58,
         "cutout": 8,
         "comixup": 3,
         "hysts_replication": 2,

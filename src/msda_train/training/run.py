@@ -80,7 +80,7 @@ class Run:
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             method = prepared(method, update.network, self._training_images())
-        return Step(method, self.recipe.augment, facts["classes"], update)
+        return Step(method, self.recipe.augment, facts["classes"], update, self.recipe.erm_epochs)
 
     def _training_images(self) -> Iterator[Tensor]:
         """In their stored order, normalised; the loader is made only if somebody looks."""

@@ -10,6 +10,7 @@ from msda_train.core.mix import Method, OfOrigin
 from msda_train.core.randomness import Rng
 from msda_train.data.batches import Batches
 from msda_train.functional import metrics
+from msda_train.methods.erm import Erm
 from msda_train.training.device import Compute
 from msda_train.training.update import Update
 
@@ -19,13 +20,14 @@ class Step:
     """Everything a step needs that does not change from step to step.
 
     augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
-    update: what trains the network on the outcome.
+    update: what trains the network on the outcome; erm_epochs: the first so many mix nothing.
     """
 
     method: Method
     augment: Callable[[Tensor, Rng], Tensor]
     classes: int
     update: Update
+    erm_epochs: int = 0
 
     def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
         """Trains on one batch x (B, C, H, W), y (B,); the loss stays on the device, a 0-d float32 tensor."""
@@ -39,7 +41,11 @@ class Step:
 
     def over(self, loader: Batches, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
-        images is told where these come from."""
+        images is told where these come from, and no method has a say in the first `erm_epochs`."""
+        if epoch < self.erm_epochs:
+            plain = replace(self, method=Erm())
+            yield from ((plain, x, y) for x, y in loader.train_batches(epoch))
+            return
         if not isinstance(self.method, OfOrigin):
             yield from ((self, x, y) for x, y in loader.train_batches(epoch))
             return
