@@ -196,7 +196,7 @@ def test_a_table_has_no_pictures(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("a,b,kind\n" + "".join(f"{k},{k % 3},{k % 2}\n" for k in range(40)))
     words = ["dataset=table", f"dataset.root={tmp_path / 't.csv'}", "dataset.target=kind"]
     assert run(["pca", *words, f"dataset.cache={tmp_path}"]) == 2
-    assert "pca draws pictures, and this set has none" in capsys.readouterr().err
+    assert "pca draws pictures, and this data set has none" in capsys.readouterr().err
 
 
 def test_runs_and_methods_exclude_each_other(toys, run_folder, capsys):

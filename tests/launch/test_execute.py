@@ -236,6 +236,25 @@ def test_a_trainer_that_leaves_no_row_has_failed(world, plan, monkeypatch):
     assert failure.last == ("exit code 0 and not a word",)
 
 
+def test_who_has_lost_its_claim_leaves_the_run(world, plan):
+    """Its machine was away for long, and another trains the run: neither of them is to blame."""
+    world.seconds = 30
+    (job, _) = plan(0).jobs
+    lost = []
+
+    def lose(executor):
+        if executor.running and world.diary() and not lost:
+            executor.running[0].claim.lost = True
+            lost.append(executor.running[0].worker.process)
+            world.seconds = 0.0
+
+    outcome = world.executor([job]).run(lose)
+    assert lost[0].returncode == -signal.SIGTERM
+    assert (outcome.done, outcome.failed) == ([job], [])  # free again, it was only waited for
+    assert world.disk.failure(job) is None
+    assert [line[0] for line in world.diary()] == ["begin", "begin", "end"]
+
+
 @pytest.fixture
 def two_networks(plan):
     """Jobs of two plans in turns: network A seed 0, B seed 0, A seed 1, ...; two methods each."""

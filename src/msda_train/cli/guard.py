@@ -45,21 +45,31 @@ def run_guarded(
 
 
 def report_error(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
-    """Prints what went wrong and returns the exit code: 2 and one line where the input or this machine is
-    at fault, 1 and the traceback where it is a bug, ours or of a user's own method."""
+    """Prints what went wrong and returns the exit code; see `explain`."""
+    code, told = explain(prog, error, words)
+    with suppress(OSError, ValueError):  # a full disk behind stderr must not cost the run
+        print(told, file=sys.stderr, flush=True)
+    return code
+
+
+def explain(prog: str, error: Exception, words: Sequence[str] = ()) -> tuple[int, str]:
+    """The exit code, and what to print: 2 and one line where the input or this machine is at fault, 1 and
+    the traceback where it is a bug, ours or of a user's own method."""
     line = str(error) if isinstance(error, UserError | RunFailed) else _describe(error, words)
     if line is None:
-        traceback.print_exception(error)
-        log(prog, f"failed: {' '.join(words)}" if words else "failed; this is a bug")
-        return 1
-    log(prog, line)
-    return error.exit_code if isinstance(error, RunFailed) else 2
+        what = f"failed: {' '.join(words)}" if words else "failed; this is a bug"
+        return 1, "".join(traceback.format_exception(error)) + _told(prog, what)
+    return error.exit_code if isinstance(error, RunFailed) else 2, _told(prog, line)
 
 
 def log(prog: str, line: str) -> None:
     """One line for the person at the terminal: results go to stdout, all else to stderr."""
     with suppress(OSError, ValueError):  # a full disk behind stderr must not cost the run
-        print(f"{prog}: {_short(one_line(line))}", file=sys.stderr, flush=True)
+        print(_told(prog, line), file=sys.stderr, flush=True)
+
+
+def _told(prog: str, line: str) -> str:
+    return f"{prog}: {_short(one_line(line))}"
 
 
 def _short(line: str) -> str:

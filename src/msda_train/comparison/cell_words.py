@@ -10,10 +10,8 @@ def printed_value(cell: Cell) -> str:
     if cell.not_published is not None:
         return f"not published: {cell.not_published}"
     digits = cell.digits if cell.std_digits is None else cell.std_digits
-    spread = "" if cell.std is None else f" ± {cell.std:.{digits}f}"
-    if cell.spread is not None:
-        spread = f" ± {cell.spread:.{digits}f} ({cell.spread_kind})"
-    return f"{cell.value:.{cell.digits}f}{spread}"
+    spread, kind = (cell.std, "") if cell.spread is None else (cell.spread, f" ({cell.spread_kind})")
+    return f"{cell.value:.{cell.digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}{kind}")
 
 
 def protocol_words(cell: Cell) -> str:

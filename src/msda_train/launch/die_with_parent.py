@@ -21,6 +21,9 @@ def main(words: list[str]) -> None:
             sys.exit(1)
     # A planner in the background ignores Ctrl-C, and so would its children: they must heed the planner's own.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Slurm warns every process of a job with one of these before it ends; the job's first one decides then.
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     os.execv(command[0], command)
 
 

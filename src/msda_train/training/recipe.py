@@ -43,6 +43,7 @@ class Recipe:
     betas: Sequence[float] = (0.9, 0.999)  # of Adam's two means
     eps: float = 1e-8
     scaling: str | None = None
+    erm_epochs: int = 0
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -89,6 +90,12 @@ class Recipe:
                 raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
+        checks.whole("recipe.erm_epochs", self.erm_epochs, least=0)
+        if self.erm_epochs and self.erm_epochs >= self.epochs:
+            raise UserError(
+                f"recipe.erm_epochs={self.erm_epochs}: none of the {self.epochs} epochs is left to mix in; "
+                f"type recipe.erm_epochs=0, or more recipe.epochs"
+            )
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each

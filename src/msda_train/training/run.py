@@ -81,7 +81,8 @@ class Run:
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             method = prepared(method, update.network, self._training_images())
-        return Step(method, self.recipe.augment, facts["classes"], update, self.partners(method))
+        warm_up, partners = self.recipe.erm_epochs, self.partners(method)
+        return Step(method, self.recipe.augment, facts["classes"], update, warm_up, partners)
 
     def partners(self, method: Method) -> Draw | None:
         """What draws partners from all training images, where `method` wants those."""

@@ -10,6 +10,7 @@ from msda_train.core.mix import Method, OfOrigin
 from msda_train.core.randomness import Rng
 from msda_train.data.batches import Batches, Draw
 from msda_train.functional import metrics
+from msda_train.methods.erm import Erm
 from msda_train.training.device import Compute
 from msda_train.training.update import Update
 
@@ -19,13 +20,15 @@ class Step:
     """Everything a step needs that does not change from step to step.
 
     augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
-    update: what trains the network on the outcome. partners: draws those of `PicksPartners`.
+    update: what trains the network on the outcome; erm_epochs: the first so many mix nothing; partners: draws
+    those of `PicksPartners`.
     """
 
     method: Method
     augment: Callable[[Tensor, Rng], Tensor]
     classes: int
     update: Update
+    erm_epochs: int = 0
     partners: Draw | None = None
 
     def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
@@ -41,7 +44,12 @@ class Step:
 
     def over(self, loader: Batches, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
-        images is told where these come from, and partners that were drawn from all images follow a batch."""
+        images is told where these come from, and partners that were drawn from all images follow a batch. No
+        method has a say in the first `erm_epochs`."""
+        if epoch < self.erm_epochs:
+            plain = replace(self, method=Erm(), partners=None)
+            yield from ((plain, x, y) for x, y in loader.train_batches(epoch))
+            return
         if self.partners is not None:
             yield from ((self, x, y) for x, y in loader.train_pairs(epoch, self.partners))
             return

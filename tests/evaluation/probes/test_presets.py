@@ -47,7 +47,8 @@ def subject():
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.arange(40) % 10
-    images = Images(x[:20], y[:20], x[20:], y[20:], tuple("abcdefghij"), "cifar100", "c0ffee", False)
+    third = {"x_validation": x[10:20], "y_validation": y[10:20]}
+    images = Images(x[:20], y[:20], x[20:], y[20:], tuple("abcdefghij"), "cifar100", "c0ffee", False, **third)
     return Subject(
         network=nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3072, 10)).eval(),
         images=images,
@@ -90,6 +91,7 @@ def test_the_cells_name_five_presets():
         "puzzlemix_attacks": 30,
         "cutmix_ood": 24,
         "on_mixup_training": 6,
+        "validation": 1,
     }
 
 
@@ -109,8 +111,11 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins):
 
 def test_a_setting_is_both_in_the_words_and_in_the_number():
     for cell in PROBED:
-        probe, name, key = cell.compared_with.split("/")
-        if cell.paper == "on_mixup_training":
+        probe, *name, key = cell.compared_with.split("/")
+        name = "/".join(name)
+        if probe == "validation":
+            assert (cell.setting, key) == (probe, cell.metric)
+        elif cell.paper == "on_mixup_training":
             out = "imagenet_resize" if "out=ImageNet" in cell.setting else "gaussian_n1024"
             how = {"Temperature scaling": "_ts", "Dropout": "_mc_p0.3_n20"}.get(cell.label, "")
             assert (name, key) == (out + how, "auroc")
