@@ -24,6 +24,7 @@ from msda_train.config.compose import DEFAULTS
 from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
+from msda_train.core.programs import torchrun
 from msda_train.records.row_checks import NAMES
 from msda_train.training.run_cache import RunCache
 
@@ -66,6 +67,9 @@ class Jobs:
     def _train(self, cfg: DictConfig, choices: Mapping[str, Any]) -> None:
         """Runs the config, then its probes; the names in the row are the words typed."""
         check_complete(cfg)
+        if self.multirun and (torchrun() or cfg.devices not in (None, 1)):
+            typed = "torchrun" if torchrun() else f"devices={cfg.devices}"
+            raise UserError(f"{typed}: one run at a time, no sweep; take -m away, or {typed}")
         from msda_train.evaluation.probing import (  # torch: only once a run really starts
             build_probes,
             probe_run,

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from msda_train.core.errors import UserError
 from msda_train.models.onednn import Watch, avoid_fault
 from msda_train.training.device import Compute
+from msda_train.training.distributed import ALONE, Team
+from msda_train.training.divided_layers import divide
 from msda_train.training.recipe import Recipe
 from msda_train.training.update import Replay, Update
 
@@ -29,8 +31,8 @@ def fit(network: nn.Module, channels: int, height: int, width: int, compute: Com
     network.train()
 
 
-def new_update(network: nn.Module, recipe: Recipe, compute: Compute) -> Update:
-    """What trains `network`, which moves to the device."""
+def new_update(network: nn.Module, recipe: Recipe, compute: Compute, team: Team = ALONE) -> Update:
+    """What trains `network`, which moves to the device; `team`: the processes that do it together."""
     network.to(compute.device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         network.parameters(),
@@ -40,9 +42,10 @@ def new_update(network: nn.Module, recipe: Recipe, compute: Compute) -> Update:
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-    forward = _compiled(network) if compute.compile else network
+    divide(network, recipe.batchnorm_parts, team, optimizer)
+    forward = _compiled(network) if compute.compile else team.synchronised(network)
     kind = Replay if compute.graph else Update
-    return kind(network, forward, recipe.loss, optimizer, compute)
+    return kind(network, forward, team.weighted(recipe.loss), optimizer, compute)
 
 
 def _compiled(network: nn.Module) -> Callable[..., Tensor]:

@@ -37,6 +37,7 @@ class Recipe:
     std: Sequence[float]
     cutout: int = 0
     entropy_weight: float = 0.0
+    batchnorm_parts: int = 0
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -67,6 +68,9 @@ class Recipe:
                 raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
+        checks.whole("recipe.batchnorm_parts", self.batchnorm_parts, least=0)
+        if self.batchnorm_parts == 1:
+            raise UserError("recipe.batchnorm_parts=1: one part is the whole batch; type 0")
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
