@@ -52,7 +52,8 @@ def report_error(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
     """Prints what went wrong and returns the exit code: 2 and one line where the input or this machine is
     at fault, 1 and the traceback where it is a bug, ours or of a user's own method."""
     expected = isinstance(error, UserError | RunFailed)
-    if expected and follows():  # the leader says the same, and should end first: torchrun ends the others
+    same = expected or _raised_by_hydra(error)
+    if same and follows():  # the leader says it, and should end first: torchrun then ends the others
         time.sleep(FOLLOWER_SECONDS)
         return 1
     line = str(error) if expected else _describe(error, words)
