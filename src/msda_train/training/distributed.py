@@ -13,7 +13,7 @@ step); through the network go only its own rows, so that together they do what o
 - Gradients are averaged by DistributedDataParallel; each loss is weighted by its rows, so that the average is
   the gradient of the batch's mean, however uneven the shares.
 
-Sums are formed in another order than on one device, so numbers agree within rounding, not bit for bit.
+Sums are formed in another order than on one device, so a step agrees within rounding, not bit for bit.
 """
 
 from collections.abc import Callable, Iterable, Iterator
