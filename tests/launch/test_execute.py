@@ -161,7 +161,7 @@ def test_a_full_disk_is_no_failure_of_the_run(world, plan, monkeypatch):
     assert len(world.executor([job]).run().done) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has leashes")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
 def test_trainers_die_with_their_planner(tmp_path):
     code = (
         "import sys, time\n"
@@ -173,7 +173,7 @@ def test_trainers_die_with_their_planner(tmp_path):
     planner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     with planner:
         child = int(planner.stdout.readline())
-        while b"sleep(60)" not in _command(child):  # until the leash is on
+        while b"sleep(60)" not in _command(child):  # until it is set
             time.sleep(0.01)
         planner.kill()
     end = time.monotonic() + 10
@@ -185,7 +185,7 @@ def test_trainers_die_with_their_planner(tmp_path):
 def _command(pid):
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         text = file.read()
-    return b"" if b"leash.py" in text else text
+    return b"" if b"die_with_parent.py" in text else text
 
 
 def _alive(pid):

@@ -14,7 +14,7 @@ from msda_train.core.paths import CONFIGS, DATA
 
 if TYPE_CHECKING:
     from msda_train.data.dataset import Dataset
-    from msda_train.data.images import Images
+    from msda_train.data.examples import Examples
 
 VERBS = """  list     each data set: its size, where its files are expected, whether it is prepared
   prepare  download if need be, decode, and keep the arrays in the cache
@@ -134,7 +134,7 @@ def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
 
 def _verify(dataset: "Dataset") -> int:
     verdict = dataset.verify()
-    images = verdict.images
+    images = verdict.examples
     print(f"{images.name}: {_counts(images)}, content {images.content}")
     if not verdict.intact:
         raise UserError(f"{images.name}: the cache is damaged; type: {dataset.command('prepare')} --rebuild")
@@ -144,12 +144,13 @@ def _verify(dataset: "Dataset") -> int:
     return 1 if verdict.official is False and claims else 0
 
 
-def _counts(images: "Images") -> str:
-    size = "x".join(str(side) for side in (*images.size, images.channels))
-    return f"{images.n_train:,} / {images.n_test:,} images {size}, {images.n_classes} classes"
+def _counts(images: "Examples") -> str:
+    size = "x".join(map(str, images.x_train.shape[1:]))
+    counts = f"{images.n_train:,} / {images.n_test:,}" if images.n_test else f"{images.n_train:,}"
+    return f"{counts} {images.noun} {size}, {images.n_classes} classes"
 
 
-def _official_status(dataset: "Dataset", images: "Images") -> str:
+def _official_status(dataset: "Dataset", images: "Examples") -> str:
     """How these images stand to the official set."""
     if dataset.n_train is None:
         return "your own set; there is no official one to compare with"

@@ -6,17 +6,18 @@ them. Equal digests mean equal image and label, so their order among themselves 
 """
 
 import hashlib
+import math
 
 import numpy as np
 
-from msda_train.data.images import Arrays
+from msda_train.data.examples import Arrays
 
 _BYTES = 16
 
 
 def digests(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N, 2) big-endian uint64: a 128-bit digest of each image of `x` (N, H, W, C) and its label `y` (N,)."""
-    rows = np.ascontiguousarray(x).reshape(len(x), -1)
+    """(N, 2) big-endian uint64: a 128-bit digest of each example of `x` (N, ...) and its label `y` (N,)."""
+    rows = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
     labels = y.astype("<i8").tobytes()
     parts = []
     for k, row in enumerate(rows):

@@ -18,7 +18,7 @@ import numpy as np
 
 from msda_train.core.errors import UserError
 from msda_train.core.files import whole_file
-from msda_train.data.images import KEYS, Arrays
+from msda_train.data.examples import KEYS, Arrays
 
 FORMAT = 1
 _STALE_SECONDS = 24 * 3600

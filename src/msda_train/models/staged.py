@@ -27,9 +27,9 @@ class Staged(nn.Module):
         avoid_fault(self)
 
     def forward(self, x: Tensor, mix: Mix | None = None) -> Tensor:
-        """Logits (B, K) for images x (B, C, H, W); `mix` is None in evaluation. Raises UserError for images
-        that are too small."""
-        if min(x.shape[-2:]) < self.least_side:
+        """Logits (B, K) for images x (B, C, H, W), or examples of another shape; `mix` is None in evaluation.
+        Raises UserError for images that are too small."""
+        if x.ndim == 4 and min(x.shape[-2:]) < self.least_side:
             raise UserError(
                 f"model: this network needs images of at least {self.least_side} pixels a side, these have "
                 f"{min(x.shape[-2:])}; type model=preactresnet18"

@@ -10,7 +10,7 @@ from typing import Any
 
 from msda_train.config.fingerprint import fingerprint, former_fingerprint
 from msda_train.core.errors import UserError
-from msda_train.data.images import Images
+from msda_train.data.examples import Examples
 from msda_train.records.rows import Row, read_row
 from msda_train.records.summary import summarise
 from msda_train.training.memory import peak_memory
@@ -89,7 +89,7 @@ def complete(row: Row) -> str:
     )
 
 
-def _corruption(images: Images) -> dict[str, Any]:
+def _corruption(images: Examples) -> dict[str, Any]:
     """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
     if images.y_clean is None:
         return {}

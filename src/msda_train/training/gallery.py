@@ -21,6 +21,7 @@ from torch import Tensor
 from msda_train.core.files import NotWritten, replace_file
 from msda_train.core.mix import NOWHERE, Mix
 from msda_train.core.randomness import generator
+from msda_train.data.images import Images
 from msda_train.training.run import Run
 from msda_train.training.step import Step
 
@@ -34,6 +35,8 @@ MOST_PLANS = 32  # a coin or a depth may hide the mixing in the first batches, b
 def keep(run: Run, step: Step, log: Callable[[str], None]) -> None:
     """Writes gallery.json for a run whose training is over, so nothing here can change its result; and what
     goes wrong here must not cost it."""
+    if not isinstance(run.images, Images):  # nothing to look at
+        return
     cuda = [run.compute.device] if run.compute.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=cuda), torch.no_grad():

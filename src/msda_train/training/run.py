@@ -21,13 +21,14 @@ from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.core.mix import Method, prepared
 from msda_train.core.randomness import generator
-from msda_train.data.images import Images
-from msda_train.data.loader import Loader
+from msda_train.data.batches import Batches
+from msda_train.data.examples import Examples
 from msda_train.models.sizes import bounded
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team
 from msda_train.training.environment import environment
+from msda_train.training.loaders import make_loader
 from msda_train.training.optimizer import fit, new_update
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
@@ -53,7 +54,7 @@ class Run:
     seed: int
     fingerprint: str
     recipe: Recipe
-    images: Images
+    images: Examples
     compute: Compute
     checkpoint_seconds: float
     folder: Path
@@ -63,9 +64,10 @@ class Run:
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
-        facts = {"classes": len(self.images.classes), "channels": self.images.channels}
+        shape = self.images.shape
+        facts = {"classes": len(self.images.classes), "channels": shape[0]}
         config: Any = OmegaConf.to_container(model, resolve=True)
-        shape, recipe = self.images.size, lasting(asdict(self.recipe))
+        recipe = lasting(asdict(self.recipe))
         wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads())
         update: Update | None = self.cache.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
@@ -74,7 +76,7 @@ class Run:
         if update is not None:
             update.restart(network.state_dict())
         else:
-            fit(network, self.images.channels, *self.images.size, self.compute)
+            fit(network, shape, self.compute)
             update = new_update(network, self.recipe, self.compute, self.team)
             if is_ours(config):
                 self.cache.keep("network", wanted, update)
@@ -87,7 +89,7 @@ class Run:
         yield from (x for x, _ in self.train_loader.test_batches())
 
     @cached_property
-    def train_loader(self) -> Loader:
+    def train_loader(self) -> Batches:
         """Training batches: shuffled, cropped and flipped by the seed. Made once: it holds a padded copy."""
         x, y, batch_size = self.images.x_train, self.images.y_train, self.recipe.batch_size
         loader = copy.copy(self._loader("training batches", x, y, batch_size, self.seed))
@@ -95,7 +97,7 @@ class Run:
         return loader
 
     @cached_property
-    def test_loader(self) -> Loader:
+    def test_loader(self) -> Batches:
         """The test images as they are, normalised."""
         return self._loader("test batches", self.images.x_test, self.images.y_test, TEST_BATCH, None)
 
@@ -103,24 +105,14 @@ class Run:
         """Makes both now."""
         _ = self.train_loader, self.test_loader
 
-    def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Loader:
+    def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Batches:
         """Made new, or kept of a run whose seed was another one."""
         r, device = self.recipe, self.compute.device
-        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, device)
-        found: Loader | None = self.cache.find(kind, wanted)
+        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, r.scaling, device)
+        found: Batches | None = self.cache.find(kind, wanted)
         if found is not None:
             return found
-        made = Loader(
-            x,
-            y,
-            batch_size=batch_size,
-            mean=r.mean,
-            std=r.std,
-            device=device,
-            crop_padding=r.crop_padding,
-            flip=r.flip,
-            seed=seed,
-        )
+        made = make_loader(self.images, x, y, r, device, batch_size=batch_size, seed=seed)
         return self.cache.keep(kind, wanted, made)
 
     def train(self, step: Step, log: Log) -> Progress:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from msda_train.core.mix import Method, OfOrigin
 from msda_train.core.randomness import Rng
-from msda_train.data.loader import Loader
+from msda_train.data.batches import Batches
 from msda_train.functional import metrics
 from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team
@@ -40,7 +40,7 @@ class Step:
             x = mix.pixels(x)
         return self.update(x, target, mix if mix.depth > 0 else None)
 
-    def over(self, loader: Loader, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
+    def over(self, loader: Batches, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
         images is told where these come from."""
         if not isinstance(self.method, OfOrigin):

@@ -12,7 +12,8 @@ from msda_train.config.fingerprint import fingerprint
 from msda_train.core.files import replace_file
 from msda_train.core.mix import HasTeacher, Method
 from msda_train.core.paths import typed_path
-from msda_train.data.images import Images
+from msda_train.data.dataset import Dataset
+from msda_train.data.examples import Examples
 from msda_train.records.rows import read_row, write_row
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
@@ -75,7 +76,7 @@ def _train(
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
     if not team.called():
         return None
-    images = _images(cfg.dataset, config["dataset"], cache)
+    images = _images(cfg.dataset, config["dataset"], cfg.seed, cache)
     check_shares(team, recipe.batchnorm_parts, recipe.batch_size, len(images.y_train))
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
@@ -115,10 +116,12 @@ def _ready(run: Run, cfg: DictConfig, method: Method) -> Step:
     return step
 
 
-def _images(node: DictConfig, config: Mapping[str, Any], cache: RunCache) -> Images:
-    found: Images | None = cache.find("images", config)
+def _images(node: DictConfig, config: Mapping[str, Any], seed: int, cache: RunCache) -> Examples:
+    dataset: Dataset = build("dataset", node)
+    wanted = (config, dataset.split_of(seed))
+    found: Examples | None = cache.find("images", wanted)
     if found is None:
-        found = build("dataset", node).images()
+        found = dataset.examples(seed)
         if is_ours(config):
-            cache.keep("images", config, found)
+            cache.keep("images", wanted, found)
     return found

@@ -14,7 +14,7 @@ from msda_train.core.errors import UserError
 from msda_train.launch.asking import ask_speed
 from msda_train.launch.execute import Executor, progress
 from msda_train.launch.plan import Job
-from msda_train.launch.text import head, outcome_text
+from msda_train.launch.plan_text import head, outcome_text
 from msda_train.records.rows import one_line
 
 
