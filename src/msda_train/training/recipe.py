@@ -39,6 +39,7 @@ class Recipe:
     std: Sequence[float]
     cutout: int = 0
     entropy_weight: float = 0.0
+    batchnorm_parts: int = 0
     optimizer: str = "sgd"
     betas: Sequence[float] = (0.9, 0.999)  # of Adam's two means
     eps: float = 1e-8
@@ -96,6 +97,9 @@ class Recipe:
                 f"recipe.erm_epochs={self.erm_epochs}: none of the {self.epochs} epochs is left to mix in; "
                 f"type recipe.erm_epochs=0, or more recipe.epochs"
             )
+        checks.whole("recipe.batchnorm_parts", self.batchnorm_parts, least=0)
+        if self.batchnorm_parts == 1:
+            raise UserError("recipe.batchnorm_parts=1: one part is the whole batch; type 0")
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
