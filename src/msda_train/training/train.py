@@ -27,7 +27,7 @@ from msda_train.training.run_cache import RunCache, is_ours
 AXES = ("dataset", "model", "method", "recipe")
 SETTINGS = (
     *("seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
-    *("runs", "checkpoint_seconds", "profile"),
+    *("runs", "checkpoint", "checkpoint_seconds", "profile"),
 )
 
 
@@ -53,6 +53,7 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
         checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
     checks.whole("seed", cfg.seed, least=0)
+    checks.one_of("checkpoint", cfg.checkpoint, tuple(checkpoint.FORMS))
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     checks.flag("profile", cfg.profile)
     compute = compute_from(cfg)
@@ -65,7 +66,8 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     with checkpoint.owned(folder):
-        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, cache, teacher)
+        saving = (cfg.checkpoint_seconds, folder, cache, teacher, cfg.checkpoint)
+        run = Run(cfg.seed, identity, recipe, images, compute, *saving)
         if cfg.profile:
             profile(run, run.prepare(cfg.model, method), folder, log)
             cache.clear()  # gradients are no longer where a recording would look for them
