@@ -151,6 +151,13 @@ class Dataset:
         except UserError:
             return False
 
+    def at_hand(self) -> bool:
+        """Whether a run could read this source without any network; never raises."""
+        try:
+            return self.source == "embedded" or self.prepared() or all(p.exists() for p in self.files())
+        except UserError:
+            return False
+
     # Where things are ---------------------------------------------------------------------------------------
 
     def files(self) -> list[Path]:
