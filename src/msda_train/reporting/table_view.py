@@ -33,6 +33,12 @@ def table_grids(view: TableView) -> list[Grid]:
     return grids + [_short_grid(view, block) for block in view.shorter]
 
 
+def cells_grid(views: Sequence[CellView]) -> Grid:
+    """Cells of any tables under each other, by the names that `msda-table why` takes."""
+    rows = [_HEAD, *([view.id, *_row(view, setting=True)[1:]] for view in views)]
+    return Grid("published beside ours", rows, left=frozenset({0, 1, 7, 8}), tints=TINTS)
+
+
 def margin_words() -> str:
     """The equivalence margins, for the head of a table."""
     sizes = [
