@@ -95,7 +95,7 @@ class Saving:
             replace_file(self._path, self._content(update, progress))
         if not self._told:
             size = self._path.stat().st_size / 1e6
-            self._log(f"{self._path.name}: {size:.1f} MB, checkpoint={self._form} ({FORMS[self._form]})")
+            self._log(f"{self._path.name}: {size:.3g} MB, checkpoint={self._form} ({FORMS[self._form]})")
         self._told = True
 
     def _content(self, update: Update, progress: Mapping[str, Any]) -> bytes:
