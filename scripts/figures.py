@@ -32,9 +32,10 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
     if complaints:
         raise UserError(complaints[0])
     book = open_book([], rows, made=datetime.fromtimestamp(0, UTC))
-    blocks = [block for block in book.blocks.values() if len(block.lines) >= LEAST_METHODS]
-    seeds: list[tuple[Picture, str]] = [(seeds_picture(block, WIDTH), block.words) for block in blocks]
-    curves = [(made, block.words) for block in blocks if (made := curves_picture(book.curves(block)))]
+    groups = book.lines.groupby(["block", "words"])
+    blocks = [(block, words) for (_, words), block in groups if len(block) >= LEAST_METHODS]
+    seeds: list[tuple[Picture, str]] = [(seeds_picture(block, WIDTH), words) for block, words in blocks]
+    curves = [(made, words) for block, words in blocks if (made := curves_picture(book.curves(block)))]
     files: dict[str, bytes] = {}
     for name, pictures in (("seeds", seeds), ("learning_curves", curves)):
         if pictures:

@@ -101,7 +101,7 @@ def test_a_table_with_one_other_value_is_not_the_official_one(tmp_path: Path) ->
 
 def test_files_that_are_there_are_not_fetched(tmp_path: Path, monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr(uci, "fetch", lambda remote, folder: asked.append(remote.filename))
+    monkeypatch.setattr(uci, "fetch", lambda remote, folder, **_: asked.append(remote.filename))
     (tmp_path / "arcene_train.data").touch()
     Arcene("arcene", "download").fetch_official(tmp_path)
     assert asked == ["arcene_train.labels", "arcene_valid.data", "arcene_valid.labels"]

@@ -11,6 +11,8 @@ import pytest
 
 import msda_train
 from msda_train.cli.commands import minutes_options, plan_command, run_command
+from msda_train.comparison.compare import compare
+from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
 from msda_train.launch import child
 from msda_train.launch.half_done import epochs_done
@@ -18,6 +20,8 @@ from msda_train.launch.stated import WORDS as STATED
 from msda_train.launch.stated import stated_estimates
 from msda_train.records.bench import OnGpu
 from msda_train.records.rows import load_rows, write_row
+from msda_train.reporting.grid import draw
+from msda_train.reporting.table_view import cells_grid
 
 FACTS = {
     "device": "cpu",
@@ -214,6 +218,13 @@ def test_not_with_a_launcher(go, tmp_path):
         with pytest.raises(UserError, match=r"--(minutes|keep): not with --launcher"):
             go(run_command, "--launcher", "local", *words)
     assert not (tmp_path / "kept").exists()
+
+
+def test_cells_with_new_rows_are_shown_with_their_verdicts(rows, papers):
+    found = compare(papers, lines_frame(rows))
+    drawn = draw([cells_grid(found[found["rows"].map(bool)])], "text")
+    assert "mixup/" in drawn
+    assert all(word in drawn for word in found["verdict"][found["rows"].map(bool)])
 
 
 def test_failures_end_in_exit_code_1(go, asked, monkeypatch):

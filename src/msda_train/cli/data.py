@@ -95,7 +95,7 @@ def _row(dataset: "Dataset") -> tuple[str, ...]:
         files = "yours: dataset.root=FOLDER, or dataset.source=npz dataset.root=FILE.npz"
     return (
         dataset.name,
-        f"{dataset.n_train:,} / {dataset.n_test:,}" if dataset.n_train else "-",
+        _splits(dataset) or "-",
         "x".join(str(side) for side in dataset.shape) if dataset.shape else "-",
         str(dataset.n_classes or "-"),
         "yes" if dataset.source == "embedded" or dataset.prepared() else "no",
@@ -138,7 +138,7 @@ def _verify(dataset: "Dataset") -> int:
     print(f"{images.name}: {_counts(images)}, content {images.content}")
     if not verdict.intact:
         raise UserError(f"{images.name}: the cache is damaged; type: {dataset.command('prepare')} --rebuild")
-    print(f"{images.name}: all cached images hash to this content")
+    print(f"{images.name}: all cached {images.noun} hash to this content")
     print(f"{images.name}: {_official_status(dataset, images)}")
     claims = (images.n_train, images.n_test) == (dataset.n_train, dataset.n_test)
     return 1 if verdict.official is False and claims else 0
@@ -146,8 +146,12 @@ def _verify(dataset: "Dataset") -> int:
 
 def _counts(images: "Examples") -> str:
     size = "x".join(map(str, images.x_train.shape[1:]))
-    counts = f"{images.n_train:,} / {images.n_test:,}" if images.n_test else f"{images.n_train:,}"
-    return f"{counts} {images.noun} {size}, {images.n_classes} classes"
+    return f"{_splits(images)} {images.noun} {size}, {images.n_classes} classes"
+
+
+def _splits(counted: "Dataset | Examples") -> str:
+    """How many examples there are to train, where there is such a split to validate, and to test on."""
+    return " / ".join(f"{n:,}" for n in (counted.n_train, counted.n_validation, counted.n_test) if n)
 
 
 def _official_status(dataset: "Dataset", images: "Examples") -> str:
@@ -155,13 +159,13 @@ def _official_status(dataset: "Dataset", images: "Examples") -> str:
     if dataset.n_train is None:
         return "your own set; there is no official one to compare with"
     if not images.complete:
-        official = f"{dataset.n_train:,} / {dataset.n_test:,} images, {dataset.n_classes} classes"
+        official = f"{_splits(dataset)} {images.noun}, {dataset.n_classes} classes"
         return f"NOT the official set ({official}); do not compare with published numbers"
     if images.content == dataset.official_content:
         return "the official set, pixel for pixel"
-    if dataset.source == "download":
+    if dataset.checksummed():
         return "the official set, from files with the official checksums"
-    return "as many images and classes as the official set; its content hash is not known here"
+    return f"as many {images.noun} and classes as the official set; its content hash is not known here"
 
 
 if __name__ == "__main__":

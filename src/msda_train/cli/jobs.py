@@ -22,6 +22,7 @@ from msda_train.cli.guard import explain
 from msda_train.cli.overrides import check_complete
 from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
+from msda_train.core.programs import torchrun
 from msda_train.records.row_checks import NAMES
 from msda_train.training.run_cache import RunCache
 
@@ -70,16 +71,22 @@ class Jobs:
         # As typed: a ${...} in it is for the config to look up.
         typed: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
         words = " ".join(typed)
-        if hydra.mode == RunMode.MULTIRUN:
+        sweep = hydra.mode == RunMode.MULTIRUN
+        if sweep:
             log(f"msda-train {words}")
-        return self.train(cfg, hydra.runtime.choices, words)
+        return self.train(cfg, hydra.runtime.choices, words, sweep=sweep)
 
-    def train(self, cfg: DictConfig, choices: Mapping[str, Any], words: str) -> Outcome:
+    def train(
+        self, cfg: DictConfig, choices: Mapping[str, Any], words: str, *, sweep: bool = False
+    ) -> Outcome:
         """The same, with the names that were typed for groups: the run, then its probes."""
         row, code, told = None, 0, ""
         try:
             self._go_home()
             check_complete(cfg)
+            if sweep and (torchrun() or cfg.devices not in (None, 1)):
+                typed = "torchrun" if torchrun() else f"devices={cfg.devices}"
+                raise UserError(f"{typed}: one run at a time, no sweep; take -m away, or {typed}")
             from msda_train.evaluation.probing import build_probes  # torch: only once a run really starts
             from msda_train.training.train import train
 
@@ -89,7 +96,8 @@ class Jobs:
                 code, told = self._probe(row, probes)
         except Exception as error:
             code, told = explain("msda-train", error, words.split())
-            log(told)
+            if told:
+                log(told)
         self.outcomes.append(Outcome(words, row, code, told, here=self._home is None))
         return self.outcomes[-1]
 

@@ -71,6 +71,7 @@ class Dataset:
     shape: ClassVar[tuple[int, ...] | None] = None  # of an example, pictures (H, W, C); official from here on
     n_classes: ClassVar[int | None] = None
     n_train: ClassVar[int | None] = None
+    n_validation: ClassVar[int | None] = None  # where there is such a split
     n_test: ClassVar[int | None] = None
     class_names: ClassVar[tuple[str, ...] | None] = None
     sources: ClassVar[tuple[str, ...]] = ("imagefolder", "npz")
@@ -158,6 +159,12 @@ class Dataset:
         except UserError:
             return False
 
+    def checksummed(self) -> bool:
+        """Whether the files are the official ones byte for byte; what somebody unpacked is not compared."""
+        official = [[remote.filename, remote.checksum] for remote in self.remotes]
+        files = self.source == "download" and all(checksum for _, checksum in official)
+        return files and self.official_facts(self._folder()) == official
+
     # Where things are ---------------------------------------------------------------------------------------
 
     def files(self) -> list[Path]:
@@ -194,7 +201,7 @@ class Dataset:
     def fetch_official(self, folder: Path) -> None:
         """Download the official files into `folder`, but for those that are there. Raises UserError."""
         for remote in self.remotes:
-            fetch(remote, folder)
+            fetch(remote, folder, own_files="npz" in self.sources)
 
     def read_official(self, folder: Path) -> Arrays:
         """Decode the official files in `folder`."""
@@ -276,8 +283,9 @@ class Dataset:
 
     def _named(self, arrays: Arrays, content: str) -> Examples:
         self._check_whole(arrays)
-        counts = (arrays.x_train.shape[1:], len(arrays.classes), len(arrays.x_train), len(arrays.x_test))
-        complete = counts == (self.shape, self.n_classes, self.n_train, self.n_test)
+        counts = (len(arrays.x_train), arrays.n_validation, len(arrays.x_test))
+        complete = counts == (self.n_train, self.n_validation, self.n_test)
+        complete &= (arrays.x_train.shape[1:], len(arrays.classes)) == (self.shape, self.n_classes)
         checked = self.source == "download" and all(remote.checksum for remote in self.remotes)
         if self.official_content is not None and not checked:  # an archive has its own checksum
             complete = content == self.official_content

@@ -1,7 +1,7 @@
 """What a data set is once decoded, whatever its examples are: pictures, rows of a table, spectrograms."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -21,6 +21,20 @@ class Arrays:
     x_test: np.ndarray  # (M, ...)
     y_test: np.ndarray  # (M,) int64
     classes: tuple[str, ...]  # name of label k at place k
+    x_validation: np.ndarray | None = field(default=None, kw_only=True)  # where the source has a third split
+    y_validation: np.ndarray | None = field(default=None, kw_only=True)
+
+    def splits(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Name, examples and labels of each split that there is."""
+        yield "train", self.x_train, self.y_train
+        yield "test", self.x_test, self.y_test
+        if self.x_validation is not None and self.y_validation is not None:
+            yield "validation", self.x_validation, self.y_validation
+
+    @property
+    def n_validation(self) -> int | None:
+        """How many validation examples there are; None where there is no such split."""
+        return None if self.x_validation is None else len(self.x_validation)
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,7 @@ class UciTable(TableSet):
         """See `Dataset`. A file that is there is taken: whether it is the table, its content says."""
         for remote in self.remotes:
             if not (folder / remote.filename).exists() and not self._unpacked(folder, remote):
-                fetch(remote, folder)
+                fetch(remote, folder, own_files=False)
 
     def read_official(self, folder: Path) -> Arrays:
         """See `Dataset`. Raises UserError where the files do not hold the official table."""

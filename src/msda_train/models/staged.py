@@ -3,7 +3,7 @@
 Beside it lie the few things that the builders of networks share.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -55,6 +55,15 @@ def check_blocks(blocks: Any, example: str) -> None:
         raise UserError(f"model.blocks={blocks}: must be a list; type model.blocks={example}")
     for count in blocks:
         checks.whole("model.blocks", count, least=1)
+
+
+def check_size(size: Sequence[int], *, least: int) -> tuple[int, int]:
+    """`model.size` as (height, width), each of `least` pixels or more."""
+    if isinstance(size, str | int) or len(size) != 2:
+        raise UserError(f"model.size={size}: must be height and width; type model.size=[161,101]")
+    for side in size:
+        checks.whole("model.size", side, least=least)
+    return size[0], size[1]
 
 
 def he_fan_out(model: nn.Module) -> None:

@@ -6,7 +6,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from msda_train.comparison.table import Block
+from pandas import DataFrame
+
 from msda_train.reporting import pictures
 from msda_train.reporting.pictures.data import Probed, probed
 from msda_train.reporting.pictures.picture import Legend, Panel, Picture
@@ -56,7 +57,8 @@ def _found() -> dict[str, Kind]:
 KINDS = _found()
 
 
-def kind_pictures(kind: Kind, blocks: Sequence[Block]) -> list[tuple[Picture, str]]:
-    """The picture of every block that has the data, with the words of the block."""
-    found = [(kind.picture(probed(block)), block.words) for block in blocks]
+def kind_pictures(kind: Kind, lines: DataFrame) -> list[tuple[Picture, str]]:
+    """The picture of every block of `lines_frame` that has the data, with the words of the block."""
+    blocks = lines.groupby(["block", "words"])
+    found = [(kind.picture(probed(block)), words) for (_, words), block in blocks]
     return [(picture, words) for picture, words in found if picture]

@@ -17,9 +17,12 @@ from msda_train.config.build import build
 from msda_train.config.compose import composing
 from msda_train.core.paths import CONFIGS
 
-IMAGES = {"digits": (1, 8), "tinyimagenet": (3, 64)}  # channels and side; 3 and 32 for other data sets
-LARGE = {"model=resnet50": (3, 224)}  # a network that was made for larger images
-CLASSES = {"cifar100": 100, "tinyimagenet": 200}
+# What a network is shown: what its data set holds, or what it was made for; colour of 32 pixels a side else.
+SHAPES = {"digits": (1, 8, 8), "tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}
+MADE_FOR = {"model=resnet50": (3, 224, 224), "model=mlp": (10,)} | dict.fromkeys(
+    ("model=lenet_speech", "model=vgg11_speech"), SHAPES["speech_commands"]
+)
+CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30}
 
 # As the demo, `make smoke` and the tests make networks narrow: few channels are where libraries go wrong.
 NARROW = (
@@ -31,6 +34,8 @@ NARROW = (
     *("model=resnet18 model.width=4", "model=resnet110 model.width=4 model.blocks=[1,1,1]"),
     "model=resnet50 model.width=4 model.blocks=[1,1,1,1]",
     *("model=densenet_bc190 model.depth=10 model.growth=4", "model=vgg16_bn model.width=4 model.hidden=8"),
+    "experiment=mixup_speech_lenet model.width=4 model.hidden=8",
+    "experiment=mixup_speech_vgg11 model.width=4 model.hidden=8",
 )
 
 
@@ -109,12 +114,13 @@ class _Seen(TorchDispatchMode):
 def layers_of(cfg: DictConfig, words: str) -> tuple[Layer, ...]:
     """The distinct layers of the network in `cfg`, as `words` made it; UserError for wrong options."""
     chosen = "experiment=" in words or "dataset=" in words  # else the images that the network is made for
-    images = IMAGES.get(cfg.dataset.name, (3, 32)) if chosen else LARGE.get(words.split()[0], (3, 32))
-    channels, side = images
+    known = SHAPES.get(cfg.dataset.name) if chosen else MADE_FOR.get(words.split()[0])
+    shape: tuple[int, ...] = known or (3, 32, 32)
     classes = CLASSES.get(cfg.dataset.name, 10)
     with torch.device("meta"):
-        network = build("model", cfg.model, classes=classes, channels=channels).train()
-        x = torch.empty(3, channels, side, side).to(memory_format=torch.channels_last)
+        network = build("model", cfg.model, classes=classes, channels=shape[0]).train()
+        x = torch.empty(3, *shape)
+        x = x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
         with torch.no_grad(), _Seen() as seen:
             network(x)
     return tuple(seen.layers)

@@ -77,7 +77,7 @@ def _examples(run: Run, step: Step) -> dict[str, Any]:
 
 def _batches(run: Run, step: Step) -> Iterator[tuple[int, int, Step, Tensor, Tensor]]:
     """Epoch, number, the step there and the very batch that it was trained on."""
-    for epoch in range(run.recipe.epochs):
+    for epoch in range(run.recipe.erm_epochs, run.recipe.epochs):
         for i, (here, x, y) in enumerate(step.over(run.train_loader, epoch)):
             yield epoch, i, here, x, y
 

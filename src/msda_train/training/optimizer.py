@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from msda_train.core.errors import UserError
 from msda_train.models.onednn import Watch, avoid_fault
 from msda_train.training.device import Compute
+from msda_train.training.distributed import ALONE, Team
+from msda_train.training.divided_layers import divide
 from msda_train.training.recipe import Recipe
 from msda_train.training.update import Replay, Update
 
@@ -36,13 +38,14 @@ def fit(network: nn.Module, shape: Sequence[int], compute: Compute) -> None:
     network.train()
 
 
-def new_update(network: nn.Module, recipe: Recipe, compute: Compute) -> Update:
-    """What trains `network`, which moves to the device."""
+def new_update(network: nn.Module, recipe: Recipe, compute: Compute, team: Team = ALONE) -> Update:
+    """What trains `network`, which moves to the device; `team`: the processes that do it together."""
     network.to(compute.device).to(memory_format=torch.channels_last)
     optimizer = new_optimizer(network.parameters(), recipe, compute)
-    forward = _compiled(network) if compute.compile else network
+    divide(network, recipe.batchnorm_parts, team, optimizer)
+    forward = _compiled(network) if compute.compile else team.synchronised(network)
     kind = Replay if compute.graph else Update
-    return kind(network, forward, recipe.loss, optimizer, compute)
+    return kind(network, forward, team.weighted(recipe.loss), optimizer, compute)
 
 
 def new_optimizer(

@@ -39,10 +39,12 @@ class Recipe:
     std: Sequence[float]
     cutout: int = 0
     entropy_weight: float = 0.0
+    batchnorm_parts: int = 0
     optimizer: str = "sgd"
     betas: Sequence[float] = (0.9, 0.999)  # of Adam's two means
     eps: float = 1e-8
     scaling: str | None = None
+    erm_epochs: int = 0
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -89,6 +91,15 @@ class Recipe:
                 raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
+        checks.whole("recipe.erm_epochs", self.erm_epochs, least=0)
+        if self.erm_epochs and self.erm_epochs >= self.epochs:
+            raise UserError(
+                f"recipe.erm_epochs={self.erm_epochs}: none of the {self.epochs} epochs is left to mix in; "
+                f"type recipe.erm_epochs=0, or more recipe.epochs"
+            )
+        checks.whole("recipe.batchnorm_parts", self.batchnorm_parts, least=0)
+        if self.batchnorm_parts == 1:
+            raise UserError("recipe.batchnorm_parts=1: one part is the whole batch; type 0")
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each

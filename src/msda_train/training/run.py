@@ -26,6 +26,7 @@ from msda_train.data.examples import Examples
 from msda_train.models.sizes import bounded
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
+from msda_train.training.distributed import ALONE, Team
 from msda_train.training.environment import environment
 from msda_train.training.loaders import make_loader
 from msda_train.training.optimizer import fit, new_update
@@ -60,6 +61,7 @@ class Run:
     cache: RunCache = field(default_factory=RunCache)
     teacher: str | None = None  # which finished run teaches its method
     form: str = "full"  # of its checkpoints, one of checkpoint.FORMS
+    team: Team = ALONE  # the processes that train it
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
@@ -67,7 +69,7 @@ class Run:
         facts = {"classes": len(self.images.classes), "channels": shape[0]}
         config: Any = OmegaConf.to_container(model, resolve=True)
         recipe = lasting(asdict(self.recipe))
-        wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
+        wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads())
         update: Update | None = self.cache.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
@@ -76,12 +78,12 @@ class Run:
             update.restart(network.state_dict())
         else:
             fit(network, shape, self.compute)
-            update = new_update(network, self.recipe, self.compute)
+            update = new_update(network, self.recipe, self.compute, self.team)
             if is_ours(config):
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             method = prepared(method, update.network, self._training_images())
-        return Step(method, self.recipe.augment, facts["classes"], update)
+        return Step(method, self.recipe.augment, facts["classes"], update, self.recipe.erm_epochs, self.team)
 
     def _training_images(self) -> Iterator[Tensor]:
         """In their stored order, normalised; the loader is made only if somebody looks."""
@@ -141,18 +143,20 @@ class Run:
                 measured = self.epoch(epoch, step, bar)
                 progress.history.append(measured)
                 session["to_epoch"] = epoch + 1
-                now = epoch + 1 == total or stop.asked()
-                saving.epoch(step.update, self.progress_record(progress), now=now)
+                last = self.team.told(stop.asked()) or epoch + 1 == total
+                if self.team.leads:
+                    saving.epoch(step.update, self.progress_record(progress), now=last)
                 stop.if_asked()
+                if last:
+                    break
         return progress
 
     def bar(self, done: int, total: int) -> "tqdm[Any]":
         """Steps of the whole run, with the last epoch's loss and test error behind."""
         label = f"{self.folder.parent.name[:8]} s{self.seed}"
         seconds = 0.5 if sys.stderr.isatty() else 30  # a log file is not a screen
-        return tqdm(
-            total=total, initial=done, desc=label, unit="step", mininterval=seconds, dynamic_ncols=True
-        )
+        look = {"desc": label, "unit": "step", "mininterval": seconds, "dynamic_ncols": True}
+        return tqdm(total=total, initial=done, disable=not self.team.leads, **look)
 
     def progress_record(self, progress: Progress) -> dict[str, Any]:
         """What a checkpoint holds besides tensors."""
@@ -172,7 +176,7 @@ class Run:
             loss_sum += here(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
             samples += len(y)
             bar.update()
-        train_loss = loss_sum.item() / samples
+        train_loss = self.team.total(loss_sum).item() / self.team.size / samples
         trained = time.perf_counter()
         if not math.isfinite(train_loss):
             raise RunFailed(
@@ -180,7 +184,7 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute)
+        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute, self.team)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -98,7 +99,7 @@ def step_seconds(
     names = tuple(map(str, range(classes)))
     images = kind(x, y, x[:1], y[:1], names, name="noise", content="", complete=False)
     run = Run(0, "", recipe, images, compute, 0.0, CONFIGS)  # trains in memory; its folder is never used
-    step = run.prepare(cfg.model, build("method", cfg.method))
+    step = replace(run.prepare(cfg.model, build("method", cfg.method)), erm_epochs=0)
     step.network.train()
     timed: list[float] = []
     # Two that do not count: the first allocates (and compiles), on a GPU the second may still choose kernels.

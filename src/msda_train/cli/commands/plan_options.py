@@ -32,6 +32,7 @@ _RESERVED = {
     "seed": "type --seeds 0-4",
     "experiment": "the table names it",
     "method": "the table names it; one of its options is method.OPTION=VALUE",
+    "devices": "each run has one device; several at a time are --devices cuda:0,cuda:1",
 }
 
 

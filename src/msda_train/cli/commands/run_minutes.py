@@ -8,6 +8,7 @@ from msda_train.cli.commands.running import Keeping, run_to_end
 from msda_train.cli.files import in_colour
 from msda_train.cli.guard import log
 from msda_train.comparison.compare import compare
+from msda_train.comparison.table import lines_frame
 from msda_train.core import signals
 from msda_train.core.errors import UserError
 from msda_train.launch.execute import Executor
@@ -54,9 +55,9 @@ def _tell(made: InMinutes, executor: Executor, new: Sequence[Row]) -> None:
         print_table([row.path for row in new])
         papers, _ = load_sound_papers(made.published)
         marks = {row.fingerprint for row in new}
-        views = [view for table in compare(papers, [*made.asked.rows, *new]) for view in table.cells]
-        ours = [view for view in views if marks & {row.fingerprint for row in view.rows}]
-        if ours:
+        cells = compare(papers, lines_frame([*made.asked.rows, *new]))
+        ours = cells[[any(row.fingerprint in marks for row in rows) for rows in cells["rows"]]]
+        if len(ours):
             print("\n" + draw([cells_grid(ours)], "text", colour=in_colour()), end="")
     for _, failure in outcome.failed:
         print(f"{failure.command}\n  failed: {one_line((failure.last or ('',))[-1])}")
