@@ -8,7 +8,7 @@ METHODS := $(shell echo $(sort $(filter-out puzzlemix attentive_cutmix,$(basenam
 DEMO := dataset=digits model.width=8 recipe=short recipe.epochs=5 threads=1
 SMOKE := recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50 model.width=4 threads=1
 
-.PHONY: help setup demo test test-slow test-gpu coverage docs lint format smoke bench cards tables figures clean
+.PHONY: help setup demo test test-slow test-gpu coverage docs lint format smoke bench evidence cards tables figures clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -65,6 +65,12 @@ bench: setup  ## measure speed as ratios, docs/performance.md; ARGS='--only 2,3'
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	PYTHONPATH=scripts $(BIN)/python -m bench $(ARGS)
 	$(BIN)/python scripts/write_bench.py
+
+# On a machine lent for minutes nothing is installed by setup: the Python there is, with its torch, is used.
+MINUTES ?= 12
+KEEP ?= evidence
+evidence:  ## on a GPU lent for MINUTES: check it, measure it, run what decides most; KEEP=FOLDER, WORDS=...
+	@$(if $(wildcard .venv/done),$(BIN)/python,$(PYTHON)) scripts/evidence.py --minutes $(MINUTES) --keep $(KEEP) $(WORDS)
 
 cards: setup  ## write docs/methods/: a page and a picture of every method
 	$(BIN)/python scripts/method_cards.py

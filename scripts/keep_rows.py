@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from msda_train.core.errors import UserError
-from msda_train.core.files import replace_file
-from msda_train.records.rows import kept_name, load_rows, one_line, read_row, same_run
+from msda_train.launch.keep import keep as keep_row
+from msda_train.records.rows import load_rows, one_line
 
 KEPT = Path("results/rows")
 
@@ -20,19 +20,11 @@ def keep(places: list[Path], kept: Path) -> tuple[list[Path], list[str]]:
     written = []
     for row in rows:
         try:
-            target = kept / kept_name(row)
-            if target.exists():
-                there = read_row(target)
-                if there.key != row.key or not same_run(there, row):
-                    raise UserError(f"{row.path}: {target} is kept and differs; move one of them away")
-                if there.metrics.keys() >= row.metrics.keys():
-                    continue
+            target = keep_row(row, kept)
         except UserError as error:
             complaints.append(one_line(error))
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(target, row.path.read_bytes())
-        written.append(target)
+        written += [target] if target else []
     return written, complaints
 
 

@@ -19,6 +19,12 @@ torch.set_num_threads(1)
 STORED = Path(__file__).with_name("stored")  # rows and published files that are made up
 
 
+def pytest_runtest_setup(item):
+    """Tests marked gpu, asked for where there is none, are skipped: `make evidence` is rehearsed there."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory):
     """Composed fingerprints are remembered for one test session, not in the home of whoever runs it."""

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from msda_train.cli.commands import run_command
+from msda_train.cli.commands import run_command, running
 from msda_train.cli.commands.run_command import main
 from msda_train.core.errors import UserError
 from msda_train.launch import child
@@ -97,7 +97,7 @@ def test_an_interrupt_says_how_to_go_on(go, monkeypatch):
 
         return watch
 
-    monkeypatch.setattr(run_command, "progress", interrupt)
+    monkeypatch.setattr(running, "progress", interrupt)
     code, _, err = go()
     assert code == 130
     assert err.splitlines()[-1] == "msda-table: stopped with 0 of 2 runs done; the same command goes on"

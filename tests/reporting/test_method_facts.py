@@ -8,9 +8,10 @@ from omegaconf import OmegaConf
 
 from msda_train.cli.table import main as run
 from msda_train.core.paths import CONFIGS
+from msda_train.records.bench import step_costs
 from msda_train.records.published import load_papers
 from msda_train.reporting.method_card import card
-from msda_train.reporting.method_facts import all_methods, settings_of, step_costs
+from msda_train.reporting.method_facts import all_methods, settings_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "methods"
 METHODS = all_methods()

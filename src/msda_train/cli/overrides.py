@@ -23,13 +23,8 @@ TEXT_OPTIONS = (
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
     **{"seed": int, "device": str, "precision": str, "compile": bool, "graph": bool, "deterministic": bool},
-    **{
-        "threads": int | None,
-        "devices": int | None,
-        "runs": str,
-        "profile": bool,
-        "checkpoint_seconds": float,
-    },
+    **{"threads": int | None, "devices": int | None, "runs": str, "profile": bool},
+    **{"checkpoint": str, "checkpoint_seconds": float},
 }
 # Hydra's launchers that come with a package of their own, and the extra that has it.
 LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}

@@ -152,6 +152,13 @@ class Dataset:
         except UserError:
             return False
 
+    def at_hand(self) -> bool:
+        """Whether a run could read this source without any network; never raises."""
+        try:
+            return self.source == "embedded" or self.prepared() or all(p.exists() for p in self.files())
+        except UserError:
+            return False
+
     def checksummed(self) -> bool:
         """Whether the files are the official ones byte for byte; what somebody unpacked is not compared."""
         official = [[remote.filename, remote.checksum] for remote in self.remotes]

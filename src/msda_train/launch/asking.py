@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from math import inf
 from threading import Timer
 from typing import IO, Any
 
@@ -19,13 +20,15 @@ _LABEL = 72  # characters
 Answer = dict[str, Any]
 
 
-def ask_speed(groups: Sequence[Sequence[str]], measure: bool) -> list[Answer]:
+def ask_speed(groups: Sequence[Sequence[str]], measure: bool, most: float = inf) -> list[Answer]:
     """What `training.speed` says to each group of words; a group it does not answer has `{"error": ...}`. One
     that was not measured within MOST_SECONDS has a rough answer, `{"rough": true, ...}`, if there is one.
+    When measuring, no group begins after `most` seconds.
 
     When measuring, a bar on a terminal, and one line per group on stderr.
     """
     answers: list[Answer] = []
+    began = time.monotonic()
     disable = None if measure else True
     with tqdm(total=len(groups), desc="measuring", unit="network", disable=disable, leave=False) as bar:
         while len(answers) < len(groups):
@@ -35,6 +38,9 @@ def ask_speed(groups: Sequence[Sequence[str]], measure: bool) -> list[Answer]:
                     tqdm.write(f"msda-table: {label}: {_told(answer)}", file=sys.stderr)
                 answers.append(answer)
                 bar.update()
+                if measure and time.monotonic() - began > most:
+                    late = {"error": f"not measured: the {most:.0f} s for measuring were over"}
+                    return answers + [late] * (len(groups) - len(answers))
     return answers
 
 

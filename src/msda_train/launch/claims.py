@@ -16,6 +16,7 @@ from pathlib import Path
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file
 from msda_train.core.locks import Lock, is_taken, take
+from msda_train.launch.half_done import epochs_done
 from msda_train.launch.plan import Configuration, Job
 from msda_train.records.published import probes_of
 from msda_train.records.rows import Row, one_line, read_row
@@ -69,6 +70,11 @@ class Disk:
     def in_training(self, job: Job) -> bool:
         """Whether a trainer is at work on this run that no living planner started."""
         return any(map(is_taken, self.runs.glob(f"{job.fingerprint}-*/s{job.seed}/lock")))
+
+    def epochs_done(self, job: Job) -> int:
+        """How far a run is that has no row: by its checkpoint, 0 where there is none."""
+        places = [self.runs.glob(f"{name}-*/s{job.seed}/checkpoint.pt") for name in job.folders]
+        return max((epochs_done(path, job.fingerprint) for path in chain.from_iterable(places)), default=0)
 
     def log(self, job: Job) -> Path:
         """The file for all that the trainer of this job prints."""

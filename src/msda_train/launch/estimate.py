@@ -9,6 +9,7 @@ from typing import Any
 from msda_train.config.fingerprint import canonical
 from msda_train.launch.asking import ask_speed
 from msda_train.launch.plan import Configuration, Plan
+from msda_train.records.bench import step_cost
 from msda_train.records.rows import Row, one_line
 
 # A test pass costs about a third of the training steps over as many images: the forward part of them.
@@ -23,6 +24,11 @@ class Estimate:
     seconds: float | None
     source: str
     facts: Mapping[str, Any]  # device, device_name, precision, threads; empty where they are not known
+
+    def left(self, done: float) -> float | None:
+        """Seconds of what is left where the share `done` of the epochs is done."""
+        start = float(self.facts.get("start_seconds", 0.0))
+        return None if self.seconds is None else start + max(0.0, self.seconds - start) * (1 - done)
 
 
 def estimates(
@@ -63,6 +69,7 @@ def _from_rows(wanted: Configuration, rows: Iterable[Row], facts: Mapping[str, A
             method.get("_target_") == wanted.config["method"].get("_target_"),
         )
         seconds = row.seconds / (recipe["epochs"] * row.data["train_images"])
+        seconds *= 1 if near[1] else wanted.step_cost / step_cost(row.names["method"])
         groups.setdefault(near, []).append(seconds)
     if not groups:
         return Estimate(None, "not measured", facts)
@@ -99,6 +106,7 @@ def _from_probes(
     answers = ask([[*group[0].words, *device_words] for group in groups.values()], True)
     found = {}
     for group, answer in zip(groups.values(), answers, strict=True):
+        answer = {**answer, "step_cost": group[0].step_cost}
         for each in group:
             facts = known[each.fingerprint].facts
             if "error" in answer:
@@ -110,7 +118,8 @@ def _from_probes(
 
 def _from_step(each: Configuration, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Estimate:
     per_image = answer["step_seconds"] / each.config["recipe"]["batch_size"]
-    images = facts["train_images"] + TEST_SHARE * facts["test_images"]
+    own = max(1.0, each.step_cost / float(answer.get("step_cost", 1.0)))
+    images = own * facts["train_images"] + TEST_SHARE * facts["test_images"]
     source = f"from {answer['steps']} measured steps of {answer['step_seconds']:.3g} s"
     if answer.get("rough"):
         source = f"roughly, from one step on {answer['images']} images: this machine is too slow or too busy"
@@ -122,7 +131,7 @@ def _data_key(each: Configuration) -> str:
 
 
 def _work_key(each: Configuration) -> str:
-    """One probe serves all methods: mixing is cheap beside the network."""
+    """One probe serves all methods: what theirs cost beside it is known (`step_cost`)."""
     batch = each.config["recipe"].get("batch_size")
     return json.dumps([canonical(each.config["model"]), batch, each.config["dataset"].get("name")])
 

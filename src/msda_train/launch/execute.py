@@ -19,6 +19,7 @@ from msda_train.core import signals
 from msda_train.core.locks import Lock, Taken
 from msda_train.launch.child import Worker
 from msda_train.launch.claims import START, Disk, Failure, last_lines
+from msda_train.launch.limit import Limit
 from msda_train.launch.plan import Job, typed
 
 POLL_SECONDS = 0.1
@@ -64,6 +65,8 @@ class Outcome:
     """What became of the jobs: all are in one of these when the planner ends by itself."""
 
     done: list[Job] = field(default_factory=list)
+    late: list[Job] = field(default_factory=list)  # not begun: they would not have ended in time
+    stopped: list[Job] = field(default_factory=list)  # at the limit
     failed: list[tuple[Job, Failure]] = field(default_factory=list)
     taken: list[Job] = field(default_factory=list)  # left to other processes (only without waiting)
 
@@ -76,16 +79,28 @@ class Executor:
     """One planner's work: `jobs` wait, run, or are in the outcome.
 
     words: a job's words on a device; wait: whether to stay until other processes have done what they took;
-    watch is called after every look around, for a progress bar.
+    limit: when to be done; watch is called after every look around, for a progress bar, and `finished` with
+    each job that has its row.
     """
 
     def __init__(
-        self, disk: Disk, jobs: Sequence[Job], devices: Devices, words: Words, *, wait: bool, retry: bool
+        self,
+        disk: Disk,
+        jobs: Sequence[Job],
+        devices: Devices,
+        words: Words,
+        *,
+        wait: bool,
+        retry: bool,
+        limit: Limit | None = None,
+        finished: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self.disk, self.devices, self.words, self.wait = disk, devices, words, wait
+        self.limit, self.finished = limit, finished
         self.pending, self.waiting = list(jobs), list[Job]()
         self.running: list[Running] = []
         self.workers: list[Worker] = []  # those who run something, and those who wait for more
+        jobs = [*jobs, *(limit.reserve if limit else [])]
         self.work = {job.fingerprint: work_key(job.configuration.config) for job in jobs}
         self.outcome = Outcome()
         # Each failure from before is forgiven once, when its turn comes; one of meanwhile is not.
@@ -98,6 +113,9 @@ class Executor:
         number: int = signal.SIGINT
         try:
             while self.pending or self.running or (self.waiting and self.wait):
+                if self.limit and self.limit.over:
+                    number = signal.SIGTERM
+                    break
                 self._reap()
                 self._fill()
                 self._look_again()
@@ -109,6 +127,7 @@ class Executor:
         finally:  # also after a mistake of ours: no trainer is left behind unseen
             self._stop(number)
         self.outcome.taken += self.waiting
+        self.outcome.late += self.pending
         return self.outcome
 
     def fraction(self, running: Running) -> float:
@@ -119,17 +138,34 @@ class Executor:
         return min(1.0, int(steps[-1][0]) / int(steps[-1][1]))
 
     def _fill(self) -> None:
-        while self.pending:
+        while may_begin := self._may_begin():
             idle: list[Worker | None] = [each for each in self._idle() if not each.dismissed]
             free, device = self.devices.free([each.device for each in self.workers])
             if not idle and not free:
                 return
             # Of pairs that suit as well, the first: the order of the plan.
-            worker, job = min(product(idle or [None], self.pending), key=lambda pair: self._rank(*pair))
+            worker, job = min(product(idle or [None], may_begin), key=lambda pair: self._rank(*pair))
             self.pending.remove(job)
             self._take(job, worker, device)
+        if not self.running:  # what would not end in time now never will: nobody learns more
+            self.outcome.late, self.pending = [*self.outcome.late, *self.pending], []
         for each in self._idle():  # the memory of their devices may be wanted by others
             each.dismiss()
+
+    def _may_begin(self) -> list[Job]:
+        """What is pending and would end in time; where nothing is, more of what the limit has in reserve."""
+        if self.limit is None:
+            return self.pending
+        found = [each for each in self.pending if self.limit.fits(each, self.work[each.fingerprint])]
+        more = [] if found else self.limit.more(self.work)
+        self.pending += more
+        return found or more
+
+    def _done(self, job: Job) -> None:
+        self.outcome.done.append(job)
+        if self.limit:
+            self.limit.done(job, self.work[job.fingerprint])
+        self.finished(job)
 
     def _idle(self) -> list[Worker]:
         busy = [each.worker for each in self.running]
@@ -147,7 +183,7 @@ class Executor:
         """Gives `job` to the worker, or to a new one on `device`, unless it is done, has failed, or is
         somebody else's."""
         if self.disk.row(job):
-            self.outcome.done.append(job)
+            self._done(job)
             return
         try:
             claim = self.disk.claim(job)
@@ -157,7 +193,7 @@ class Executor:
         # Only now is it ours alone: it may have ended, either way, while we looked.
         failure = self.disk.failure(job)
         if self.disk.row(job):
-            self.outcome.done.append(job)
+            self._done(job)
         elif failure and failure != self.forgiven[job.key]:
             self.outcome.failed.append((job, failure))
         elif self.disk.in_training(job):  # an orphan of a killed planner, or somebody's own msda-train
@@ -166,6 +202,8 @@ class Executor:
             self.forgiven[job.key] = None
             self.disk.forget(job)
             self.running.append(Running(job, claim, self._give(job, worker, device)))
+            if self.limit:
+                self.limit.begin(job)
             return
         claim.close()
 
@@ -192,7 +230,7 @@ class Executor:
             self.running.remove(each)
             text = self.disk.tail(each.job)
             if self.disk.row(each.job):
-                self.outcome.done.append(each.job)
+                self._done(each.job)
             elif each.claim.lost or (code == 2 and TAKEN in text):
                 self.waiting.append(each.job)
             else:
@@ -228,7 +266,11 @@ class Executor:
         for worker in self.workers:
             if not worker.end(max(0.0, end - time.monotonic())):
                 end = 0.0
-        for each in self.running:
+        for each in self.running:  # the last epoch of some may have ended meanwhile
+            if self.disk.row(each.job):
+                self._done(each.job)
+            else:
+                self.outcome.stopped.append(each.job)
             each.claim.close()
 
 

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msda_train.comparison.config_diff import experiment_choices
 from msda_train.comparison.match import compose_configs
 from msda_train.config.fingerprint import NODES, UNCOUNTED, fingerprint, former_fingerprint
+from msda_train.records.bench import step_cost
 from msda_train.records.published import Cell, Table
 
 
@@ -24,6 +26,20 @@ class Configuration:
         """0 where the recipe says none, which the trainer will refuse."""
         epochs = self.config["recipe"].get("epochs")
         return epochs if isinstance(epochs, int) else 0
+
+    def choice(self, group: str) -> str:
+        """The word of its data set, model or recipe: as typed, else as its experiment has it."""
+        typed = [word.partition("=")[2] for word in self.words if word.startswith(f"{group}=")]
+        return [experiment_choices(self.cells[0].experiment)[0].get(group, ""), *typed][-1]
+
+    @property
+    def step_cost(self) -> float:
+        """Of a step of its method over one of ERM, where the benchmark has measured it; 1 or more."""
+        return step_cost(self.cells[0].method)
+
+    def answers(self, cell: Cell) -> bool:
+        """Whether its runs hold the number that stands beside `cell`."""
+        return cell.compared_with != "" and (cell.probes is None or f"probes={cell.probes}" in self.words)
 
     @property
     def title(self) -> str:
@@ -98,7 +114,8 @@ def make_plan(name: str, table: Table, seeds: Sequence[int], extra: Sequence[str
         words = (*cell.overrides, *extra)
         mark = fingerprint(configs[words])
         groups.setdefault(mark, []).append(cell)
-        words_of.setdefault(mark, words)
+        if mark not in words_of or (cell.probes and not _probed(words_of[mark])):
+            words_of[mark] = words  # of cells that share their runs, one may want probes
     made = [
         Configuration(words_of[mark], configs[words_of[mark]], mark, tuple(cells))
         for mark, cells in groups.items()
@@ -112,6 +129,10 @@ def _as_published(cells: Sequence[Cell], made: Sequence[Configuration], extra: S
         return True
     plain = compose_configs(dict.fromkeys(cell.overrides for cell in cells))
     return {fingerprint(config) for config in plain.values()} == {each.fingerprint for each in made}
+
+
+def _probed(words: Sequence[str]) -> bool:
+    return any(word.startswith("probes=") for word in words)
 
 
 def _uncounted(word: str) -> bool:

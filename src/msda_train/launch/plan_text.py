@@ -66,15 +66,17 @@ def _total(missing: Sequence[Job], times: Mapping[str, Estimate]) -> list[str]:
     runs = f"{len(missing)} run{'s' * (len(missing) > 1)}"
     if not known:
         return [f"{runs}, time unknown"]
-    where = _machine(next(each for each in times.values() if each.seconds is not None))
+    where = machine(next(each for each in times.values() if each.seconds is not None))
     rest = f", and {unknown} of unknown time" if unknown else ""
     return [f"{runs}: about {duration(sum(known))} one after another on {where}{rest}"]
 
 
-def _machine(estimate: Estimate) -> str:
+def machine(estimate: Estimate) -> str:
+    """Where the times were taken: chip, precision, and threads on a CPU."""
     facts = estimate.facts
     threads = f", threads={facts['threads']}" if facts.get("device") == "cpu" else ""
-    return f"{facts.get('device_name')} ({facts.get('precision')}{threads})"
+    how = f" ({facts['precision']}{threads})" if "precision" in facts else ""
+    return f"{facts.get('device_name')}{how}"
 
 
 def outcome_text(plan: Plan, done: int, failed: Sequence[tuple[str, str]], taken: int, runs: Path) -> str:

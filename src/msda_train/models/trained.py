@@ -15,6 +15,7 @@ from msda_train.config.build import build
 from msda_train.config.fingerprint import former_fingerprint
 from msda_train.config.untrusted import buildable
 from msda_train.core.errors import UserError
+from msda_train.core.packed import opened
 from msda_train.models.sizes import bounded
 from msda_train.records.rows import Row, read_row
 
@@ -75,9 +76,11 @@ def read_finished(row: Row) -> tuple[Mapping[str, Any], list[dict[str, float]]]:
 
 def read_checkpoint(path: Path, *fingerprints: str) -> dict[str, Any]:
     """{"model": state, "optimizer": state, "progress": {"fingerprint": ..., "history": [...], ...}}, on the
-    CPU. Raises UserError where the file is damaged, or its run has none of `fingerprints`."""
+    CPU; no "optimizer" where only weights were kept. Raises UserError where the file is damaged, or its run
+    has none of `fingerprints`."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with opened(path) as file:
+            state = torch.load(file, map_location="cpu", weights_only=True)
         state = {**state, "progress": json.loads(state["progress"])}
         found = state["progress"]["fingerprint"]
         if not isinstance(state["model"], Mapping):

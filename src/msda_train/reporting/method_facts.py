@@ -5,7 +5,6 @@ says it as a formula; its yaml holds the options; the published files hold the s
 """
 
 import ast
-import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from pathlib import Path
 
 from msda_train.config.method_look import method_order
 from msda_train.config.yaml_file import read_yaml
-from msda_train.core.paths import BENCH, CONFIGS
+from msda_train.core.paths import CONFIGS
+from msda_train.records.bench import step_costs
 from msda_train.records.frame import cells_frame
 from msda_train.records.published import Cell, Paper
 
 PACKAGE = Path(__file__).resolve().parents[1]
-STEP_COST = BENCH / "step_cost.csv"
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,8 @@ class MethodFacts:
 
 def all_methods() -> list[MethodFacts]:
     """Every method in configs/method, in the order of the tables."""
-    costs = step_costs(STEP_COST)
+    costs = step_costs()
     return [_facts(name, costs.get(name)) for name in method_order()]
-
-
-def step_costs(path: Path) -> dict[str, float]:
-    """Median step time over ERM's by method, as the benchmark wrote it; empty where it has not."""
-    if not path.is_file():
-        return {}
-    with open(path, newline="", encoding="utf-8") as file:
-        return {row["method"]: float(row["ratio"]) for row in csv.DictReader(file)}
 
 
 def _facts(name: str, cost: float | None) -> MethodFacts:

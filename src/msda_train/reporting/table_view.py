@@ -50,6 +50,14 @@ def table_grids(compared: DataFrame, resembling: DataFrame) -> list[Grid]:
     return grids
 
 
+def cells_grid(cells: DataFrame) -> Grid:
+    """Lines of `compare`, of any tables, under each other by the names that `msda-table why` takes."""
+    rows = [[each.id, *_row(each, setting=True)[1:]] for each in cells.itertuples()]
+    return Grid(
+        "published beside ours", DataFrame(rows, columns=_HEAD), left=frozenset({0, 1, 7, 8}), tints=TINTS
+    )
+
+
 def margin_words() -> str:
     """The equivalence margins, for the head of a table."""
     sizes = [

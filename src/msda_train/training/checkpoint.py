@@ -1,12 +1,16 @@
 """A run folder: its lock, its checkpoint, its row. What is on the disk is the whole state of a run.
 
-No scheduler and no generator state is kept: both are functions of progress and seed.
+No scheduler and no generator state is kept: both are functions of progress and seed. A `full` checkpoint
+holds the network's state (weights, and BatchNorm's statistics), the optimizer's (of SGD, one momentum for
+each weight) and the progress. `weights` leaves the optimizer's out and is packed: less than half the size. A
+run that goes on from it begins without momentum, like a new one, and its row says so; one that is never
+interrupted loses nothing.
 """
 
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +20,13 @@ import torch
 from msda_train.core import locks, signals
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file, whole_file, writing
+from msda_train.core.packed import pack
 from msda_train.models.trained import read_checkpoint
 from msda_train.training.update import Update
+
+FORMS = {"full": "weights, momentum and history", "weights": "weights and history, no momentum, packed"}
+
+LOST = "optimizer state"
 
 
 @contextmanager
@@ -56,28 +65,43 @@ def _take_away(folder: Path, made: Sequence[Path]) -> None:
 
 
 class Saving:
-    """Checkpoints of a run at `path`, at most one in `seconds`. A context: an interrupt in it loses no epoch
-    that was longer than the grace of a signal; shorter ones are soon made again."""
+    """Checkpoints of a run at `path`, at most one in `seconds`, in one of FORMS; `log` is told the size of
+    the first. A context: an interrupt in it loses no epoch that was longer than the grace of a signal;
+    shorter ones are soon made again."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
-        self._path, self._seconds = path, seconds
+    def __init__(self, path: Path, seconds: float, form: str, log: Callable[[str], None]) -> None:
+        self._path, self._seconds, self._form, self._log = path, seconds, form, log
         self._saved_at = self._began = time.monotonic()
         self._unsaved: bytes | None = None
+        self._told = False
 
     def epoch(self, update: Update, progress: Mapping[str, Any], *, now: bool) -> None:
         """One has ended. Its weights, optimizer and `progress` (JSON-ready) go to the disk where it is time,
         or `now`. Raises NotWritten; the checkpoint before is still whole then."""
         began, self._began = self._began, time.monotonic()
         if now or self._began - self._saved_at >= self._seconds:
-            with whole_file(self._path) as file:
-                torch.save(_state(update, progress), file)
+            self._write(update, progress)
             self._saved_at, self._unsaved = time.monotonic(), None
         elif self._began - began >= signals.GRACE_SECONDS:
-            out = io.BytesIO()
-            torch.save(_state(update, progress), out)
-            self._unsaved = out.getvalue()
+            self._unsaved = self._content(update, progress)
         else:
             self._unsaved = None
+
+    def _write(self, update: Update, progress: Mapping[str, Any]) -> None:
+        if self._form == "full":  # straight to the disk: a copy in memory would be as large
+            with whole_file(self._path) as file:
+                torch.save(_state(update, progress, self._form), file)
+        else:
+            replace_file(self._path, self._content(update, progress))
+        if not self._told:
+            size = self._path.stat().st_size / 1e6
+            self._log(f"{self._path.name}: {size:.3g} MB, checkpoint={self._form} ({FORMS[self._form]})")
+        self._told = True
+
+    def _content(self, update: Update, progress: Mapping[str, Any]) -> bytes:
+        out = io.BytesIO()
+        torch.save(_state(update, progress, self._form), out)
+        return out.getvalue() if self._form == "full" else pack(out.getvalue())
 
     def __enter__(self) -> Self:
         return self
@@ -87,21 +111,25 @@ class Saving:
             replace_file(self._path, self._unsaved)
 
 
-def _state(update: Update, progress: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "model": update.network.state_dict(),
-        "optimizer": update.optimizer.state_dict(),
-        "progress": json.dumps(progress),
-    }
+def _state(update: Update, progress: Mapping[str, Any], form: str) -> dict[str, Any]:
+    state: dict[str, Any] = {"model": update.network.state_dict(), "progress": json.dumps(progress)}
+    if form == "full":
+        return state | {"optimizer": update.optimizer.state_dict()}
+    kept = [buffer for each in update.optimizer.state.values() for buffer in each.values()]
+    return state | {"lost": any(buffer is not None for buffer in kept)}
 
 
 def load(path: Path, update: Update, fingerprint: str) -> dict[str, Any]:
     """Restores network and optimizer from the checkpoint at `path` of the run `fingerprint`, and returns its
-    progress. Raises UserError where it is not that run's, is damaged or does not fit."""
+    progress, with "lost": LOST where it left that out. Raises UserError where it is not that run's, is
+    damaged or does not fit."""
     state = read_checkpoint(path, fingerprint)
     try:
-        update.resume(state["model"], state["optimizer"])
+        if "optimizer" in state:
+            update.resume(state["model"], state["optimizer"])
+        else:
+            update.restart(state["model"])
     except (KeyError, ValueError, RuntimeError):
         raise UserError(f"{path}: checkpoint does not fit this model; type runs=FOLDER") from None
     progress: dict[str, Any] = state["progress"]
-    return progress
+    return progress | {"lost": LOST} if state.get("lost") else progress

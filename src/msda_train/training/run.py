@@ -61,6 +61,7 @@ class Run:
     folder: Path
     cache: RunCache = field(default_factory=RunCache)
     teacher: str | None = None  # which finished run teaches its method
+    form: str = "full"  # of its checkpoints, one of checkpoint.FORMS
     team: Team = ALONE  # the processes that train it
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
@@ -125,7 +126,7 @@ class Run:
     def train(self, step: Step, log: Log) -> Progress:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
         path = self.folder / "checkpoint.pt"
-        progress = Progress()
+        progress, lost = Progress(), dict[str, str]()
         steps, total = len(self.train_loader), self.recipe.epochs
         if path.exists():
             saved = checkpoint.load(path, step.update, self.fingerprint)
@@ -135,12 +136,15 @@ class Run:
                     f"({self.teacher}); move it away to train from the start"
                 )
             progress = Progress(saved["history"], saved["sessions"])
-            log(f"going on after epoch {len(progress.history)} of {total}")
+            lost = {"lost": saved["lost"]} if "lost" in saved else {}
+            without = "; its checkpoint holds no momentum, which begins anew" if lost else ""
+            log(f"going on after epoch {len(progress.history)} of {total}{without}")
         first = len(progress.history)
-        session = {"from_epoch": first + 1, **environment(self.compute)}
+        session = {"from_epoch": first + 1, **environment(self.compute), **lost}
         if first < total:
             progress.sessions.append(session)
-        saving, bar = checkpoint.Saving(path, self.checkpoint_seconds), self.bar(first * steps, total * steps)
+        saving = checkpoint.Saving(path, self.checkpoint_seconds, self.form, log)
+        bar = self.bar(first * steps, total * steps)
         with saving, signals.patient() as stop, bar:
             for epoch in range(first, total):
                 measured = self.epoch(epoch, step, bar)

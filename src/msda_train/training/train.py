@@ -30,7 +30,7 @@ from msda_train.training.step import Step
 AXES = ("dataset", "model", "method", "recipe")
 SETTINGS = (
     *("seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
-    *("devices", "runs", "checkpoint_seconds", "profile"),
+    *("devices", "runs", "checkpoint", "checkpoint_seconds", "profile"),
 )
 
 
@@ -66,6 +66,7 @@ def _train(
     for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
         checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
     checks.whole("seed", cfg.seed, least=0)
+    checks.one_of("checkpoint", cfg.checkpoint, tuple(checkpoint.FORMS))
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     checks.flag("profile", cfg.profile)
     team, compute = enlist(cfg, compute_from(cfg), seat)
@@ -80,8 +81,8 @@ def _train(
     check_shares(team, recipe.batchnorm_parts, recipe.batch_size, len(images.y_train))
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
-    seconds = cfg.checkpoint_seconds
-    run = Run(cfg.seed, identity, recipe, images, compute, seconds, folder, cache, teacher, team)
+    saving = (cfg.checkpoint_seconds, folder, cache, teacher, cfg.checkpoint)
+    run = Run(cfg.seed, identity, recipe, images, compute, *saving, team)
     if not team.leads:
         with together(team, cfg, log):
             run.train(_ready(run, cfg, method), log)

@@ -1,10 +1,16 @@
 """`msda-table plan PAPER/TABLE --seeds 0-4`: the missing runs, their commands, how long they take."""
 
+import time
+from argparse import Namespace
+
+from msda_train.cli.commands.minutes_options import read_minutes
 from msda_train.cli.commands.plan_options import Request, plan_parser, read_request
 from msda_train.cli.guard import log
 from msda_train.launch.asking import MOST_SECONDS
 from msda_train.launch.estimate import Estimate, estimates
+from msda_train.launch.minutes_text import minutes_text
 from msda_train.launch.plan_text import plan_text
+from msda_train.launch.stated import WORDS as STATED
 
 
 def main(words: list[str]) -> int:
@@ -16,6 +22,8 @@ def main(words: list[str]) -> int:
         "--no-probe", action="store_true", help="measure nothing; times from stored rows only"
     )
     args = parser.parse(words)
+    if args.minutes is not None:
+        return _minutes(args)
     asked = read_request(args)
     missing = asked.missing
     commands = {job.key: asked.words(job, asked.devices.names[0]) for job in missing}
@@ -24,6 +32,19 @@ def main(words: list[str]) -> int:
         commands[job.key] = asked.words(job, names[number % len(names)])
     times = _times(asked, probe=not args.no_probe) if missing else {}
     print(plan_text(asked.plan, asked.disk, times, commands, ["run", *asked.options]), end="")
+    return asked.code
+
+
+def _minutes(args: Namespace) -> int:
+    made = read_minutes(args, time.monotonic(), probe=not args.no_probe, absent=True, retry=False)
+    asked, jobs = made.asked, made.choice.jobs
+    names = asked.devices.names
+    commands = {job.key: asked.words(job, names[n % len(names)]) for n, job in enumerate(jobs)}
+    if made.stated:
+        print(f"# {STATED}")
+    again = ["run", *asked.options]
+    told = (made.choice, made.times, commands, made.ids, made.remarks, again)
+    print(minutes_text(asked.plan, made.found, *told), end="")
     return asked.code
 
 

@@ -21,6 +21,7 @@ from msda_train.launch.claims import Disk
 from msda_train.launch.execute import Devices
 from msda_train.launch.plan import Job, Plan, make_plan
 from msda_train.launch.seeds import parse_seeds
+from msda_train.records.published import Table
 from msda_train.records.rows import Row
 
 KEPT = Path("results/rows")
@@ -66,31 +67,54 @@ def plan_parser(name: str, description: str) -> Parser:
         "they are. Unless they only say where and how to compute, such rows are not the published "
         "configuration. With several jobs at a time each gets threads= its share of the cores.",
     )
-    parser.add_argument("table", metavar="PAPER/TABLE")
+    parser.add_argument("table", nargs="?", metavar="PAPER/TABLE")
     parser.add_argument("words", nargs="*", metavar="WORD", help="for every msda-train: OPTION=VALUE")
-    parser.add_argument("--seeds", default="0", metavar="0-4", help="0-4 or 0,2,5; default: 0")
+    parser.add_argument("--seeds", metavar="0-4", help="0-4 or 0,2,5; default: 0, with --minutes 0-1")
+    parser.add_argument(
+        "--minutes",
+        metavar="N",
+        help="of all tables, or those named: what decides the most published cells in N minutes; dataset=A,B "
+        "model=, recipe=, method=, experiment= choose among the cells",
+    )
     parser.add_argument("--runs", metavar="FOLDER", help="folder of run folders; default: runs")
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time; default: one per device")
     parser.add_argument(
-        "--devices", metavar="LIST", help="e.g. cuda:0,cuda:1; each gets its share of the jobs"
+        *("--devices", "--device"),
+        metavar="LIST",
+        help="e.g. cuda:0,cuda:1; each gets its share of the jobs",
     )
+    parser.set_defaults(prog=parser.prog)
     add_published(parser)
     return parser
 
 
 def read_request(args: argparse.Namespace) -> Request:
     """The parsed words, checked and composed; UserError for what is wrong. Damaged rows go to stderr."""
-    extra, runs = _extra(args.words, args.runs)
+    words = [*([args.table] if args.table else []), *args.words]
+    name = next((word for word in words if "=" not in word), None)
+    if name is None:
+        raise UserError(f"which table? type: {args.prog} PAPER/TABLE, or {args.prog} --minutes 12")
+    words.remove(name)
+    extra, runs = for_every_run(words, args.runs)
     papers, slips = sound_papers(args.published)
-    paper, table = find_table(papers, args.table)
-    seeds = parse_seeds(args.seeds)
+    paper, table = find_table(papers, name)
+    return request_for(args, (f"{paper.key}/{table.id}", table), extra, runs, slips)
+
+
+def request_for(
+    args: argparse.Namespace, named: tuple[str, Table], extra: Sequence[str], runs: str, slips: int
+) -> Request:
+    """The same for a table by its name, with the words `extra` for every run."""
+    name, table = named
+    seeds = parse_seeds(args.seeds or ("0" if args.minutes is None else "0-1"))
     runnable = [cell for cell in table.cells if cell.not_runnable is None]
     if not runnable:
-        raise UserError(f"{args.table}: none of its cells can be run: {table.cells[0].not_runnable}")
+        raise UserError(f"{name}: none of its cells can be run: {table.cells[0].not_runnable}")
     _check(list(runnable[0].overrides), extra)
-    plan = make_plan(f"{paper.key}/{table.id}", table, seeds, extra)
     devices = _devices(args.devices, args.jobs, extra)
-    rows, bad = sound_rows([place for place in (Path(runs), KEPT) if place.is_dir()])
+    plan = make_plan(name, table, seeds, extra)
+    folders = (Path(runs), KEPT, *([args.keep] if getattr(args, "keep", None) else []))
+    rows, bad = sound_rows([place for place in folders if place.is_dir()])
     kept: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
         kept.setdefault((row.fingerprint, row.seed), []).append(row)
@@ -105,7 +129,7 @@ def read_request(args: argparse.Namespace) -> Request:
     )
 
 
-def _extra(words: Sequence[str], runs: str | None) -> tuple[list[str], str]:
+def for_every_run(words: Sequence[str], runs: str | None) -> tuple[list[str], str]:
     """The words for every run, and the folder of runs, which may be typed either way."""
     known = [*read_yaml(CONFIGS / "train.yaml"), *GROUPS]
     known = [name for name in known if name not in ("defaults", "hydra", LINE)]
@@ -128,7 +152,7 @@ def _extra(words: Sequence[str], runs: str | None) -> tuple[list[str], str]:
     return extra, runs or "runs"
 
 
-def _check(words: list[str], extra: list[str]) -> None:
+def _check(words: list[str], extra: Sequence[str]) -> None:
     """UserError, as msda-train would say it, where the words do not compose."""
     with hydra_errors([*words, *extra]):
         OmegaConf.to_container(compose(*words, *extra), resolve=True)
@@ -160,8 +184,9 @@ def _threads(devices: Devices, extra: Sequence[str]) -> int | None:
 
 def _typed(args: argparse.Namespace) -> tuple[str, ...]:
     """`args` as one would type them."""
-    words = [args.table, "--seeds", args.seeds]
-    for option in ("runs", "jobs", "devices"):
+    words = [args.table] if args.table else []
+    words += ["--seeds", args.seeds or "0"] if args.minutes is None or args.seeds else []
+    for option in ("minutes", "runs", "jobs", "devices"):
         if getattr(args, option) is not None:
             words += [f"--{option}", str(getattr(args, option))]
     if args.published != PUBLISHED:

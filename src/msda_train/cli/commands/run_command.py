@@ -1,47 +1,63 @@
 """`msda-table run PAPER/TABLE --seeds 0-4`: trains what is missing. Stopped or killed, it goes on when typed
 again."""
 
-import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from msda_train.cli.commands.launcher_options import add_launcher, read_launcher, run_elsewhere
 from msda_train.cli.commands.plan_options import Request, plan_parser, read_request
+from msda_train.cli.commands.run_minutes import run_for_minutes
+from msda_train.cli.commands.running import Keeping, run_to_end
 from msda_train.cli.guard import log
 from msda_train.core import signals
 from msda_train.core.errors import UserError
 from msda_train.launch.asking import ask_speed
 from msda_train.launch.claims import Failure
-from msda_train.launch.execute import Executor, progress
+from msda_train.launch.execute import Executor
 from msda_train.launch.plan import Job
 from msda_train.launch.plan_text import head, outcome_text
 from msda_train.records.rows import one_line
 
 
 def main(words: list[str]) -> int:
-    """Exit code 0: all rows are there; 1: some are not; 130, 129, 143: interrupted, by SIGHUP, by
-    SIGTERM."""
+    """Exit code 0: all rows are there, or with --minutes, none failed; 1: some are not; 2: bad input, or rows
+    that could not be kept; 130, 129, 143: interrupted, by SIGHUP, by SIGTERM."""
+    began = time.monotonic()
     parser = plan_parser("run", "Train the runs that a published table still needs; type it again to go on.")
     parser.add_argument("--retry", action="store_true", help="try runs again that failed before")
     parser.add_argument(
         "--no-wait", action="store_true", help="leave runs that another process has taken, do not wait"
     )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="copy each finished row there at once; rows there count"
+    )
     add_launcher(parser)
     args = parser.parse(words)
     launcher = read_launcher(args)
+    for option in ("minutes", "keep"):
+        if launcher and getattr(args, option) is not None:
+            raise UserError(f"--{option}: not with --launcher, whose workers share a folder; leave it out")
+    keeping = Keeping(args.keep)
+    if args.minutes is not None:
+        return run_for_minutes(args, keeping, began)
     asked = read_request(args)
     missing = asked.missing
     for line in head(asked.plan, asked.disk, missing):
         log("msda-table", line.removeprefix("# "))
     if missing and not launcher:
         _check_devices(asked, missing[0])
+    keeping.begin(asked)
     try:
         if launcher:
             failed, waits = run_elsewhere(asked, launcher, args), False
         else:
-            failed, waits = _run_here(asked, wait=not args.no_wait, retry=args.retry), True
+            waiting = {"wait": not args.no_wait, "retry": args.retry}
+            executor = Executor(
+                asked.disk, missing, asked.devices, asked.words, **waiting, finished=keeping.finished
+            )
+            run_to_end(executor, missing)
+            failed, waits = executor.outcome.failed, True
     except KeyboardInterrupt as stop:
         done = sum(asked.disk.row(job) is not None for job in asked.plan.jobs)
         log(
@@ -53,18 +69,7 @@ def main(words: list[str]) -> int:
         raise UserError(
             f"{where}: {error.strerror or error}; type --runs FOLDER, a folder you may write"
         ) from None
-    return _summarise(asked, failed, waits)
-
-
-def _run_here(asked: Request, *, wait: bool, retry: bool) -> list[tuple[Job, Failure]]:
-    """Trains what is missing; what failed."""
-    missing = asked.missing
-    executor = Executor(asked.disk, missing, asked.devices, asked.words, wait=wait, retry=retry)
-    total = sum(job.configuration.epochs for job in missing)
-    seconds = 0.5 if sys.stderr.isatty() else 30  # a log file is not a screen
-    with tqdm(total=total, unit="epoch", mininterval=seconds, dynamic_ncols=True, disable=not missing) as bar:
-        executor.run(progress(total, bar))
-    return executor.outcome.failed
+    return max(_summarise(asked, failed, waits), keeping.end())
 
 
 def _summarise(asked: Request, failures: Sequence[tuple[Job, Failure]], here: bool) -> int:
