@@ -27,10 +27,11 @@ def main(words: list[str]) -> int:
     chosen = papers if args.paper is None else [find_paper(papers, args.paper.rstrip("/"))]
     rows, code = sound_rows(existing_folders(args.rows))
     found = compare(chosen, lines_frame(rows))
+    numbers = found["value"].notna()  # a cell may wait for the paper's number to be found
     counts = DataFrame(
         {
-            "cells": 1,
-            "runnable": found["not_runnable"].isna(),
+            "numbers": numbers,
+            "runnable": numbers & found["not_runnable"].isna(),
             "run": found["rows"].map(bool),
             "compared": found["low"].notna(),
         }
