@@ -15,13 +15,21 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS
 
 MOST_JOBS = 100_000  # of one sweep
-GROUPS = ("dataset", "model", "regulariser", "method", "recipe", "experiment")
+GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
 TEXT_OPTIONS = (
     *("runs", "dataset.root", "dataset.cache", "dataset.name", "method.teacher", "method.weights"),
     "probes.adversarial.source",
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
-    **{"seed": int, "device": str, "precision": str, "compile": bool, "graph": bool, "deterministic": bool},
+    **{
+        "task": str,
+        "seed": int,
+        "device": str,
+        "precision": str,
+        "compile": bool,
+        "graph": bool,
+        "deterministic": bool,
+    },
     **{"threads": int | None, "runs": str, "profile": bool, "checkpoint_seconds": float},
 }
 NODES = ("dataset", "model", "method", "recipe", "probes")

@@ -1,14 +1,16 @@
 """One seed of one configuration on one device: its loaders, its network, its epochs."""
 
 import copy
+import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, ClassVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -41,7 +43,7 @@ Log = Callable[[str], None]
 class Progress:
     """The little that a run remembers besides weights: how far it is, what it measured, who worked on it."""
 
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -58,6 +60,29 @@ class Run:
     folder: Path
     cache: RunCache = field(default_factory=RunCache)
     teacher: str | None = None  # which finished run teaches its method
+
+    task: ClassVar[str] = "classification"
+    needs: ClassVar[Mapping[str, str]] = {}  # of data set, method, recipe: what `build` asks of them
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return len(self.train_loader)
+
+    @classmethod
+    def fitting(cls, cfg: DictConfig, compute: Compute) -> Compute:
+        """`compute` as it is used here; UserError for what this task cannot do."""
+        return compute
+
+    @classmethod
+    def data(cls, node: DictConfig, config: Mapping[str, Any], cache: RunCache) -> Images:
+        """What is learned from: the images that `node` names, read or kept of a run before."""
+        found: Images | None = cache.find("images", config)
+        if found is None:
+            found = build("dataset", node).images()
+            if is_ours(config):
+                cache.keep("images", config, found)
+        return found
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
@@ -121,11 +146,27 @@ class Run:
         )
         return self.cache.keep(kind, wanted, made)
 
+    def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
+        """What the row says of speed and data; `source`: where these are from."""
+        images, history = self.images, progress.history
+        # The first epoch warms caches up (and compiles): the median ignores it where it can.
+        speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
+        data = {
+            "content": images.content,
+            "train_images": len(images.y_train),
+            "test_images": len(images.y_test),
+            "classes": len(images.classes),
+            "complete": images.complete,
+            "source": source,
+            **_corruption(images),
+        }
+        return {"images_per_second": median(speeds), "data": data}
+
     def train(self, step: Step, log: Log) -> Progress:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
         path = self.folder / "checkpoint.pt"
         progress = Progress()
-        steps, total = len(self.train_loader), self.recipe.epochs
+        steps, total = self.steps, self.recipe.epochs
         if path.exists():
             saved = checkpoint.load(path, step.update, self.fingerprint)
             if saved.get("teacher") not in (None, self.teacher):  # those of before say nothing
@@ -164,7 +205,7 @@ class Run:
         done = {"history": progress.history, "sessions": progress.sessions}
         return {"fingerprint": self.fingerprint, **done, **taught}
 
-    def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, float]:
+    def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, Any]:
         """Trains one 0-based epoch and tests; nothing returns to the host before its end."""
         # Dropout and its like draw from torch's own generator: it, too, is a function of seed and epoch.
         torch.manual_seed(int(generator(self.seed, "layers", epoch).integers(2**62)))
@@ -196,3 +237,11 @@ class Run:
             "train_seconds": trained - started,
             "seconds": time.perf_counter() - started,
         }
+
+
+def _corruption(images: Images) -> dict[str, Any]:
+    """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
+    if images.y_clean is None:
+        return {}
+    digest = hashlib.sha256(images.y_train.astype("<i8").tobytes()).hexdigest()
+    return {"wrong_labels": int((images.y_train != images.y_clean).sum()), "labels_sha256": digest}

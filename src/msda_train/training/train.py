@@ -12,20 +12,21 @@ from msda_train.config.fingerprint import fingerprint
 from msda_train.core.files import replace_file
 from msda_train.core.mix import HasTeacher
 from msda_train.core.paths import typed_path
-from msda_train.data.images import Images
 from msda_train.records.rows import read_row, write_row
+from msda_train.records.summary import CLASSIFICATION
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
+from msda_train.training.gan import GanRun
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.profile import profile
-from msda_train.training.recipe import Recipe
 from msda_train.training.run import Log, Run
-from msda_train.training.run_cache import RunCache, is_ours
+from msda_train.training.run_cache import RunCache
 
 AXES = ("dataset", "model", "method", "recipe")
+RUNS: dict[str, type[Run]] = {run.task: run for run in (Run, GanRun)}  # by task
 SETTINGS = (
-    *("seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
+    *("task", "seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
     *("runs", "checkpoint_seconds", "profile"),
 )
 
@@ -54,17 +55,20 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     checks.whole("seed", cfg.seed, least=0)
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     checks.flag("profile", cfg.profile)
-    compute = compute_from(cfg)
+    checks.one_of("task", cfg.task, tuple(RUNS))
+    kind = RUNS[cfg.task]
+    compute = kind.fitting(cfg, compute_from(cfg))
     typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
-    recipe: Recipe = build("recipe", cfg.recipe)
-    method = build("method", cfg.method)
+    recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
-    images = _images(cfg.dataset, config["dataset"], cache)
+    images = kind.data(cfg.dataset, config["dataset"], cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     with checkpoint.owned(folder):
-        run = Run(cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, cache, teacher)
+        run = kind(
+            cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, cache, teacher
+        )
         if cfg.profile:
             profile(run, run.prepare(cfg.model, method), folder, log)
             cache.clear()  # gradients are no longer where a recording would look for them
@@ -79,18 +83,10 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
         log(compute.told)
         reset_peak_memory(compute.device)  # only now has everything of the run before been let go
         progress = run.train(step, log)
-        gallery.keep(run, step, log)
+        if cfg.task == CLASSIFICATION:
+            gallery.keep(run, step, log)
         write_row(row_path, row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {}))
         log(f"{complete(read_row(row_path))}\n{row_path}")
     cache.runs += 1
     cache.written.add(row_path)
     return row_path
-
-
-def _images(node: DictConfig, config: Mapping[str, Any], cache: RunCache) -> Images:
-    found: Images | None = cache.find("images", config)
-    if found is None:
-        found = build("dataset", node).images()
-        if is_ours(config):
-            cache.keep("images", config, found)
-    return found
