@@ -1,7 +1,7 @@
 """Overrides as people type them, made ready for Hydra; and what Hydra says about wrong ones, in one line."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from msda_train.config import checks
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS
+from msda_train.records.summary import CLASSIFICATION
 
 MOST_JOBS = 100_000  # of one sweep
 GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
@@ -94,6 +95,25 @@ def check_choices(words: Sequence[str]) -> None:
             raise UserError(f"{both}: one {key} at a time; -m {key}=A,B runs one after the other{also}")
 
 
+def check_task(choices: Mapping[str, Any]) -> None:
+    """UserError for a file of one task typed with another task; `choices` are the names of all groups. The
+    files of classification lie in a group's own folder, those of a task NAME below it, in NAME."""
+    task = str(choices.get("task"))
+    own = "" if task == CLASSIFICATION else task
+    for group in ("experiment", "regulariser"):
+        name = choices.get(group)
+        if own and name not in (None, "none"):
+            raise UserError(f"{group}={name}: is of task={CLASSIFICATION}; leave it out, or task={task}")
+    for group in ("dataset", "model", "method", "recipe"):
+        folder, _, name = str(choices.get(group)).rpartition("/")
+        if folder == own:
+            continue
+        if folder and not own:
+            raise UserError(f"{group}={folder}/{name}: is of another task; type task={folder}")
+        known = [each for each in _choices(group) if each.rpartition("/")[0] == own]
+        raise UserError(f"{group}={choices[group]}: is not of task={task}; {nearest(name, known)}")
+
+
 def _check_sweep(word: str) -> None:
     """UserError for a range that Hydra would write out for hours."""
     for inside in re.findall(r"range\(([^()]*)\)", word):
@@ -107,7 +127,9 @@ def _check_sweep(word: str) -> None:
 
 
 def _choices(group: str) -> list[str]:
-    return [path.stem for path in (CONFIGS / group).glob("*.yaml")]
+    """The files of a group, those of a task with its name before: gan/ring."""
+    folder = CONFIGS / group
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
 
 
 @contextmanager
@@ -122,8 +144,10 @@ def hydra_errors(words: Sequence[str]) -> Iterator[None]:
 def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     """One line for an exception raised while Hydra composed `overrides`."""
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
-        group, _, word = problem.missing_cfg_file.rpartition("/")
-        return f"{group or 'config'}={word}: unknown; {nearest(word, problem.options or [])}"
+        group, _, word = problem.missing_cfg_file.partition("/")
+        return (
+            f"{group or 'config'}={word}: unknown; {nearest(word, _choices(group) or problem.options or [])}"
+        )
     if isinstance(problem, OverrideParseException):
         return f"{problem.override}: cannot be read; type OPTION=VALUE, with quotes around special signs"
     text = str(problem).strip()

@@ -17,15 +17,18 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.files import replace_file
 from msda_train.core.paths import CONFIGS
 from msda_train.records.rows import Row, load_rows
+from msda_train.records.summary import CLASSIFICATION
 from msda_train.reporting.draw import FORMATS, looks, rendered
 from msda_train.reporting.pictures.boundary import boundary_picture
 from msda_train.reporting.pictures.data import Probed, arrays_path, read_arrays, records_of
 from msda_train.reporting.pictures.picture import figure
+from msda_train.reporting.pictures.snapshots import KIND as GAN
+from msda_train.reporting.pictures.snapshots import snapshots_picture
 from msda_train.reporting.probe_plots import KINDS, Kind, kind_pictures
 
 BOUNDARY = "boundary"
 ALL = "all"
-NAMES = (*KINDS, BOUNDARY, ALL)
+NAMES = (*KINDS, BOUNDARY, GAN, ALL)
 SETS = ("standard", "full")  # of probes, the cheap one first
 TOYS = ("erm", "mixup", "manifold_mixup")
 Make = Callable[[], Figure]  # called where the style is known
@@ -42,8 +45,8 @@ def _run(words: Sequence[str]) -> int:
         prog="msda-plot",
         description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
         f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
-        f"minute with the methods of the runs, or with {', '.join(TOYS)} where no run is given); {ALL} (but "
-        f"for {BOUNDARY}: every kind that the runs have data for).",
+        f"minute with the methods of the runs, or with {', '.join(TOYS)} where no run is given); {GAN} (what "
+        f"runs of task=gan generate); {ALL} (but for these two: every kind that the runs have data for).",
         epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
@@ -57,7 +60,8 @@ def _run(words: Sequence[str]) -> int:
     args = parser.parse(words)
     if args.kind not in NAMES:
         raise UserError(f"there is no plot '{args.kind}'; {nearest(args.kind, NAMES)}")
-    rows, complaints = _rows(args.runs, needed=args.kind != BOUNDARY)
+    task = args.kind if args.kind == GAN else CLASSIFICATION
+    rows, complaints = _rows(args.runs, task, needed=args.kind != BOUNDARY)
     files = _files(args.kind, rows, complaints)
     for complaint in complaints:
         log("msda-plot", complaint)
@@ -69,6 +73,12 @@ def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, M
     """Kind to its figure; adds a line to `complaints` for each run that has nothing to draw."""
     if name == BOUNDARY:
         return {BOUNDARY: _boundary(rows)}
+    if name == GAN:
+        found = [(snapshots_picture(block), block.words) for block in build_table(rows, {})]
+        pictures = [(picture, words) for picture, words in found if picture]
+        if not pictures:
+            raise UserError("these runs kept no snapshots; type recipe.snapshots=[10,100,1000] to keep some")
+        return {GAN: lambda: figure(pictures)}
     if name == ALL:
         blocks = build_table(rows, {})
         made = {each: make for each, kind in KINDS.items() if (make := _make(kind, blocks))}
@@ -87,12 +97,12 @@ def _make(kind: Kind, blocks: Sequence[Block]) -> Make | None:
     return (lambda: figure(pictures)) if pictures else None
 
 
-def _rows(places: Sequence[Path], *, needed: bool) -> tuple[list[Row], list[str]]:
-    """The rows of the finished runs at or under `places`, and what is wrong with others."""
+def _rows(places: Sequence[Path], task: str, *, needed: bool) -> tuple[list[Row], list[str]]:
+    """The rows of the finished runs of a task at or under `places`, and what is wrong with others."""
     if not places and needed:
         raise UserError("which run? type: msda-plot RUN_FOLDER reliability")
     check_runs(places)
-    rows, complaints = load_rows(places)
+    rows, complaints = load_rows(places, task)
     if places and not rows:
         raise UserError(complaints[0]) if complaints else no_finished_run(places[0])
     return rows, complaints

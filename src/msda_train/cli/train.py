@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from msda_train.cli.guard import report_error, run_guarded
-from msda_train.cli.overrides import check_choices, check_complete, quote_text
+from msda_train.cli.overrides import check_choices, check_complete, check_task, quote_text
 from msda_train.cli.parser import Parser
 from msda_train.config.compose import DEFAULTS
 from msda_train.config.defaults import PACKAGE
@@ -65,6 +65,7 @@ class Jobs:
 
     def _train(self, cfg: DictConfig, choices: Mapping[str, Any]) -> None:
         """Runs the config, then its probes; the names in the row are the words typed."""
+        check_task(choices)
         check_complete(cfg)
         from msda_train.evaluation.probing import (  # torch: only once a run really starts
             build_probes,

@@ -12,6 +12,7 @@ from msda_train.comparison.config_diff import column_words, method_words
 from msda_train.config.method_look import method_rank
 from msda_train.records.published import Cell
 from msda_train.records.rows import Row, one_line
+from msda_train.records.summary import CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Block:
     lines: tuple[Line, ...]
 
     @property
+    def task(self) -> str:
+        """What was learned."""
+        return self.lines[0].rows[0].task
+
+    @property
     def content(self) -> str:
         """Which images these were."""
         return str(self.lines[0].rows[0].data["content"])
@@ -101,8 +107,11 @@ def _block(rows: list[Row], cells: Mapping[str, Sequence[Cell]]) -> Block:
     experiments = {row.names["experiment"] for row in rows}
     words = column_words(rows[0], experiments.pop() if len(experiments) == 1 else None)
     data = rows[0].data
-    images = f"{data['train_images']:,} training and {data['test_images']:,} test images"
-    facts = f"{images}, {data['classes']} classes"
+    if rows[0].task == CLASSIFICATION:
+        images = f"{data['train_images']:,} training and {data['test_images']:,} test images"
+        facts = f"{images}, {data['classes']} classes"
+    else:
+        facts = f"{data['modes']} modes, {data['judged']:,} generated points judged"
     notes = [] if data["complete"] else ["not the complete set: no published number stands beside these rows"]
     machines = Counter(_machine(row) for row in rows)
     if len(machines) > 1:

@@ -57,4 +57,5 @@ class Gaussians:
     def points(self, rng: Rng, n: int) -> np.ndarray:
         """(n, 2) float32 new points, every mode equally likely."""
         noise = rng.standard_normal((n, 2), dtype=np.float32) * np.float32(self.sigma)
-        return noise + self.centres[rng.integers(0, self.modes, n)]
+        points: np.ndarray = noise + self.centres[rng.integers(0, self.modes, n)]
+        return points

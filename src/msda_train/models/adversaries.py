@@ -1,6 +1,7 @@
 """The two networks of a GAN on points of a plane: hongyi-zhang/mixup, gan/example_gan.py."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -30,6 +31,6 @@ class Adversaries(nn.Module):
 
 def _perceptron(sizes: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])

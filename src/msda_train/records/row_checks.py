@@ -26,7 +26,10 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "environment": dict,
 }
 _DATA_KEYS: dict[str, type] = {"content": str, "complete": bool}
-_COUNTS = {CLASSIFICATION: ("train_images", "test_images", "classes"), "gan": ("modes",)}  # at least 1
+_COUNTS = {
+    CLASSIFICATION: ("train_images", "test_images", "classes"),
+    "gan": ("modes", "judged"),
+}  # at least 1
 
 
 def checksum(raw: Mapping[str, Any]) -> str:

@@ -8,10 +8,12 @@ from msda_train.comparison.table import Beside, Block, Line, build_table
 from msda_train.records.published import Paper, load_papers
 from msda_train.records.row_checks import NAMES
 from msda_train.records.rows import Row, one_line
-from msda_train.records.summary import PROTOCOLS
+from msda_train.records.summary import CLASSIFICATION, TASKS, protocols
 from msda_train.reporting.grid import Grid, csv_text, draw
 
 _TITLES = {"error": "error, %", "top5_error": "top-5 error, %", "nll": "NLL, nats"}
+_TITLES |= {"modes": "modes found, %", "good": "good samples, %"}
+_SPEEDS = {CLASSIFICATION: "images/s", "gan": "real points/s"}
 _PUBLISHED = ("published", "protocol", "ours - publ.", "where")
 
 
@@ -28,8 +30,17 @@ def render(
     cells = cells_by_fingerprint(load_papers() if papers is None else papers, rows)
     blocks = build_table(rows, cells)
     if style == "csv":
-        return csv_text([_record(block, line, metric, columns) for block in blocks for line in block.lines])
-    return draw([_grid(block, metric, columns) for block in blocks], style)
+        shown = [block for block in blocks if _metrics(block, metric)]
+        alike = [block for block in shown if block.task == shown[0].task]  # one head for all lines
+        return csv_text([_record(block, line, metric, columns) for block in alike for line in block.lines])
+    asked = [(block, each) for block in blocks for each in _metrics(block, metric)]
+    return draw([_grid(block, each, columns) for block, each in asked], style)
+
+
+def _metrics(block: Block, metric: str) -> tuple[str, ...]:
+    """The one that was asked for; of a task without `error`, which nobody has to ask for, all."""
+    known = TASKS[block.task]
+    return (metric,) if metric in known else known if metric == "error" else ()
 
 
 def _grid(block: Block, metric: str, columns: Sequence[str]) -> Grid:
@@ -41,7 +52,7 @@ def _grid(block: Block, metric: str, columns: Sequence[str]) -> Grid:
 
 def _rows(block: Block, metric: str, columns: Sequence[str]) -> list[list[str]]:
     """Head and body as words, the same for every style but CSV."""
-    grid = [[_TITLES[metric], "seeds", *RULES.values(), "images/s", *columns, *_PUBLISHED]]
+    grid = [[_TITLES[metric], "seeds", *RULES.values(), _SPEEDS[block.task], *columns, *_PUBLISHED]]
     scale, digits = (1, 4) if metric == "nll" else (100, 2)  # a probe's numbers stay as they are stored
     for line in block.lines:
         ours = [line.metrics[f"{metric}/{rule}"].words(digits, scale) for rule in RULES]
@@ -72,7 +83,7 @@ def _record(block: Block, line: Line, metric: str, columns: Sequence[str]) -> di
     record: dict[str, object] = {name: one_line(row.names[name] or "") for name in NAMES}
     record |= {"column_words": block.words, "method_words": line.method, "fingerprint": line.fingerprint}
     record |= {"seeds": len(line.rows), "seed_list": " ".join(str(each.seed) for each in line.rows)}
-    for key in PROTOCOLS:
+    for key in protocols(row.task):
         stat, unit = line.metrics[key], "nats" if key.startswith("nll") else "fraction"
         name = key.replace("/", "_")
         record |= {f"{name}_mean_{unit}": stat.mean, f"{name}_std_{unit}": stat.std}
@@ -81,7 +92,7 @@ def _record(block: Block, line: Line, metric: str, columns: Sequence[str]) -> di
         record |= {f"{name}_mean": found and found.mean, f"{name}_std": found and found.std}
     record["images_per_second_median"] = line.images_per_second
     data = ("content", "complete", "train_images", "test_images", "classes")
-    record |= {f"data_{key}": one_line(row.data[key]) for key in data}
+    record |= {f"data_{key}": one_line(row.data.get(key, "")) for key in data}
     for key in ("device_name", "precision"):
         record[key] = "; ".join(sorted({one_line(each.environment.get(key) or "") for each in line.rows}))
     return record | _published_record(_of_metric(line, metric))

@@ -69,13 +69,12 @@ def expected_row(path: Path, identity: str, content: str, seed: int, teacher: st
 
 def complete(row: Row) -> str:
     """A line about a run that has its row."""
-    m, recipe, begun = row.metrics, row.config["recipe"], f"complete: {row.names['method']} seed {row.seed}, "
+    m, recipe = row.metrics, row.config["recipe"]
+    begun = f"complete: {row.names['method']} seed {row.seed}, "
     if row.task != CLASSIFICATION:
-        modes = row.data["modes"]
-        return (
-            f"{begun}{recipe['iterations']} iterations, {round(m['modes/last'] * modes)} of {modes} modes found, "
-            f"{100 * m['good/last']:.2f} % good samples"
-        )
+        modes, good = row.data["modes"], f"{100 * m['good/last']:.2f} % good samples"
+        found = f"{round(m['modes/last'] * modes)} of {modes} modes found"
+        return f"{begun}{recipe['iterations']} iterations, {found}, {good}"
     return (
         f"{begun}{recipe['epochs']} epochs, test error "
         f"{100 * m['error/last']:.2f} % last, {100 * m['error/best']:.2f} % best, nll {m['nll/last']:.3f}"

@@ -201,8 +201,8 @@ class GanRun(Run):
         trained = time.perf_counter()
         if not all(map(math.isfinite, losses)):
             raise RunFailed(
-                f"iteration {iterations[-1]}: the losses are {losses}; no row written, the last checkpoint is "
-                f"kept. Try a smaller recipe.lr than {self.recipe.lr}"
+                f"iteration {iterations[-1]}: the losses are {losses}; no row written, the last checkpoint "
+                f"is kept. Try a smaller recipe.lr than {self.recipe.lr}"
             )
         found, good = coverage(self._judged(game, JUDGED), self._centres(game), self.images.sigma)
         bar.set_postfix(modes=f"{found}/{self.images.modes}", good=f"{100 * good:.1f}%", refresh=False)

@@ -86,7 +86,7 @@ class Run:
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
-        facts = {"classes": len(self.images.classes), "channels": self.images.channels}
+        facts: dict[str, Any] = {"classes": len(self.images.classes), "channels": self.images.channels}
         config: Any = OmegaConf.to_container(model, resolve=True)
         shape, recipe = self.images.size, lasting(asdict(self.recipe))
         wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
