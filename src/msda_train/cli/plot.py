@@ -23,7 +23,7 @@ from msda_train.reporting.pictures.boundary import boundary_picture
 from msda_train.reporting.pictures.data import Probed, arrays_path, read_arrays, records_of
 from msda_train.reporting.pictures.picture import figure
 from msda_train.reporting.pictures.snapshots import KIND as GAN
-from msda_train.reporting.pictures.snapshots import snapshots_picture
+from msda_train.reporting.pictures.snapshots import snapshots, snapshots_figure
 from msda_train.reporting.probe_plots import KINDS, Kind, kind_pictures
 
 BOUNDARY = "boundary"
@@ -74,11 +74,10 @@ def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, M
     if name == BOUNDARY:
         return {BOUNDARY: _boundary(rows)}
     if name == GAN:
-        found = [(snapshots_picture(block), block.words) for block in build_table(rows, {})]
-        pictures = [(picture, words) for picture, words in found if picture]
-        if not pictures:
-            raise UserError("these runs kept no snapshots; type recipe.snapshots=[10,100,1000] to keep some")
-        return {GAN: lambda: figure(pictures)}
+        blocks = build_table(rows, {})
+        if not any(snapshots(row) for row in rows):
+            raise UserError("these runs kept no snapshots; train with recipe.snapshots=[10,100,1000]")
+        return {GAN: lambda: snapshots_figure(blocks)}
     if name == ALL:
         blocks = build_table(rows, {})
         made = {each: make for each, kind in KINDS.items() if (make := _make(kind, blocks))}

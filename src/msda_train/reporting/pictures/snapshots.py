@@ -4,53 +4,58 @@ a column for each iteration."""
 import base64
 import binascii
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from msda_train.comparison.table import Block, Line
+from msda_train.comparison.table import Block
 from msda_train.config.build import build
 from msda_train.config.untrusted import buildable
 from msda_train.core.errors import UserError
 from msda_train.core.randomness import generator
 from msda_train.records.rows import Row
-from msda_train.reporting.draw import Look
+from msda_train.reporting.draw import plain_words
 from msda_train.reporting.history import LARGEST_FILE
-from msda_train.reporting.pictures.picture import Legend, Panel, Picture
 
 KIND = "gan"
-SIDE = 1.5  # inches of a panel's axes
-BEYOND = 0.25  # how far a panel reaches beyond the real points, as in the authors' code
 POINTS = 1_000
-_REAL, _MADE = Look("#1b1f24", ".", ""), Look("#d1495b", ".", "")
+BEYOND = 0.25  # how far a panel reaches beyond the real points, as in the authors' code
+_REAL, _MADE, _GREY = "#1b1f24", "#d1495b", "#57606a"
+_SIDE, _GAP, _LEFT, _HEAD = 1.4, 0.06, 0.75, 0.62  # inches: a panel, between two, the labels, above a block
+_LABEL = 16  # letters of a line of a label
+NOTE = (
+    "Black: real points. Red: generated ones. The first seed of each method; iterations are counted from 0."
+)
 
 Snapshots = Mapping[int, np.ndarray]  # iteration to generated points (N, 2)
 
 
-def snapshots_picture(block: Block) -> Picture | None:
+def snapshots_figure(blocks: Sequence[Block]) -> Figure | None:
     """Of the first seed of each line that kept snapshots; None where there is none."""
-    found = [
-        (line, row, snaps) for line in block.lines if (row := line.rows[0]) and (snaps := snapshots(row))
-    ]
-    if not found:
+    shown = [(block, rows) for block in blocks if (rows := _with_snapshots(block))]
+    if not shown:
         return None
-    iterations = sorted({iteration for _, _, snaps in found for iteration in snaps})
-    panels = [
-        Panel(
-            _caption(line, row, k, iteration),
-            partial(_draw, _real(row), snaps.get(iteration)),
-            width=SIDE,
-            height=SIDE,
-            left=0.0,
-        )
-        for line, row, snaps in found
-        for k, iteration in enumerate(iterations)
-    ]
-    legend = (Legend("real points", _REAL), Legend("generated points", _MADE))
-    notes = ("The first seed of each method; the numbers are iterations, counted from 0.",)
-    return Picture("What the generator makes", tuple(panels), legend, notes, columns=len(iterations))
+    iterations = sorted({iteration for _, rows in shown for _, _, kept in rows for iteration in kept})
+    height = sum(_HEAD + len(rows) * (_SIDE + _GAP) for _, rows in shown) + 0.3
+    figure = Figure(figsize=(_LEFT + len(iterations) * (_SIDE + _GAP) + 0.1, height))
+    top = 0.1
+    for block, rows in shown:
+        _words(figure, 0.1, top, block.words)
+        top += _HEAD
+        for number, (label, row, kept) in enumerate(rows):
+            for column, iteration in enumerate(iterations):
+                axes = _axes(figure, _LEFT + column * (_SIDE + _GAP), top)
+                _draw(axes, _real(row), kept.get(iteration))
+                if number == 0:
+                    axes.set_title(f"{iteration:,}", pad=3)
+                if column == 0:
+                    axes.set_ylabel("\n".join(textwrap.wrap(plain_words(label), _LABEL)[:4]))
+            top += _SIDE + _GAP
+    _words(figure, 0.1, top + 0.05, NOTE)
+    return figure
 
 
 def snapshots(row: Row) -> Snapshots:
@@ -60,10 +65,9 @@ def snapshots(row: Row) -> Snapshots:
             return {}
         epochs = json.loads(row.path.read_bytes())["history"]
         told = [item for epoch in epochs for item in epoch.get("snapshots", {}).items()]
-        found = {int(iteration): _unpacked(text) for iteration, text in told}
+        return {int(iteration): _unpacked(text) for iteration, text in told}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, binascii.Error):
         return {}
-    return found
 
 
 def _unpacked(text: str) -> np.ndarray:
@@ -73,7 +77,14 @@ def _unpacked(text: str) -> np.ndarray:
     return finite.astype(np.float32)
 
 
+def _with_snapshots(block: Block) -> list[tuple[str, Row, Snapshots]]:
+    firsts = [(line.method, line.rows[0]) for line in block.lines]
+    found = [(f"{method} seed {row.seed}", row, snapshots(row)) for method, row in firsts]
+    return [each for each in found if each[2]]
+
+
 def _real(row: Row) -> np.ndarray:
+    """As many real points as there are generated ones, of the row's own distribution."""
     try:
         data = build("dataset", buildable("dataset", row.config["dataset"]), needed="points")
     except UserError as error:
@@ -82,19 +93,25 @@ def _real(row: Row) -> np.ndarray:
     return points
 
 
-def _caption(line: Line, row: Row, column: int, iteration: int) -> str:
-    label = f"{line.method}, seed {row.seed}" if len(line.rows) > 1 else line.method
-    return f"{label}: {iteration:,}" if column == 0 else f"{iteration:,}"
-
-
-def _draw(real: np.ndarray, made: np.ndarray | None, axes: Axes) -> None:
+def _draw(axes: Axes, real: np.ndarray, made: np.ndarray | None) -> None:
     low, high = real.min() - BEYOND, real.max() + BEYOND
-    axes.grid(False)
     axes.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[])
-    shown: Sequence[tuple[np.ndarray, Look, float, float]] = [(real, _REAL, 1.0, 1.5)]
+    axes.grid(False)
+    axes.spines[:].set_visible(True)
+    axes.plot(*real.T, ls="none", marker=".", ms=2, mew=0, color=_REAL, rasterized=True, label="_real")
     if made is not None:
-        shown = [*shown, (made, _MADE, 0.3, 2.5)]
-    for points, look, alpha, size in shown:
-        axes.plot(
-            *points.T, ls="none", marker=".", ms=size, color=look.colour, alpha=alpha, mew=0, rasterized=True
-        )
+        look = {"marker": ".", "ms": 3, "mew": 0, "alpha": 0.35, "color": _MADE}
+        axes.plot(*made.T, ls="none", rasterized=True, label="_generated", **look)
+
+
+def _axes(figure: Figure, left: float, top: float) -> Axes:
+    width, height = map(float, figure.get_size_inches())
+    box = (left / width, 1 - (top + _SIDE) / height, _SIDE / width, _SIDE / height)
+    axes: Axes = figure.add_axes(box)
+    return axes
+
+
+def _words(figure: Figure, left: float, top: float, words: str) -> None:
+    width, height = map(float, figure.get_size_inches())
+    lines = textwrap.wrap(plain_words(words, 600), int((width - 0.2) / 0.075))[:2]
+    figure.text(left / width, 1 - top / height, "\n".join(lines), va="top", size=7.5, color=_GREY)
