@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from msda_train.comparison.compare import CellView, TableView, in_cell_unit
 from msda_train.comparison.table import Block
+from msda_train.records.summary import TASKS
 from msda_train.reporting.draw import looks
 from msda_train.reporting.intervals import Entry, interval_panel, printed_interval
 from msda_train.reporting.pictures.picture import WIDTH, Panel, Picture
@@ -11,6 +12,7 @@ from msda_train.reporting.words import metric_title, told_apart
 
 _LEAST = {"percent": 0.5, "nats": 0.02}  # the narrowest axis: a hair's breadth must not fill a plot
 SEEDS_TITLE = "test error of the last epoch, %"
+_SEEDS_TITLES = {"error": SEEDS_TITLE, "modes": "modes found at the end, % of all"}
 PUBLISHED_NOTE = (
     "Grey bar: published value ± its spread, or the interval that rounds to it where none is printed. "
     "Coloured bar: mean of our seeds with its 90 % interval; below it every seed. "
@@ -45,13 +47,16 @@ def _label(view: CellView) -> str:
 
 
 def seeds_picture(block: Block, width: float = WIDTH) -> Picture:
-    """Last-epoch errors of a column, without published numbers."""
+    """What a column's last epochs measured first, errors or modes found, without published numbers."""
+    metric = TASKS[block.task][0]
     found = looks([line.rows[0].names["method"] for line in block.lines])
     entries = [
-        Entry(line.method, look, tuple(100 * row.metrics["error/last"] for row in line.rows))
+        Entry(line.method, look, tuple(100 * row.metrics[f"{metric}/last"] for row in line.rows))
         for line, look in zip(block.lines, found, strict=True)
     ]
-    panel = interval_panel("Mean with its 90 % interval, and every seed", entries, SEEDS_TITLE, width=width)
+    panel = interval_panel(
+        "Mean with its 90 % interval, and every seed", entries, _SEEDS_TITLES[metric], width=width
+    )
     return Picture("Every seed of every method", (panel,), ())
 
 
