@@ -13,7 +13,7 @@ from msda_train.config import checks
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS
-from msda_train.records.summary import CLASSIFICATION
+from msda_train.records.summary import CLASSIFICATION, TASKS
 
 MOST_JOBS = 100_000  # of one sweep
 GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
@@ -106,9 +106,9 @@ def check_task(choices: Mapping[str, Any]) -> None:
             raise UserError(f"{group}={name}: is of task={CLASSIFICATION}; leave it out, or task={task}")
     for group in ("dataset", "model", "method", "recipe"):
         folder, _, name = str(choices.get(group)).rpartition("/")
-        if folder == own:
+        if folder == own or (not own and folder not in TASKS):  # a folder of one's own
             continue
-        if folder and not own:
+        if not own:
             raise UserError(f"{group}={folder}/{name}: is of another task; type task={folder}")
         known = [each for each in _choices(group) if each.rpartition("/")[0] == own]
         raise UserError(f"{group}={choices[group]}: is not of task={task}; {nearest(name, known)}")

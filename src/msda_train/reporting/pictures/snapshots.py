@@ -22,9 +22,11 @@ from msda_train.reporting.history import LARGEST_FILE
 
 KIND = "gan"
 POINTS = 1_000
+LOST = 0.5  # share of generated points that a panel does not show, from which on it says so
 BEYOND = 0.25  # how far a panel reaches beyond the real points, as in the authors' code
-_REAL, _MADE, _GREY = "#1b1f24", "#d1495b", "#57606a"
-_SIDE, _GAP, _LEFT, _HEAD = 1.4, 0.06, 0.75, 0.62  # inches: a panel, between two, the labels, above a block
+_INK = _REAL = "#1b1f24"
+_MADE, _GREY = "#d1495b", "#57606a"
+_SIDE, _GAP, _LEFT, _HEAD = 1.4, 0.06, 0.75, 0.56  # inches: a panel, between two, the labels, above a block
 _LABEL = 16  # letters of a line of a label
 NOTE = (
     "Black: real points. Red: generated ones. The first seed of each method; iterations are counted from 0."
@@ -39,7 +41,7 @@ def snapshots_figure(blocks: Sequence[Block]) -> Figure | None:
     if not shown:
         return None
     iterations = sorted({iteration for _, rows in shown for _, _, kept in rows for iteration in kept})
-    height = sum(_HEAD + len(rows) * (_SIDE + _GAP) for _, rows in shown) + 0.3
+    height = sum(_HEAD + len(rows) * (_SIDE + _GAP) for _, rows in shown) + 0.55
     figure = Figure(figsize=(_LEFT + len(iterations) * (_SIDE + _GAP) + 0.1, height))
     top = 0.1
     for block, rows in shown:
@@ -54,7 +56,8 @@ def snapshots_figure(blocks: Sequence[Block]) -> Figure | None:
                 if column == 0:
                     axes.set_ylabel("\n".join(textwrap.wrap(plain_words(label), _LABEL)[:4]))
             top += _SIDE + _GAP
-    _words(figure, 0.1, top + 0.05, NOTE)
+        top += 0.06
+    _words(figure, 0.1, top, NOTE)
     return figure
 
 
@@ -102,6 +105,11 @@ def _draw(axes: Axes, real: np.ndarray, made: np.ndarray | None) -> None:
     if made is not None:
         look = {"marker": ".", "ms": 3, "mew": 0, "alpha": 0.35, "color": _MADE}
         axes.plot(*made.T, ls="none", rasterized=True, label="_generated", **look)
+        outside = float(((made < low) | (made > high)).any(axis=1).mean())
+        if outside >= LOST:
+            words = f"{100 * outside:.0f} % outside"
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+            axes.text(0.5, 0.04, words, transform=axes.transAxes, ha="center", size=7.5, color=_INK, bbox=box)
 
 
 def _axes(figure: Figure, left: float, top: float) -> Axes:
