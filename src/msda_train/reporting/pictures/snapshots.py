@@ -6,6 +6,7 @@ import binascii
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,11 +36,11 @@ NOTE = (
 Snapshots = Mapping[int, np.ndarray]  # iteration to generated points (N, 2)
 
 
-def snapshots_figure(blocks: Sequence[Block]) -> Figure | None:
-    """Of the first seed of each line that kept snapshots; None where there is none."""
+def snapshots_figure(blocks: Sequence[Block]) -> Figure:
+    """Of the first seed of each line that kept snapshots. UserError where there is none."""
     shown = [(block, rows) for block in blocks if (rows := _with_snapshots(block))]
     if not shown:
-        return None
+        raise UserError("these runs kept no snapshots; train with recipe.snapshots=[10,100,1000]")
     iterations = sorted({iteration for _, rows in shown for _, _, kept in rows for iteration in kept})
     height = sum(_HEAD + len(rows) * (_SIDE + _GAP) for _, rows in shown) + 0.55
     figure = Figure(figsize=(_LEFT + len(iterations) * (_SIDE + _GAP) + 0.1, height))
@@ -103,7 +104,7 @@ def _draw(axes: Axes, real: np.ndarray, made: np.ndarray | None) -> None:
     axes.spines[:].set_visible(True)
     axes.plot(*real.T, ls="none", marker=".", ms=2, mew=0, color=_REAL, rasterized=True, label="_real")
     if made is not None:
-        look = {"marker": ".", "ms": 3, "mew": 0, "alpha": 0.35, "color": _MADE}
+        look: dict[str, Any] = {"marker": ".", "ms": 3, "mew": 0, "alpha": 0.35, "color": _MADE}
         axes.plot(*made.T, ls="none", rasterized=True, label="_generated", **look)
         outside = float(((made < low) | (made > high)).any(axis=1).mean())
         if outside >= LOST:
