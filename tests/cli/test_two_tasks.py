@@ -190,6 +190,16 @@ def _circle():
     return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
+def test_kept_rows_are_drawn(runs, load_script):
+    """`make figures`: the snapshots, and every seed's modes beside the classifiers' errors."""
+    made = load_script("figures").figures([runs])
+    assert sorted(made) == sorted(
+        f"{name}.{kind}" for name in ("gan", "seeds") for kind in ("pdf", "png", "svg")
+    )
+    assert b"modes found at the end, % of all" in made["seeds.svg"]
+    assert made == load_script("figures").figures([runs])
+
+
 def test_no_runs_of_the_kind(runs, typed, tmp_path):
     from tests.conftest import STORED
 
@@ -222,7 +232,7 @@ def _change(raw, *place, value):
     [
         (("task",), "gna", "'task' is 'gna'; update msda-train"),
         (("task",), 5, "'task' is '5'"),
-        (("metrics", "good/last"), 1.5, "errors and shares are fractions"),
+        (("metrics", "good/last"), 1.5, "errors are fractions, as are shares"),
         (("metrics", "modes/best"), 0.987, "'metrics' are not those of its 'history'"),
         (("history", 1, "good"), "x", "'good' is not a number"),
         (("history", 1), {"epoch": 2}, "has no modes, good"),

@@ -29,3 +29,5 @@ def test_layers(latent):
 def test_bad_options():
     with pytest.raises(UserError, match=r"model\.latent=0"):
         Adversaries(latent=0, width=512, layers=3)
+    with pytest.raises(UserError, match=r"model\.layers=1000: at most 100"):
+        Adversaries(latent=2, width=512, layers=1000)

@@ -110,8 +110,8 @@ def check_task(choices: Mapping[str, Any]) -> None:
             continue
         if not own:
             raise UserError(f"{group}={folder}/{name}: is of another task; type task={folder}")
-        known = [each for each in _choices(group) if each.rpartition("/")[0] == own]
-        raise UserError(f"{group}={choices[group]}: is not of task={task}; {nearest(name, known)}")
+        known = nearest(name, _choices(group, task))
+        raise UserError(f"{group}={choices[group]}: is not of task={task}; {known}")
 
 
 def _check_sweep(word: str) -> None:
@@ -126,10 +126,10 @@ def _check_sweep(word: str) -> None:
             raise UserError(f"{word}: a sweep of more than {MOST_JOBS:,} jobs; type a shorter range")
 
 
-def _choices(group: str) -> list[str]:
-    """The files of a group, those of a task with its name before: gan/ring."""
-    folder = CONFIGS / group
-    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
+def _choices(group: str, task: str = CLASSIFICATION) -> list[str]:
+    """The files of a group for a task, as they are typed: digits, gan/ring."""
+    before = "" if task == CLASSIFICATION else f"{task}/"
+    return [f"{before}{path.stem}" for path in (CONFIGS / group / before).glob("*.yaml")]
 
 
 @contextmanager
@@ -145,9 +145,9 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     """One line for an exception raised while Hydra composed `overrides`."""
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
         group, _, word = problem.missing_cfg_file.partition("/")
-        return (
-            f"{group or 'config'}={word}: unknown; {nearest(word, _choices(group) or problem.options or [])}"
-        )
+        task = next((o[5:] for o in overrides if o.startswith("task=")), CLASSIFICATION)
+        known = _choices(group, task) or problem.options or []
+        return f"{group or 'config'}={word}: unknown; {nearest(word, known)}"
     if isinstance(problem, OverrideParseException):
         return f"{problem.override}: cannot be read; type OPTION=VALUE, with quotes around special signs"
     text = str(problem).strip()

@@ -6,8 +6,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from msda_train.config import checks
+from msda_train.core.errors import UserError
 
 POINT = 2  # coordinates
+MOST_LAYERS = 100
 
 
 class Adversaries(nn.Module):
@@ -17,6 +19,8 @@ class Adversaries(nn.Module):
     def __init__(self, latent: int, width: int, layers: int) -> None:
         for option, value in (("latent", latent), ("width", width), ("layers", layers)):
             checks.whole(f"model.{option}", value, least=1)
+        if layers > MOST_LAYERS:
+            raise UserError(f"model.layers={layers}: at most {MOST_LAYERS}; the paper has 3")
         super().__init__()
         self.latent = latent
         hidden = [width] * layers

@@ -127,7 +127,9 @@ def _check_ranges(raw: Mapping[str, Any], task: str) -> None:
 def _check_metric(name: str, value: Any) -> None:
     number = finite(value, name)
     if number < 0 or (number > 1 and not name.startswith("nll")):
-        raise UserError(f"metric '{name}' is {number:g}: errors and shares are fractions, nll is at least 0")
+        raise UserError(
+            f"metric '{name}' is {number:g}: errors are fractions, as are shares; nll is at least 0"
+        )
 
 
 def _check_history(raw: Mapping[str, Any], task: str) -> None:
