@@ -52,6 +52,34 @@ def small_run(cache):
 
 
 @pytest.fixture(scope="session")
+def write_speech():
+    """Lays out a small Speech Commands in a folder: of each of three words, a tone with noise, twelve files
+    to train on, four in either list; and what else lies in the official archive."""
+    from scipy.io import wavfile
+
+    def write(folder):
+        rng = np.random.default_rng(0)
+        lists = {"validation_list.txt": [], "testing_list.txt": []}
+        for pitch, word in ((300, "bed"), (1200, "cat"), (4000, "wow")):
+            (folder / word).mkdir(parents=True)
+            for k in range(20):
+                tone = np.sin(2 * np.pi * pitch * np.arange(16_000) / 16_000 + k)
+                wave = 3000 * tone + 900 * rng.standard_normal(16_000)
+                name = f"{word}/{k:08x}_nohash_{k % 2}.wav"
+                wavfile.write(folder / name, 16_000, wave.astype(np.int16))
+                for file, first in (("validation_list.txt", 0), ("testing_list.txt", 4)):
+                    lists[file] += [name] if first <= k < first + 4 else []
+        (folder / "_background_noise_").mkdir()
+        wavfile.write(folder / "_background_noise_" / "white_noise.wav", 16_000, np.zeros(99_000, np.int16))
+        (folder / "README.md").write_text("## Speech Commands Data Set v0.01")
+        for file, names in lists.items():
+            (folder / file).write_text("\n".join(names) + "\n")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def load_script():
     """Imports one of scripts/ by its name: they are no package, nothing imports them."""
 

@@ -41,10 +41,13 @@ def _line(capsys: Captured, *words: str, code: int = 2) -> str:
 def test_list(capsys: Captured) -> None:
     assert data_cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 1 + len(list((paths.CONFIGS / "dataset").glob("*.yaml")))
     cifar = next(line for line in lines if line.startswith("cifar10 "))
     for words in ("50,000 / 10,000", "32x32x3", "no", "cifar10/cifar-10-python.tar.gz"):
         assert words in cifar
+    speech = next(line for line in lines if line.startswith("speech_commands "))
+    for words in ("51,088 / 6,798 / 6,835", "1x161x101", " 30 ", "speech_commands_v0.01.tar.gz"):
+        assert words in speech
 
 
 def test_prepare_and_verify_own_images(capsys: Captured, root: Path) -> None:

@@ -13,7 +13,7 @@ from msda_train.cli.plot import main as msda_plot
 from msda_train.cli.probe import main as msda_probe
 from msda_train.cli.table import main as msda_table
 from msda_train.cli.train import main as msda_train
-from msda_train.comparison.table import build_table
+from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
 from msda_train.records.row_checks import checksum
 from msda_train.records.rows import kept_name, load_rows, read_row
@@ -173,10 +173,10 @@ def test_the_picture(runs, typed, tmp_path):
 
 
 def test_the_points_of_a_picture_are_those_of_the_row(runs):
-    (block,) = build_table(load_rows([runs], "gan")[0], {})
-    axes = snapshots_figure([block]).axes
+    lines = lines_frame(load_rows([runs], "gan")[0])
+    axes = snapshots_figure(lines).axes
     assert len(axes) == 4
-    row = block.lines[1].rows[0]
+    row = lines["rows"][1][0]
     assert (row.names["method"], row.seed) == ("gan/mixup", 0)
     real, made = (np.stack(line.get_data(), axis=1) for line in axes[2].lines)
     assert np.array_equal(made, snapshots(row)[3])

@@ -15,14 +15,18 @@ from msda_train.config.build import build
 from msda_train.config.compose import composing
 from msda_train.config.fingerprint import NODES
 from msda_train.core.paths import PUBLISHED
+from msda_train.data.uci import UciTable
 from msda_train.records.published import load_papers
 from msda_train.training.device import Compute
 from msda_train.training.optimizer import new_update
 from msda_train.training.step import Step
 
 PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
-CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200}
-SIDES = {"tinyimagenet": 64}  # of an image; the others have 32 pixels
+CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200, "speech_commands": 30}
+SHAPES = {"tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}  # the others have (3, 32, 32)
+TABLES = {kind.__name__.lower(): kind for kind in UciTable.__subclasses__()}
+CLASSES |= {name: kind.n_classes for name, kind in TABLES.items()}
+SHAPES |= {name: kind.shape for name, kind in TABLES.items()}
 # What makes a network of each builder small; everything else of it stays as published.
 SMALL = {
     "preactresnet": {"width": 4},
@@ -30,6 +34,9 @@ SMALL = {
     "wide_resnet": {"depth": 10, "width": 1},
     "pyramidnet": {"depth": 11, "alpha": 6, "width": 4},
     "densenet": {"depth": 10, "growth": 4},
+    "lenet": {"width": 4, "hidden": 8},
+    "vgg11": {"width": 4, "hidden": 8},
+    "mlp": {},
 }
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 
@@ -81,8 +88,8 @@ def _small(config):
     model |= SMALL[model["_target_"].rpartition(".")[2]]
     if "blocks" in model:
         model["blocks"] = [1] * len(model["blocks"])
-    for key in ("epochs", "drops"):
-        recipe.pop(key)
+    for key in ("epochs", "drops", "erm_epochs"):
+        recipe.pop(key, None)
     method = {key: 1.0 if key == "prob" else value for key, value in config["method"].items()}
     return {"model": model, "method": method, "recipe": recipe, "dataset": config["dataset"]["name"]}
 
@@ -90,19 +97,19 @@ def _small(config):
 def _two_steps(words, config, *, batch, weights):
     """Trains the network of a config; the test fails with the words it came from."""
     dataset = config["dataset"]
-    classes, side = CLASSES[dataset], SIDES.get(dataset, 32)
+    classes, shape = CLASSES[dataset], SHAPES.get(dataset, (3, 32, 32))
     method = config["method"] | ({"weights": weights} if "weights" in config["method"] else {})
     method = build("method", OmegaConf.create(method))
     recipe = build("recipe", OmegaConf.create({"epochs": 1, "drops": []} | config["recipe"]))
     torch.manual_seed(0)
-    network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=3)
+    network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=shape[0])
     if hasattr(method, "check"):
         method.check(network)
     step = Step(method, recipe.augment, classes, new_update(network, recipe, FLOAT))
     before = [parameter.detach().clone() for parameter in network.parameters()]
     rng = np.random.default_rng(0)
     for _ in range(2):
-        x, y = torch.randn(batch, 3, side, side), torch.randint(0, classes, (batch,))
+        x, y = torch.randn(batch, *shape), torch.randint(0, classes, (batch,))
         loss = step(x, y, rng)
         assert torch.isfinite(loss), words
     after = list(network.parameters())
@@ -121,11 +128,15 @@ def test_the_network_and_what_trains_it_are_built(paper):
         if made not in built:
             built.add(made)
             with torch.device("meta"):
-                classes = CLASSES[config["dataset"]["name"]]
-                network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=3)
-            assert sum(parameter.numel() for parameter in network.parameters()) > 1_000_000, words
+                name = config["dataset"]["name"]
+                facts = {"classes": CLASSES[name], "channels": SHAPES.get(name, (3,))[0]}
+                network = build("model", OmegaConf.create(config["model"]), **facts)
+            least = 10_000 if name in TABLES else 1_000_000
+            assert sum(parameter.numel() for parameter in network.parameters()) > least, words
         build("method", OmegaConf.create(config["method"]))
-        assert build("recipe", OmegaConf.create(config["recipe"])).epochs >= 160, words
+        name = config["dataset"]["name"]
+        least = 10 if name in TABLES else 30 if name == "speech_commands" else 160
+        assert build("recipe", OmegaConf.create(config["recipe"])).epochs >= least, words
 
 
 @pytest.mark.parametrize("paper", PAPERS)

@@ -1,8 +1,9 @@
 """Stored rows and stored published numbers make the golden tables.
 
-After a change that is meant: `python tests/results/test_table.py` rewrites them; then read the diff.
+After a change that is meant: `python tests/comparison/test_table.py` rewrites them; then read the diff.
 """
 
+import csv
 import io
 import json
 from dataclasses import replace
@@ -12,7 +13,8 @@ import pandas
 import pytest
 
 from msda_train.comparison import match
-from msda_train.comparison.table import build_table, summary_stat
+from msda_train.comparison.table import lines_frame, summary_stat
+from msda_train.records.frame import cells_frame
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 from msda_train.reporting.grid import escape_latex
@@ -41,13 +43,27 @@ def test_mean_and_sample_deviation_by_hand():
 
 
 def test_seeds_make_one_line_and_parameters_make_others(rows):
-    (block,) = build_table(of(rows, experiment="manifold_cifar10_preactresnet18"), {})
-    assert [(line.method, len(line.rows)) for line in block.lines] == [
+    lines = lines_frame(of(rows, experiment="manifold_cifar10_preactresnet18"))
+    assert set(lines.block) == {0}
+    assert list(zip(lines.method, lines.seeds, strict=True)) == [
         ("erm", 3),
         ("mixup", 3),
         ("mixup alpha=0.2", 1),
         ("manifold_mixup", 3),
     ]
+    for line in lines.to_dict("records"):
+        assert [row.seed for row in line["rows"]] == [0, 1, 2][: line["seeds"]]
+        for name in ("error/last", "nll/best"):
+            by_hand = summary_stat([row.metrics[name] for row in line["rows"]])
+            assert (line[name].mean, line[name].n) == (pytest.approx(by_hand.mean, rel=1e-14), by_hand.n)
+            assert line[name].std == (pytest.approx(by_hand.std, rel=1e-9) if by_hand.n > 1 else None)
+
+
+def test_a_number_that_not_all_seeds_have_is_no_statistic(rows):
+    first, *others = of(rows, experiment="manifold_cifar10_preactresnet18", method="erm")
+    probed = replace(first, metrics={**first.metrics, "ood/mean_of_2/auroc": 0.5})
+    assert list(lines_frame([probed, *others])["ood/mean_of_2/auroc"]) == [None]
+    assert lines_frame([probed])["ood/mean_of_2/auroc"][0] == summary_stat([0.5])
 
 
 def test_order_of_rows_does_not_matter(rows, papers):
@@ -60,28 +76,33 @@ def test_methods_in_the_house_order_then_by_name(rows):
         replace(row, fingerprint=name, names={**row.names, "method": name})
         for name in ("puzzlemix", "gmix", "attentive_cutmix", "cutmix", "cutout", "erm")
     ]
-    (block,) = build_table(named, {})
-    found = [line.rows[0].names["method"] for line in block.lines]
-    assert found == ["erm", "cutout", "cutmix", "gmix", "attentive_cutmix", "puzzlemix"]
+    assert list(lines_frame(named).method_name) == [
+        "erm",
+        "cutout",
+        "cutmix",
+        "gmix",
+        "attentive_cutmix",
+        "puzzlemix",
+    ]
 
 
 def test_an_accuracy_stays_one_and_ours_is_converted(rows, papers):
     tiny = of(rows, dataset="tinyimagenet")
-    ((line,),) = [block.lines for block in build_table(tiny, match.cells_by_fingerprint(papers, tiny))]
-    (beside,) = line.beside
-    assert beside.ours.mean == pytest.approx(100 - 100 * tiny[0].metrics["error/best"])
-    assert beside.difference == pytest.approx(beside.ours.mean - 58.70)
+    (line,) = csv.DictReader(io.StringIO(render(tiny, style="csv", papers=papers)))
+    ours, difference = (float(line[f"{name}_in_published_unit"]) for name in ("ours", "difference"))
+    assert ours == pytest.approx(100 - 100 * tiny[0].metrics["error/best"])
+    assert difference == pytest.approx(ours - 58.70)
 
 
 def test_no_published_number_stands_beside_incomplete_data(rows, papers):
     full = of(rows, experiment="mixup_cifar10_preactresnet18")
-    cells = match.cells_by_fingerprint(papers, full)
     partly = [replace(row, data={**row.data, "complete": False}) for row in full]
     for some, count in ((full, 2), (partly, 0)):
-        (block,) = build_table(some, cells)
-        assert sum(len(line.beside) for line in block.lines) == count
-    assert match.cells_by_fingerprint(papers, partly) == {}
-    assert "Figure 3" not in render(partly, papers=papers)
+        found = match.with_fingerprints(cells_frame(papers), lines_frame(some)).fingerprint.dropna()
+        assert len(found) == count
+        assert render(some, papers=papers).count("Figure 3") == count
+    # Complete and incomplete rows of one configuration are two blocks; only one has the published numbers.
+    assert render([*full, *partly], papers=papers).count("Figure 3") == 2
 
 
 def test_a_lie_in_the_names_puts_no_published_number_there(rows, papers):
@@ -111,8 +132,9 @@ def test_mixed_machines_are_noted(rows, papers):
 def test_rows_of_several_experiments_in_one_column_are_typed_in_full(rows):
     pair = of(rows, experiment="mixup_cifar10_preactresnet18")
     pair[0] = replace(pair[0], names={**pair[0].names, "experiment": None})
-    (block,) = build_table(pair, {})
-    assert block.words == "dataset=cifar10 model=preactresnet18 model.variant=mixup recipe=mixup"
+    assert set(lines_frame(pair).words) == {
+        "dataset=cifar10 model=preactresnet18 model.variant=mixup recipe=mixup"
+    }
 
 
 @pytest.mark.parametrize(
@@ -128,15 +150,15 @@ def test_rows_of_several_experiments_in_one_column_are_typed_in_full(rows):
 def test_differences_are_what_to_type(rows, change, words):
     row = of(rows, experiment="mixup_cifar10_preactresnet18")[0]
     config = {**row.config, "recipe": {**row.config["recipe"], **change}}
-    (block,) = build_table([replace(row, config=config)], {})
-    assert block.words == f"experiment=mixup_cifar10_preactresnet18 {words}".strip()
+    (found,) = lines_frame([replace(row, config=config)]).words
+    assert found == f"experiment=mixup_cifar10_preactresnet18 {words}".strip()
 
 
 def test_a_key_the_row_does_not_have(rows):
     row = of(rows, experiment="mixup_cifar10_preactresnet18")[0]
     recipe = {key: value for key, value in row.config["recipe"].items() if key != "momentum"}
-    (block,) = build_table([replace(row, config={**row.config, "recipe": recipe})], {})
-    assert block.words.endswith("~recipe.momentum")
+    (found,) = lines_frame([replace(row, config={**row.config, "recipe": recipe})]).words
+    assert found.endswith("~recipe.momentum")
 
 
 def test_names_from_nowhere_neither_crash_nor_leave_the_line(rows, papers):
@@ -178,15 +200,16 @@ def test_latex_escaping():
 def test_fingerprints_are_remembered_until_a_config_changes(tmp_path, monkeypatch, rows, papers):
     monkeypatch.setattr(match, "CACHE", tmp_path / "home" / "cache.json")
     some = of(rows, experiment="mixup_cifar10_preactresnet18", method="erm")
-    first = match.cells_by_fingerprint(papers, some)
-    assert first
+    cells, lines = cells_frame(papers), lines_frame(some)
+    first = match.with_fingerprints(cells, lines)
+    assert set(first.fingerprint.dropna()) == {some[0].fingerprint}
     composed = []
     monkeypatch.setattr(match, "compose_configs", lambda wanted: composed.append(wanted) or {})
-    assert match.cells_by_fingerprint(papers, some) == first
+    assert match.with_fingerprints(cells, lines).equals(first)
     assert not composed
     match.CACHE.write_text(json.dumps({"key": "another state of configs", "fingerprints": {}}))
     with pytest.raises(KeyError):
-        match.cells_by_fingerprint(papers, some)
+        match.with_fingerprints(cells, lines)
     assert composed
 
 
@@ -197,6 +220,18 @@ def test_a_broken_cache_or_a_home_that_cannot_be_written_costs_nothing(tmp_path,
     assert match._remembered("key") == {}
     monkeypatch.setattr(match, "CACHE", tmp_path / "file" / "below")
     match._remember("key", {})
+
+
+def test_without_papers_only_our_numbers(rows):
+    table = render(rows, papers=[])
+    assert "4.81 ± 0.07" in table
+    assert "publ." not in table
+
+
+def test_what_an_experiment_leaves_open_is_the_training_command_s_default(papers):
+    cell = next(cell for cell in papers[1].cells if cell.not_runnable is None)
+    assert match._typed(cell) == ("cifar10", "preactresnet18", cell.method, "manifold_mixup")
+    assert match._typed(replace(cell, experiment=None)) == ("digits", "preactresnet18", cell.method, "short")
 
 
 def test_no_rows_no_table():

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from msda_train.comparison.table import summary_stat
 from msda_train.comparison.verdict import (
     CONFIDENCE,
     WORDS,
     equivalence_margin,
     interval,
     rounding,
-    verdict,
+)
+from msda_train.comparison.verdict import (
+    verdict as verdict_of,
 )
 from msda_train.records.published import Cell
 
@@ -19,6 +22,10 @@ def cell(value=20.0, **words):
     known = {"digits": 2, "unit": "percent", "metric": "error", "protocol": "error/best"}
     places = dict.fromkeys(("paper", "table", "table_name", "label", "dataset", "model", "source"), "x")
     return Cell(**(places | known | {"value": value, "experiment": "e", "method": "erm"} | words))
+
+
+def verdict(printed, values):
+    return verdict_of(printed, summary_stat(values) if values else None)
 
 
 def test_the_interval_is_welchs():

@@ -85,6 +85,11 @@ def test_an_option_that_is_not_stated_has_its_class_default():
     assert fingerprint(typed("method=cutmix", "~method.label")) == fingerprint(stated)
 
 
+def test_epochs_that_mix_nothing_count_only_where_there_are_some():
+    assert fingerprint(changed("recipe", erm_epochs=0)) == fingerprint(CONFIG)
+    assert fingerprint(changed("recipe", erm_epochs=5)) != fingerprint(CONFIG)
+
+
 def test_of_a_foreign_class_nothing_is_left_out():
     """Its default is not ours to know: 0 may be on, and absent may be 0.5."""
     marks = {

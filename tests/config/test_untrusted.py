@@ -57,7 +57,7 @@ def test_a_regulariser_has_a_group_of_its_own():
         "msda_train.models.trained.load_network",  # ours, and no model
         "msda_train.models.trained.read_checkpoint",
         "msda_train.models.staged.nn.Linear",
-        "msda_train.models.sizes.os.system",
+        "msda_train.data.download.os.system",
         "msda_train.models.preactresnet.Block",  # of a module that holds a model
         "msda_train.models.features.import_module",
         "msda_train.methods.mixup.Mixup",  # shipped, for another node

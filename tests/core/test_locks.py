@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
@@ -100,19 +103,130 @@ def test_a_number_used_again_is_another_process(lockless, hold):
 
 
 @pytest.mark.parametrize("key", ["host", "boot", "namespace"])
-def test_of_another_machine_nobody_knows(lockless, hold, key):
-    """Not even that its process is dead: the number means nothing here. The line says what to do."""
+def test_of_another_machine_the_age_decides(lockless, hold, key):
+    """A process number means nothing here; a claim that is renewed does."""
     hold()
     claim = _rewrite(lockless, **{key: "elsewhere", "pid": 2**22})
     with pytest.raises(Taken) as caught:
         take(lockless)
-    assert "this file system has no locks" in caught.value.hint
-    assert caught.value.hint.endswith(f"remove {claim}")
-    told = f"another process is training this very run; wait for it .*{claim}"
+    assert "pid 4194304 since 20" in caught.value.who
+    told = r"another process is training this very run \(host .*\); wait for it"
     with pytest.raises(UserError, match=told), owned(lockless.parent):
         pass
-    claim.unlink()
+    now = os.stat(claim).st_mtime
+    os.utime(claim, (now, now - locks.LEASE_SECONDS + 20))
+    assert is_taken(lockless)
+    os.utime(claim, (now, now - locks.LEASE_SECONDS - 20))
+    assert not is_taken(lockless)
     take(lockless).close()
+
+
+@pytest.mark.parametrize("wrong", [-7200, 7200])
+def test_the_clock_of_the_file_system_counts(lockless, hold, monkeypatch, wrong):
+    """Two hours' difference between this machine's clock and the server's: a fresh claim is fresh, an old one
+    old."""
+    utime = os.utime
+    server = lambda path, times=None: utime(path, times or (server.now, server.now))  # noqa: E731
+    monkeypatch.setattr(os, "utime", server)
+    server.now = time.time() + wrong
+    hold()
+    claim = _rewrite(lockless, host="elsewhere")
+    os.utime(claim)
+    assert is_taken(lockless)
+    server.now += locks.LEASE_SECONDS - 1
+    assert is_taken(lockless)
+    server.now += 2
+    assert not is_taken(lockless)
+
+
+def test_a_holder_renews_its_claim(lockless, monkeypatch):
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.02)
+    with closing(take(lockless)) as lock:
+        claim = lockless.with_name("lock.1")
+        os.utime(claim, (0, 0))
+        _wait_for(lambda: os.stat(claim).st_mtime > 0)
+        assert not lock.lost
+
+
+def test_a_file_system_that_is_away_for_a_minute(lockless, monkeypatch):
+    """Renewing fails, then goes on: nobody lost anything."""
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.02)
+    utime, refused = os.utime, []
+
+    def away(*_):
+        refused.append(1)
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with closing(take(lockless)) as lock:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "utime", away)
+            _wait_for(lambda: len(refused) > 3)
+        claim = lockless.with_name("lock.1")
+        utime(claim, (0, 0))
+        _wait_for(lambda: os.stat(claim).st_mtime > 0)
+        assert not lock.lost
+
+
+def test_who_was_away_too_long_knows_that_it_lost(lockless, monkeypatch):
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 3600)
+    with closing(take(lockless)) as first:
+        claim = _rewrite(lockless, host="elsewhere")
+        os.utime(claim, (0, 0))
+        monkeypatch.setattr(locks, "RENEW_SECONDS", 0.02)
+        with closing(take(lockless)) as second:
+            threading.Thread(target=first._renew, args=(claim,), daemon=True).start()  # it is back
+            _wait_for(lambda: first.lost)
+            assert not second.lost
+            with pytest.raises(Taken):
+                take(lockless)
+
+
+def _wait_for(true):
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+MOUNTS = r"""
+22 1 8:1 / / rw - ext4 /dev/sda1 rw
+40 22 0:41 / /home/me rw - nfs4 server:/home rw
+41 40 0:42 / /home/me/my\040runs rw - lustre mgs:/scratch rw
+42 22 0:43 / /scratch rw - autofs systemd-1 rw
+43 42 0:44 / /scratch rw - beegfs beegfs_nodev rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/tmp/lock", "ext4"),
+        ("/home/me/lock", "nfs4"),
+        ("/home/meg/lock", "ext4"),
+        ("/home/me/my runs/s0/lock", "lustre"),
+        ("/scratch/lock", "beegfs"),
+    ],
+)
+def test_where_a_path_lies(monkeypatch, path, kind):
+    locks._file_system.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", lambda self: MOUNTS.strip())
+        assert locks._file_system(0, path) == kind
+    locks._file_system.cache_clear()
+
+
+def test_on_a_network_flock_is_not_trusted(tmp_path, monkeypatch):
+    """A mount may keep it to the machine without a word; so another machine's, here one that sees no locks,
+    finds the claim."""
+    monkeypatch.setattr(locks, "_file_system", lambda device, path: "nfs4")
+    path = tmp_path / "lock"
+    with closing(take(path)):
+        assert json.loads((tmp_path / "lock.1").read_text())["pid"] == os.getpid()
+        monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+        assert is_taken(path)
+        with pytest.raises(Taken):
+            take(path)
+    assert not is_taken(path)
 
 
 def test_a_claim_without_a_word_is_somebodys(lockless):

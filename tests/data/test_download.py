@@ -175,10 +175,10 @@ def test_dataset_downloads_once_and_outlives_its_archive(
     name = "cifar-10-python.tar.gz"
     remote = Remote(name, (server.url("cut", name),), md5=hashlib.md5(server.body).hexdigest())
     monkeypatch.setattr(cifar.Cifar10, "remotes", (remote,))
-    downloaded = Cifar10("cifar10", "download").images()
+    downloaded = Cifar10("cifar10", "download").examples()
     (data_folder / "cifar10" / name).unlink()
-    assert Cifar10("cifar10", "download").images().content == downloaded.content
+    assert Cifar10("cifar10", "download").examples().content == downloaded.content
     assert len(server.asked) == 2
-    npz = Cifar10("cifar10", "npz", str(write_npz(train, test))).images()
+    npz = Cifar10("cifar10", "npz", str(write_npz(train, test))).examples()
     assert npz.content == downloaded.content
     assert not npz.complete

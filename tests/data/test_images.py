@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from msda_train.core.errors import UserError
-from msda_train.data.images import check_arrays, check_classes
+from msda_train.data.examples import check_classes
+from msda_train.data.images import check_arrays
 
 X = np.zeros((4, 5, 6, 3), dtype=np.uint8)
 Y = np.array([0, 1, 2, 0])
@@ -85,9 +86,9 @@ def test_a_stray_label_makes_no_classes(y: object, message: str) -> None:
 def test_a_class_without_an_image_to_train_or_to_test_on_is_told() -> None:
     arrays = check_arrays("here", _arrays(), classes=["a", "b", "c"])
     with pytest.raises(
-        UserError, match=r"here: 1 of 3 classes have no test image \('c'\); .*empty_classes=true"
+        UserError, match=r"here: 1 of 3 classes have no test example \('c'\); .*empty_classes=true"
     ):
         check_classes("here", arrays)
     few = check_arrays("here", _arrays(y_train=np.array([0, 0, 0, 0])), classes=["a", "b", "c", "d", "e"])
-    with pytest.raises(UserError, match=r"4 of 5 classes have no training image \('b', 'c', 'd', ...\)"):
+    with pytest.raises(UserError, match=r"4 of 5 classes have no training example \('b', 'c', 'd', ...\)"):
         check_classes("here", few)

@@ -155,7 +155,7 @@ def test_a_test_loader_may_take_all_at_once_but_does_not_train() -> None:
         ({"std": (0.5, 0.5)}, "recipe.std has 2 numbers"),
         ({"std": (0.5, 0.5, 0.0)}, "recipe.std=.*give numbers above 0"),
         ({"crop_padding": -1}, "recipe.crop_padding=-1: give 0 or more"),
-        ({"batch_size": 38}, "recipe.batch_size=38: there are 37 training images; give 37 or less"),
+        ({"batch_size": 38}, "recipe.batch_size=38: there are 37 training examples; give 37 or less"),
         ({"batch_size": 1}, "recipe.batch_size=1: give 2 or more"),
         ({"batch_size": 0, "seed": None}, "recipe.batch_size=0: give 1 or more"),
     ],

@@ -10,7 +10,7 @@ from msda_train.data.noise import corrupted
 
 
 def digits(*words):
-    return build("dataset", compose("dataset=digits", *words).dataset).images()
+    return build("dataset", compose("dataset=digits", *words).dataset).examples()
 
 
 def test_the_asked_share_is_redrawn_over_all_classes():

@@ -110,7 +110,7 @@ def test_tinyimagenet_zip_and_unpacked(tmp_path: Path, draw: Callable, write_tin
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path)
     path.unlink()
-    images = tiny.images()  # no download: the folder is taken
+    images = tiny.examples()  # no download: the folder is taken
     np.testing.assert_array_equal(images.x_test.sum(), zipped.x_test.sum(dtype=np.int64))
     assert not images.complete
     assert tiny.official_facts(tmp_path) != by_checksum
@@ -133,14 +133,14 @@ def test_tinyimagenet_damaged(tmp_path: Path, draw: Callable, write_tiny: Callab
 
 def test_digits_are_real_balanced_and_known() -> None:
     digits = Digits("digits", "embedded")
-    images = digits.images()
+    images = digits.examples()
     assert images.complete
     assert (images.n_train, images.n_test) == (1437, 360)
     assert images.x_train.max() == 255
     np.testing.assert_array_equal(np.bincount(images.y_test), [36] * 10)
     assert digits.verify().official
     with pytest.raises(UserError, match=r"dataset.source=npz: unknown for digits; choose from: embedded"):
-        Digits("digits", "npz").images()
+        Digits("digits", "npz").examples()
 
 
 def test_a_cifar_archive_of_links_is_damaged(tmp_path: Path, draw: Callable, write_cifar10: Callable) -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from msda_train.core.errors import UserError
 from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.dataset import Dataset
+from msda_train.data.examples import Arrays
 from msda_train.data.imagefolder import read_folder
-from msda_train.data.images import Arrays
 from msda_train.data.npz import read_npz
 
 Make = Callable[..., Path]
@@ -28,8 +28,8 @@ def test_npz_and_folder_of_the_same_images_are_one_content(
     draw: Callable, write_npz: Make, write_folder: Make
 ) -> None:
     train, test = draw()
-    a = Dataset("own", "npz", str(write_npz(train, test))).images()
-    b = Dataset("own", "imagefolder", str(write_folder(train, test))).images()
+    a = Dataset("own", "npz", str(write_npz(train, test))).examples()
+    b = Dataset("own", "imagefolder", str(write_folder(train, test))).examples()
     assert a.content == b.content
     for key in ("x_train", "y_train", "x_test", "y_test"):
         np.testing.assert_array_equal(getattr(a, key), getattr(b, key))
@@ -68,7 +68,7 @@ def test_content_knows_labels_splits_shape_and_number_of_classes(draw: Callable)
 def test_npz_classes_and_root_as_a_folder(draw: Callable, write_npz: Make) -> None:
     train, test = draw()
     path = write_npz(train, test, "birds.npz", classes=np.array(["owl", "rook", "wren"]))
-    images = Dataset("birds", "npz", str(path.parent)).images()
+    images = Dataset("birds", "npz", str(path.parent)).examples()
     assert images.classes == ("owl", "rook", "wren")
     assert images.name == "birds"
 

@@ -161,7 +161,7 @@ def test_a_full_disk_is_no_failure_of_the_run(world, plan, monkeypatch):
     assert len(world.executor([job]).run().done) == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has leashes")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent died")
 def test_trainers_die_with_their_planner(tmp_path):
     code = (
         "import sys, time\n"
@@ -173,7 +173,7 @@ def test_trainers_die_with_their_planner(tmp_path):
     planner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     with planner:
         child = int(planner.stdout.readline())
-        while b"sleep(60)" not in _command(child):  # until the leash is on
+        while b"sleep(60)" not in _command(child):  # until it is set
             time.sleep(0.01)
         planner.kill()
     end = time.monotonic() + 10
@@ -185,7 +185,7 @@ def test_trainers_die_with_their_planner(tmp_path):
 def _command(pid):
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         text = file.read()
-    return b"" if b"leash.py" in text else text
+    return b"" if b"die_with_parent.py" in text else text
 
 
 def _alive(pid):
@@ -234,6 +234,25 @@ def test_a_trainer_that_leaves_no_row_has_failed(world, plan, monkeypatch):
     monkeypatch.setattr(child, "module_command", lambda module, words: [sys.executable, "-S", "-c", ""])
     ((_, failure),) = world.executor([job]).run().failed
     assert failure.last == ("exit code 0 and not a word",)
+
+
+def test_who_has_lost_its_claim_leaves_the_run(world, plan):
+    """Its machine was away for long, and another trains the run: neither of them is to blame."""
+    world.seconds = 30
+    (job, _) = plan(0).jobs
+    lost = []
+
+    def lose(executor):
+        if executor.running and world.diary() and not lost:
+            executor.running[0].claim.lost = True
+            lost.append(executor.running[0].worker.process)
+            world.seconds = 0.0
+
+    outcome = world.executor([job]).run(lose)
+    assert lost[0].returncode == -signal.SIGTERM
+    assert (outcome.done, outcome.failed) == ([job], [])  # free again, it was only waited for
+    assert world.disk.failure(job) is None
+    assert [line[0] for line in world.diary()] == ["begin", "begin", "end"]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas
 import pytest
 
 import msda_train
@@ -21,7 +22,7 @@ def test_one_line_per_run_and_number(rows):
     assert len(frame) == sum(len(row.metrics) for row in rows)
     row = next(row for row in rows if row.names["method"] == "mixup" and row.config["method"]["alpha"] == 0.2)
     mine = frame[(frame.path == str(row.path)) & (frame.metric == "error")]
-    assert dict(zip(mine["aggregate"], mine["value"], strict=True)) == {
+    assert dict(zip(mine.epoch, mine.value, strict=True)) == {
         rule: row.metrics[f"error/{rule}"] for rule in ("last", "best", "median_last10")
     }
     assert set(mine["method.alpha"]) == {0.2}
@@ -35,6 +36,14 @@ def test_a_probe_s_number_has_its_probe_and_no_metric(rows):
     (line,) = frame[frame.probe == "ood"].to_dict("records")
     assert (line["name"], line["value"], line["seed"]) == ("mean_of_2/auroc", 0.75, row.seed)
     assert frame.metric.isna().sum() == 1
+
+
+def test_no_column_is_hidden_by_a_method_of_pandas(rows, papers):
+    row = replace(rows[0], metrics={**rows[0].metrics, "in_between/train_mixup/error_max_11": 0.5})
+    frame = rows_frame([row])
+    assert list(frame["setting.aggregate"].dropna()) == ["max"]
+    for each in (frame, published_frame(papers)):
+        assert not [name for name in each if hasattr(pandas.DataFrame, name)]
 
 
 def test_no_rows_have_the_same_columns():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from msda_train.comparison.config_diff import experiment_choices
-from msda_train.comparison.match import _may_match, _names, compose_configs
+from msda_train.comparison.match import compose_configs, may_match
 from msda_train.config.fingerprint import fingerprint
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
@@ -19,6 +19,13 @@ from msda_train.records.published import load_papers, read_paper
 # All its rows are in scope: a number that cannot be run says why, and none is left out.
 REFERENCE = Path(__file__).parents[1] / "stored" / "published_reference.csv"
 METRICS = {"top1_error": "error"}  # the reference's word and ours; the others are the same
+# The reference names the files into which slides were transcribed; ours say what they are.
+SLIDES = "slides that quote the paper, "
+SOURCES = {
+    "000_1f6955fdea838de9.txt": f"{SLIDES}transcription 1",
+    "002_b445323b53cd7929.txt": f"{SLIDES}transcription 2",
+    "000_1f6955fdea838de9.txt;002_b445323b53cd7929.txt": f"{SLIDES}transcriptions 1 and 2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +49,7 @@ def _of_row(row):
     words = [
         row[key] for key in ("paper", "table", "dataset", "model", "method", "setting", "unit", "source")
     ]
+    words[-1] = SOURCES.get(words[-1], words[-1])
     metric = METRICS.get(row["metric"], row["metric"])
     return (*words, metric, _number(row["alpha"]), row["value"], row["std"])
 
@@ -73,6 +81,10 @@ def _number(text):
         return float(text)
     except (TypeError, ValueError):
         return text or None
+
+
+def test_no_source_is_the_name_of_a_file_that_only_its_collector_has(cells):
+    assert [cell.source for cell in cells if re.search("[0-9a-f]{8}", cell.source)] == []
 
 
 def test_weight_decay_is_both_in_the_words_and_in_the_overrides(papers):
@@ -149,7 +161,7 @@ def test_every_column_composes_and_is_an_experiment_of_its_own(cells):
             config = configs[cell.overrides]
             chosen, _ = experiment_choices(cell.experiment)
             row = SimpleNamespace(names=chosen | {"method": cell.method}, config=config)
-            assert _may_match(cell, {_names(row.names): [row]})
+            assert may_match(cell, row)
 
 
 def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
@@ -160,7 +172,7 @@ def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
         "puzzlemix": 61,
         "openmixup": 56,
         "saliencymix": 49,
-        "mixup": 34,
+        "mixup": 58,
         "cutout": 8,
         "comixup": 3,
         "hysts_replication": 2,

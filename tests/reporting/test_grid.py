@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+from pandas import DataFrame
 
 from msda_train.records.rows import one_line
 from msda_train.reporting.grid import STYLES, Grid, csv_text, draw
@@ -28,7 +29,8 @@ HOSTILE = [
 
 
 def grid(word, *, typed=False):
-    return Grid(word, [["method", word], [word, "1"]], [word], [word], [word], typed=typed)
+    table = DataFrame([[word, "1"]], columns=["method", word])
+    return Grid(word, table, [word], [word], [word], typed=typed)
 
 
 @pytest.mark.parametrize("word", HOSTILE)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from msda_train.comparison.table import build_table
+from msda_train.comparison.table import lines_frame
 from msda_train.config.method_look import method_look
 from msda_train.records.rows import load_rows
 from msda_train.records.summary import summarise
@@ -107,10 +107,10 @@ def folder(tmp_path):
     return made
 
 
-def blocks_of(place):
+def lines_at(place):
     rows, complaints = load_rows([place])
     assert complaints == []
-    return build_table(rows, {})
+    return lines_frame(rows)
 
 
 def axes_of(panel):
@@ -138,7 +138,7 @@ def words_of(panel):
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_is_sound_finite_and_the_same_each_time(folder, name):
     place, _ = folder()
-    make = partial(figure, kind_pictures(KINDS[name], blocks_of(place)))
+    make = partial(figure, kind_pictures(KINDS[name], lines_at(place)))
     made = rendered(make, ("svg",))
     assert made == rendered(make, ("svg",))
     parseString(made["svg"])
@@ -157,7 +157,7 @@ def test_every_kind_is_sound_finite_and_the_same_each_time(folder, name):
 
 def test_a_kind_without_data_is_no_picture(folder):
     place, _ = folder(arrays={}, numbers={})
-    drawn = [name for name, kind in KINDS.items() if kind_pictures(kind, blocks_of(place))]
+    drawn = [name for name, kind in KINDS.items() if kind_pictures(kind, lines_at(place))]
     assert drawn == ["evolution"]
 
 
@@ -335,7 +335,7 @@ def test_damaged_arrays_are_as_if_they_were_not_there(folder, page, content):
     for path in paths:
         (path.parent / "probes" / "calibration.npz").write_bytes(content)
         assert read_arrays(path, "calibration") == {}
-    assert kind_pictures(KINDS["reliability"], blocks_of(place)) == []
+    assert kind_pictures(KINDS["reliability"], lines_at(place)) == []
     assert "probes" not in page(place).ids
 
 
@@ -361,7 +361,7 @@ def test_arrays_of_unexpected_shapes_and_values_are_not_drawn(folder):
         "representation": {"last_class": -np.ones(4), "last_means": np.zeros(4)},
     }
     place, _ = folder(arrays=wrong, numbers={"deformations": {"rotation_1e5/error": 1.0}})
-    assert [name for name, kind in KINDS.items() if kind_pictures(kind, blocks_of(place))] == ["evolution"]
+    assert [name for name, kind in KINDS.items() if kind_pictures(kind, lines_at(place))] == ["evolution"]
 
 
 def test_a_report_has_a_section_of_them_only_where_there_are_data(folder, page, monkeypatch):
@@ -384,7 +384,7 @@ def test_words_of_any_length_stay_inside(folder):
         raw["config"]["method"] |= {"note": "wordy " * 200, "k": str(path)}
         path.write_text(json.dumps(raw))
     for kind in KINDS.values():
-        with_words = figure(kind_pictures(kind, blocks_of(place)))
+        with_words = figure(kind_pictures(kind, lines_at(place)))
         with_words.draw_without_rendering()
         wide = with_words.bbox.width
         texts = [*with_words.texts, *(text for legend in with_words.legends for text in legend.texts)]
@@ -406,7 +406,7 @@ def test_a_boundary_lies_where_the_probability_is_a_half():
 def test_every_method_has_its_own_look_in_every_picture(folder):
     place, _ = folder()
     for name in ("reliability", "robustness", "deformation", "in_between", "singular", "evolution"):
-        pictures = kind_pictures(KINDS[name], blocks_of(place))
+        pictures = kind_pictures(KINDS[name], lines_at(place))
         legend = [each for picture, _ in pictures for each in picture.legend]
         looks = {re.split("[ :]", each.label)[0]: each.look.colour for each in legend}
         assert looks == {method: method_look(method)["colour"] for method in ("erm", "hmix")}

@@ -12,7 +12,7 @@ import msda_train
 from msda_train.cli.check import main as run
 from msda_train.selfcheck import against_float64, machine
 from msda_train.selfcheck.against_float64 import errors
-from msda_train.selfcheck.layers import NETWORKS, Layer, networks
+from msda_train.selfcheck.layers import Layer, networks, suite_networks
 from msda_train.selfcheck.machine import LIMITS, Setting, advice, measured
 from msda_train.training.device import Compute
 
@@ -138,9 +138,16 @@ def test_bad_input_is_one_line(words, capsys):
     assert len(err.splitlines()) == 1
 
 
+def test_no_network_is_forgotten():
+    words = suite_networks()
+    assert any("densenet" in each for each in words if each.startswith("experiment="))
+    assert "model=vgg16_bn" in words  # no experiment trains it
+    assert len(words) == len(set(words))
+
+
 @pytest.mark.slow
 def test_every_layer_of_every_network_is_right_here():
-    found = {layer: None for _, layers in networks(NETWORKS) for layer in layers}
+    found = {layer: None for _, layers in networks(suite_networks()) for layer in layers}
     setting = Setting("cpu", "fp32", 2)
     wrong = {str(layer): e for layer, e in measured(list(found), setting).items() if setting.wrong(e)}
     assert not wrong

@@ -90,6 +90,12 @@ def test_a_plan_that_shows_is_looked_for(go, words, mixed, depth, labels):
     assert isinstance(read_gallery(path), Gallery)
 
 
+def test_epochs_that_mix_nothing_are_no_example(go, monkeypatch):
+    monkeypatch.setattr(gallery, "MOST_PLANS", 1)
+    raw, _ = _images(go("method=mixup", "+recipe.erm_epochs=1"))
+    assert (raw["epoch"], raw["step"], raw["mixed"]) == (2, 1, True)
+
+
 def test_large_pictures_are_thinned_and_their_number_bounded():
     rng = np.random.default_rng(0)
     noise = [gallery._png(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(8)]

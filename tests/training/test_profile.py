@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
 from msda_train.data.images import Images
+from msda_train.methods.erm import Erm
 from msda_train.training.device import choose
 from msda_train.training.memory import peak_memory
 from msda_train.training.profile import NAME, PARTS, Parts, marked, profile, told
@@ -40,6 +42,13 @@ def test_trace_and_words(run, tmp_path):
     assert {f"step/{part}" for part in PARTS} <= names
     assert [line.split()[0] for line in lines[1:6]] == list(PARTS)
     assert str(path) in lines[-1]
+
+
+def test_epochs_that_mix_nothing_are_not_looked_at(run, tmp_path, monkeypatch):
+    made, prepare = run
+    made = replace(made, recipe=replace(made.recipe, epochs=3, erm_epochs=1))
+    monkeypatch.setattr(Erm, "plan", lambda *args: pytest.fail("looked at a step without mixing"))
+    assert profile(made, replace(prepare(), erm_epochs=1), tmp_path / "new", lambda line: None).is_file()
 
 
 def test_parts_add_up_to_the_step(run):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from msda_train.methods.erm import Erm
 from msda_train.training import speed
 
 
@@ -36,6 +37,12 @@ def test_steps_are_measured(ask):
     one, two = ask(["method=erm"], ["method=cutmix", "recipe.batch_size=10"])
     assert one["steps"] == two["steps"] == speed.LEAST_STEPS
     assert 0 < one["step_seconds"] < 60
+
+
+def test_the_method_is_measured_though_the_first_epochs_mix_nothing(ask, monkeypatch):
+    monkeypatch.setattr(Erm, "plan", lambda *args: pytest.fail("measured without mixing"))
+    (told,) = ask(["method=mixup", "+recipe.erm_epochs=1"])
+    assert told["steps"] == speed.LEAST_STEPS
 
 
 def test_a_rough_answer_comes_first(ask):

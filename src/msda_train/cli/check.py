@@ -48,12 +48,12 @@ def _run(words: Sequence[str]) -> int:
 def _machine(words: Sequence[str], device: str, threads: int | None, *, plain: bool, full: bool) -> int:
     from tqdm import tqdm
 
-    from msda_train.selfcheck.layers import NETWORKS, networks  # torch: only once there is work
+    from msda_train.selfcheck.layers import networks, suite_networks  # torch: only once there is work
     from msda_train.selfcheck.machine import advice, measured
 
     settings = _settings(device, threads, plain=plain, full=full)
     with hydra_errors(words):
-        layers = dict(networks([" ".join(words)] if words else NETWORKS))
+        layers = dict(networks([" ".join(words)] if words else suite_networks()))
     distinct = list(dict.fromkeys(layer for found in layers.values() for layer in found))
     found = {}
     with tqdm(total=len(distinct) * len(settings), unit="layer", disable=None, leave=False) as bar:

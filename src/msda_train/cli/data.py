@@ -14,7 +14,7 @@ from msda_train.core.paths import CONFIGS, DATA
 
 if TYPE_CHECKING:
     from msda_train.data.dataset import Dataset
-    from msda_train.data.images import Images
+    from msda_train.data.examples import Examples
 
 VERBS = """  list     each data set: its size, where its files are expected, whether it is prepared
   prepare  download if need be, decode, and keep the arrays in the cache
@@ -95,7 +95,7 @@ def _row(dataset: "Dataset") -> tuple[str, ...]:
         files = "yours: dataset.root=FOLDER, or dataset.source=npz dataset.root=FILE.npz"
     return (
         dataset.name,
-        f"{dataset.n_train:,} / {dataset.n_test:,}" if dataset.n_train else "-",
+        _splits(dataset) or "-",
         "x".join(str(side) for side in dataset.shape) if dataset.shape else "-",
         str(dataset.n_classes or "-"),
         "yes" if dataset.source == "embedded" or dataset.prepared() else "no",
@@ -134,33 +134,38 @@ def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
 
 def _verify(dataset: "Dataset") -> int:
     verdict = dataset.verify()
-    images = verdict.images
+    images = verdict.examples
     print(f"{images.name}: {_counts(images)}, content {images.content}")
     if not verdict.intact:
         raise UserError(f"{images.name}: the cache is damaged; type: {dataset.command('prepare')} --rebuild")
-    print(f"{images.name}: all cached images hash to this content")
+    print(f"{images.name}: all cached {images.noun} hash to this content")
     print(f"{images.name}: {_official_status(dataset, images)}")
     claims = (images.n_train, images.n_test) == (dataset.n_train, dataset.n_test)
     return 1 if verdict.official is False and claims else 0
 
 
-def _counts(images: "Images") -> str:
-    size = "x".join(str(side) for side in (*images.size, images.channels))
-    return f"{images.n_train:,} / {images.n_test:,} images {size}, {images.n_classes} classes"
+def _counts(images: "Examples") -> str:
+    size = "x".join(map(str, images.x_train.shape[1:]))
+    return f"{_splits(images)} {images.noun} {size}, {images.n_classes} classes"
 
 
-def _official_status(dataset: "Dataset", images: "Images") -> str:
+def _splits(counted: "Dataset | Examples") -> str:
+    """How many examples there are to train, where there is such a split to validate, and to test on."""
+    return " / ".join(f"{n:,}" for n in (counted.n_train, counted.n_validation, counted.n_test) if n)
+
+
+def _official_status(dataset: "Dataset", images: "Examples") -> str:
     """How these images stand to the official set."""
     if dataset.n_train is None:
         return "your own set; there is no official one to compare with"
     if not images.complete:
-        official = f"{dataset.n_train:,} / {dataset.n_test:,} images, {dataset.n_classes} classes"
+        official = f"{_splits(dataset)} {images.noun}, {dataset.n_classes} classes"
         return f"NOT the official set ({official}); do not compare with published numbers"
     if images.content == dataset.official_content:
         return "the official set, pixel for pixel"
-    if dataset.source == "download":
+    if dataset.checksummed():
         return "the official set, from files with the official checksums"
-    return "as many images and classes as the official set; its content hash is not known here"
+    return f"as many {images.noun} and classes as the official set; its content hash is not known here"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,8 +10,10 @@ from traceback import walk_tb
 
 from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
+from msda_train.core.programs import follows
 from msda_train.records.rows import one_line
 
+FOLLOWER_SECONDS = 5.0
 LONGEST = 800  # letters of a message
 HYDRA = ("hydra", "omegaconf", "antlr4", "yaml")
 NO_MEMORY = ("can't allocate memory", "out of memory", "Unable to allocate")
@@ -32,7 +35,8 @@ def run_guarded(
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as stop:
-        log(prog, stopped)
+        if not follows():
+            log(prog, stopped)
         return signals.exit_code(stop)
     except SystemExit as end:  # --help, --version
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -45,21 +49,37 @@ def run_guarded(
 
 
 def report_error(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
-    """Prints what went wrong and returns the exit code: 2 and one line where the input or this machine is
-    at fault, 1 and the traceback where it is a bug, ours or of a user's own method."""
-    line = str(error) if isinstance(error, UserError | RunFailed) else _describe(error, words)
+    """Prints what went wrong and returns the exit code; see `explain`."""
+    code, told = explain(prog, error, words)
+    if told:
+        with suppress(OSError, ValueError):  # a full disk behind stderr must not cost the run
+            print(told, file=sys.stderr, flush=True)
+    return code
+
+
+def explain(prog: str, error: Exception, words: Sequence[str] = ()) -> tuple[int, str]:
+    """The exit code, and what to print: 2 and one line where the input or this machine is at fault, 1 and
+    the traceback where it is a bug, ours or of a user's own method."""
+    expected = isinstance(error, UserError | RunFailed)
+    if (expected or _raised_by_hydra(error)) and follows():
+        # The leader says it, and should end first: torchrun then ends the others.
+        time.sleep(FOLLOWER_SECONDS)
+        return 1, ""
+    line = str(error) if expected else _describe(error, words)
     if line is None:
-        traceback.print_exception(error)
-        log(prog, f"failed: {' '.join(words)}" if words else "failed; this is a bug")
-        return 1
-    log(prog, line)
-    return error.exit_code if isinstance(error, RunFailed) else 2
+        what = f"failed: {' '.join(words)}" if words else "failed; this is a bug"
+        return 1, "".join(traceback.format_exception(error)) + _told(prog, what)
+    return error.exit_code if isinstance(error, RunFailed) else 2, _told(prog, line)
 
 
 def log(prog: str, line: str) -> None:
     """One line for the person at the terminal: results go to stdout, all else to stderr."""
     with suppress(OSError, ValueError):  # a full disk behind stderr must not cost the run
-        print(f"{prog}: {_short(one_line(line))}", file=sys.stderr, flush=True)
+        print(_told(prog, line), file=sys.stderr, flush=True)
+
+
+def _told(prog: str, line: str) -> str:
+    return f"{prog}: {_short(one_line(line))}"
 
 
 def _short(line: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,17 +23,18 @@ TEXT_OPTIONS = (
     "probes.adversarial.source",
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
+    **{"task": str, "seed": int, "device": str, "precision": str},
+    **{"compile": bool, "graph": bool, "deterministic": bool},
     **{
-        "task": str,
-        "seed": int,
-        "device": str,
-        "precision": str,
-        "compile": bool,
-        "graph": bool,
-        "deterministic": bool,
+        "threads": int | None,
+        "devices": int | None,
+        "runs": str,
+        "profile": bool,
+        "checkpoint_seconds": float,
     },
-    **{"threads": int | None, "runs": str, "profile": bool, "checkpoint_seconds": float},
 }
+# Hydra's launchers that come with a package of their own, and the extra that has it.
+LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 NODES = ("dataset", "model", "method", "recipe", "probes")
 
 
@@ -144,6 +146,9 @@ def hydra_errors(words: Sequence[str]) -> Iterator[None]:
 def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     """One line for an exception raised while Hydra composed `overrides`."""
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
+        group, _, word = problem.missing_cfg_file.rpartition("/")
+        if group == "hydra/launcher" and (told := missing_launcher(word)):
+            return told
         group, _, word = problem.missing_cfg_file.partition("/")
         task = next((o[5:] for o in overrides if o.startswith("task=")), CLASSIFICATION)
         known = _choices(group, task) or problem.options or []
@@ -154,10 +159,34 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key:
         word, known = key.group(1), _options(overrides)
+        if word.startswith("hydra.launcher"):
+            typed = [o.partition("=")[2] for o in overrides if o.startswith("hydra/launcher=")]
+            return unread_option(word, launcher_options((typed or ["basic"])[-1]))
         why = "it has been taken away" if word in known else _instead(word, known)
         return f"{word}: no such option; {why}"
     lines = [line.strip() for line in (text.splitlines() or [type(problem).__name__]) if line.strip(" ^")]
     return " ".join(lines[:2])
+
+
+def missing_launcher(name: str) -> str:
+    """What to say where a launcher's package is missing; empty for a name that nobody knows."""
+    extra = LAUNCHERS.get(name)
+    return (
+        f"hydra/launcher={name}: its package is missing; type pip install 'msda-train[{extra}]'"
+        if extra
+        else ""
+    )
+
+
+def launcher_options(name: str) -> list[str]:
+    """Every option that this launcher of Hydra's has."""
+    node = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
+    return [f"hydra.launcher.{key}" for key in map(str, node) if key != "_target_"]
+
+
+def unread_option(word: str, known: Sequence[str]) -> str:
+    """What to say of an option that the launcher does not have."""
+    return f"{word}: this launcher does not read it; {nearest(word, known) if known else 'leave it out'}"
 
 
 def _instead(word: str, known: Sequence[str]) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from msda_train.cli.files import check_runs, no_finished_run, writing
 from msda_train.cli.guard import log, run_guarded
 from msda_train.cli.parser import Parser
 from msda_train.comparison.config_diff import differences
-from msda_train.comparison.table import Block, build_table
+from msda_train.comparison.table import lines_frame
 from msda_train.config.yaml_file import read_yaml
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.files import replace_file
@@ -74,23 +75,23 @@ def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, M
     if name == BOUNDARY:
         return {BOUNDARY: _boundary(rows)}
     if name == GAN:
-        blocks = build_table(rows, {})
-        return {GAN: lambda: snapshots_figure(blocks)}
+        generated = lines_frame(rows)
+        return {GAN: lambda: snapshots_figure(generated)}
     if name == ALL:
-        blocks = build_table(rows, {})
-        made = {each: make for each, kind in KINDS.items() if (make := _make(kind, blocks))}
+        lines = lines_frame(rows)
+        made = {each: make for each, kind in KINDS.items() if (make := _make(kind, lines))}
         if not made:
             raise UserError("these runs hold neither epochs nor numbers of probes; type: msda-probe RUN")
         return made
     kind = KINDS[name]
     lacking = {row.path for row in rows if not kind.picture([_alone(row)])}
     complaints += [_what_to_type(row, kind, name) for row in rows if row.path in lacking]
-    make = _make(kind, build_table([row for row in rows if row.path not in lacking], {}))
+    make = _make(kind, lines_frame([row for row in rows if row.path not in lacking]))
     return {name: make} if make else {}
 
 
-def _make(kind: Kind, blocks: Sequence[Block]) -> Make | None:
-    pictures = kind_pictures(kind, blocks)
+def _make(kind: Kind, lines: DataFrame) -> Make | None:
+    pictures = kind_pictures(kind, lines)
     return (lambda: figure(pictures)) if pictures else None
 
 

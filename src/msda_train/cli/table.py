@@ -4,7 +4,9 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from pkgutil import iter_modules
 
+from msda_train.cli import commands
 from msda_train.cli.files import existing_folders, no_rows
 from msda_train.cli.guard import run_guarded
 from msda_train.cli.parser import Parser, add_folders, add_metric, add_styles
@@ -14,7 +16,11 @@ from msda_train.reporting.printed import print_table
 
 # The first word of a command line may name one of these, each a module of `commands` with `main(words)`,
 # which returns the exit code and raises UserError. Any other command line is the table of rows.
-COMMANDS = ("list", "show", "plan", "run", "report", "import", "why", "verify", "bias", "methods")
+COMMANDS = tuple(
+    each.name.removesuffix("_command")
+    for each in iter_modules(commands.__path__)
+    if each.name.endswith("_command")
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,85 +6,23 @@ Nothing here imports torch before a run starts, so `--help` and mistakes answer 
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
-from msda_train.cli.guard import report_error, run_guarded
-from msda_train.cli.overrides import check_choices, check_complete, check_task, quote_text
+from msda_train.cli.guard import run_guarded
+from msda_train.cli.jobs import Jobs, log
+from msda_train.cli.overrides import check_choices, quote_text
 from msda_train.cli.parser import Parser
+from msda_train.cli.sweep import collected
 from msda_train.config.compose import DEFAULTS
-from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
-from msda_train.records.row_checks import NAMES
 from msda_train.training.run_cache import RunCache
 
 STOPPED = "stopped; the same command goes on from the last checkpoint"
-
-
-def log(line: str) -> None:
-    """What a run reports, on stderr; it may be more than one line."""
-    with suppress(OSError):  # a full disk behind stderr must not cost the run
-        print(line, file=sys.stderr, flush=True)
-
-
-@dataclass
-class Jobs:
-    """What became of the jobs of one command: paths of rows, exit codes of failures, and what the next may
-    use again."""
-
-    rows: list[Path] = field(default_factory=list)
-    failures: list[int] = field(default_factory=list)
-    multirun: bool = False
-    cache: RunCache = field(default_factory=RunCache)
-
-    def run(self, cfg: DictConfig) -> None:
-        """One job, called by Hydra. After a failure, the next job of a sweep starts."""
-        self.multirun = HydraConfig.get().mode == RunMode.MULTIRUN
-        # As typed: a ${...} in it is for the config to look up.
-        typed: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-        words = " ".join(typed)
-        if self.multirun:
-            log(f"msda-train {words}")
-        self.train(cfg, HydraConfig.get().runtime.choices, words)
-
-    def train(self, cfg: DictConfig, choices: Mapping[str, Any], words: str) -> None:
-        """The same, with the names that were typed for groups."""
-        try:
-            self._train(cfg, choices)
-        except Exception as error:
-            self.failures.append(report_error("msda-train", error, words.split()))
-
-    def _train(self, cfg: DictConfig, choices: Mapping[str, Any]) -> None:
-        """Runs the config, then its probes; the names in the row are the words typed."""
-        check_task(choices)
-        check_complete(cfg)
-        from msda_train.evaluation.probing import (  # torch: only once a run really starts
-            build_probes,
-            probe_run,
-        )
-        from msda_train.training.train import train
-
-        names = {group: choices.get(group) for group in NAMES}
-        for group in NAMES:
-            target = OmegaConf.select(cfg, f"{group}._target_")
-            if isinstance(target, str) and not target.startswith(PACKAGE):
-                names[group] = target  # somebody's own class goes by its own name
-        probes = build_probes(cfg.probes)
-        row = train(cfg, names, log, self.cache)
-        if row is None:
-            return
-        self.rows.append(row)
-        if probes and (code := probe_run(row, probes, log, trust=row in self.cache.written)):
-            self.failures.append(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     and 143: by SIGHUP and SIGTERM)."""
     jobs = Jobs()
     code = run_guarded("msda-train", lambda words: _hydra(jobs, words), STOPPED, argv)
-    return max([code, *jobs.failures])
+    return max([code, *(each.code for each in jobs.outcomes)])
 
 
 def run_words(words: Sequence[str], cache: RunCache) -> int:
@@ -100,11 +38,11 @@ def run_words(words: Sequence[str], cache: RunCache) -> int:
 
     cache: what earlier runs of this process left for the next.
     """
-    jobs = Jobs(cache=cache)
+    jobs = Jobs(cache)
     code = run_guarded(
-        "msda-train", lambda words: jobs.train(*_composed(words), " ".join(words)), STOPPED, words
+        "msda-train", lambda words: jobs.train(*_composed(words), " ".join(words)).code, STOPPED, words
     )
-    return max([code, *jobs.failures])
+    return code
 
 
 def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
@@ -124,23 +62,19 @@ def _hydra(jobs: Jobs, arguments: list[str]) -> None:
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(**DEFAULTS, config_path=str(CONFIGS), config_name="train")(jobs.run)()
+        with collected(jobs):
+            hydra.main(**DEFAULTS, config_path=str(CONFIGS), config_name="train")(jobs.run)()
     finally:
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
-    if jobs.multirun:
-        _summarise(jobs)
-    elif "--multirun" in sys.argv or "-m" in sys.argv:
-        _refuse_no_jobs(sys.argv)
+    if _is_sweep(sys.argv):
+        _summarise(jobs, sys.argv)
 
 
-def _refuse_no_jobs(arguments: Sequence[str]) -> None:
-    """A sweep of which nothing came: `seed=glob(*)` where nothing fits."""
-    shows = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
-    if not any(word.partition("=")[0] in shows for word in arguments):
-        raise UserError("-m: no job comes of these words; type -m OPTION=A,B")
+def _is_sweep(words: Sequence[str]) -> bool:
+    return not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(words)
 
 
 def _flags_first(arguments: list[str]) -> list[str]:
@@ -153,18 +87,29 @@ def _flags_first(arguments: list[str]) -> list[str]:
     if parsed.resolve and not parsed.cfg:
         raise UserError("--resolve: goes with --cfg job")
     check_choices(parsed.overrides)
+    launcher = [word for word in parsed.overrides if word.startswith(("hydra/launcher", "hydra.launcher"))]
+    if launcher and not (_is_sweep(arguments) or parsed.cfg or parsed.info):
+        raise UserError(f"{launcher[0]}: only a sweep is launched; type -m")
     flags = [a for a in arguments if a not in parsed.overrides]
     flags = [f"--info={parsed.info}" if a in ("--info", "-i") else a for a in flags]  # else it takes a word
     return flags + [quote_text(word) for word in parsed.overrides]
 
 
-def _summarise(jobs: Jobs) -> None:
+def _summarise(jobs: Jobs, arguments: Sequence[str]) -> None:
+    """A sweep's table. UserError for one of which nothing came: `seed=glob(*)` where nothing fits."""
     from msda_train.reporting.printed import print_table
 
-    if jobs.rows:
-        print_table(jobs.rows, prog="msda-train")
-    done, failed = len(jobs.rows), len(jobs.failures)
-    log(f"msda-train: {done} of {done + failed} jobs complete" + (f", {failed} failed" if failed else ""))
+    if not jobs.outcomes:
+        shows = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")
+        if any(word.partition("=")[0] in shows for word in arguments):
+            return
+        raise UserError("-m: no job comes of these words; type -m OPTION=A,B")
+    rows = [each.row for each in jobs.outcomes if each.row]
+    failed = sum(each.code != 0 for each in jobs.outcomes)
+    if rows:
+        print_table(rows, prog="msda-train")
+    counted = f"{len(rows)} of {len(jobs.outcomes)} jobs complete"
+    log(f"msda-train: {counted}" + (f", {failed} failed" if failed else ""))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ RULES = {"last": "last", "best": "best", "median_last10": "median10"}  # which e
 def printed_value(cell: Cell) -> str:
     """As printed in the paper."""
     digits = cell.digits if cell.std_digits is None else cell.std_digits
-    spread = "" if cell.std is None else f" ± {cell.std:.{digits}f}"
-    if cell.spread is not None:
-        spread = f" ± {cell.spread:.{digits}f} ({cell.spread_kind})"
-    return f"{cell.value:.{cell.digits}f}{spread}"
+    spread, kind = (cell.std, "") if cell.spread is None else (cell.spread, f" ({cell.spread_kind})")
+    return f"{cell.value:.{cell.digits}f}" + ("" if spread is None else f" ± {spread:.{digits}f}{kind}")
 
 
 def protocol_words(cell: Cell) -> str:

@@ -87,11 +87,17 @@ def _shipped(node: str, name: str | None) -> dict[str, Any]:
 def experiment_choices(name: str | None) -> tuple[dict[str, str], dict[str, Any]]:
     """Which files an experiment chooses (`{"dataset": "cifar10", ...}`), and what it then changes."""
     raw = _shipped("experiment", name)
-    chosen = {}
-    for line in raw.get("defaults", []):
-        for key, choice in line.items() if isinstance(line, dict) else ():
-            chosen[key.removeprefix("override /")] = choice
-    return chosen, {node: raw[node] for node in NODES if isinstance(raw.get(node), dict)}
+    return _choices(raw), {node: raw[node] for node in NODES if isinstance(raw.get(node), dict)}
+
+
+def default_choices() -> dict[str, str]:
+    """Which files train.yaml chooses where nothing is typed."""
+    return _choices(_read("train.yaml"))
+
+
+def _choices(raw: Mapping[str, Any]) -> dict[str, str]:
+    lines = [line for line in raw.get("defaults", []) if isinstance(line, dict)]
+    return {key.removeprefix("override /"): choice for line in lines for key, choice in line.items()}
 
 
 @cache

@@ -7,11 +7,13 @@ remembered until a config changes.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from msda_train.comparison.config_diff import experiment_choices
+from pandas import DataFrame, Series
+
+from msda_train.comparison.config_diff import default_choices, experiment_choices
 from msda_train.config import defaults
 from msda_train.config import fingerprint as fingerprint_module
 from msda_train.config.fingerprint import NODES, fingerprint, settled
@@ -19,27 +21,27 @@ from msda_train.config.yaml_file import read_scalar
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file
 from msda_train.core.paths import CONFIGS, DATA
-from msda_train.records.published import Cell, Paper
+from msda_train.records.published import Cell
 from msda_train.records.rows import Row
 
 Words = tuple[str, ...]
-Names = tuple[str | None, ...]
 CACHE = DATA / "published_fingerprints.json"
 
 
-def cells_by_fingerprint(papers: Iterable[Paper], rows: Iterable[Row]) -> dict[str, list[Cell]]:
-    """The runnable cells that may stand beside `rows`, under their fingerprints."""
-    configs = {row.fingerprint: row for row in rows if row.data["complete"]}  # seeds share one
-    by_names: dict[Names, list[Row]] = {}
-    for row in configs.values():
-        by_names.setdefault(_names(row.names), []).append(row)
-    runnable = [cell for paper in papers for cell in paper.cells if cell.not_runnable is None]
-    cells = [cell for cell in runnable if _may_match(cell, by_names)]
-    known = fingerprints({cell.overrides for cell in cells})
-    found: dict[str, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(known[cell.overrides], []).append(cell)
-    return found
+def with_fingerprints(cells: DataFrame, lines: DataFrame) -> DataFrame:
+    """`cells` (`cells_frame`) with the `fingerprint` of those that may stand beside complete `lines`
+    (`lines_frame`); None for the others."""
+    runnable = cells["cell"][cells["not_runnable"].isna()]
+    typed = DataFrame({"at": runnable.index, "names": list(map(_typed, runnable))}, dtype=object)
+    rows = [some[0] for some in lines["rows"][lines["complete"].astype(bool)]]
+    made = DataFrame({"names": [tuple(map(row.names.get, NODES)) for row in rows], "row": rows}, dtype=object)
+    pairs = typed.merge(made, on="names")
+    fits = [may_match(*pair) for pair in zip(runnable[pairs["at"]], pairs["row"], strict=True)]
+    near = runnable[pairs["at"][fits].unique()]
+    known = fingerprints({cell.overrides for cell in near})
+    return cells.assign(
+        fingerprint=Series({at: known[cell.overrides] for at, cell in near.items()}, dtype=object)
+    )
 
 
 def fingerprints(wanted: set[Words]) -> dict[Words, str]:
@@ -76,36 +78,35 @@ def compose_configs(wanted: Iterable[Words]) -> dict[Words, Mapping[str, Any]]:
     return configs
 
 
-def _names(names: Mapping[str, str | None]) -> Names:
-    return tuple(names.get(node) for node in NODES)
+def _typed(cell: Cell) -> tuple[str | None, ...]:
+    """The words of the NODES that the cell's overrides choose; what they do not, train.yaml does."""
+    chosen = default_choices() | experiment_choices(cell.experiment)[0] | {"method": cell.method}
+    return tuple(map(chosen.get, NODES))
 
 
-def _may_match(cell: Cell, by_names: Mapping[Names, Sequence[Row]]) -> bool:
-    """Whether composing the cell is worth its time; whether a row is the cell's, the fingerprint says."""
-    chosen, overlay = experiment_choices(cell.experiment)
-    names = chosen | {"method": cell.method}
-    wanted = {node: name for node, name in names.items() if node in NODES}
-    rows = by_names.get(_names(wanted), ()) if len(wanted) == len(NODES) else _of(wanted, by_names)
-    if not rows:
-        return False
+def may_match(cell: Cell, row: Row) -> bool:
+    """Whether composing the cell is worth its time; whether the row is the cell's, the fingerprint says."""
+    _, overlay = experiment_choices(cell.experiment)
     settings = {(node, key): value for node, items in overlay.items() for key, value in items.items()}
-    for word in cell.set:
-        path, _, value = word.partition("=")
-        node, _, key = path.partition(".")
-        settings[node, key] = read_scalar(value)
-    return any(all(_has(row.config, *place, value) for place, value in settings.items()) for row in rows)
+    settings |= {path: value for word in cell.set for path, value in [setting(word)]}
+    return all(
+        node not in NODES  # this and what follows: only Hydra can say
+        or ("." in key or isinstance(value, dict) or "${" in str(value))
+        or holds(row.config[node], key, value)
+        for (node, key), value in settings.items()
+    )
 
 
-def _of(wanted: Mapping[str, str | None], by_names: Mapping[Names, Sequence[Row]]) -> list[Row]:
-    places = [(NODES.index(node), name) for node, name in wanted.items()]
-    found = [rows for names, rows in by_names.items() if all(names[k] == name for k, name in places)]
-    return [row for rows in found for row in rows]
+def setting(word: str) -> tuple[tuple[str, str], Any]:
+    """`method.alpha=0.2` as (("method", "alpha"), 0.2)."""
+    path, _, value = word.lstrip("+").partition("=")
+    node, _, key = path.partition(".")
+    return (node, key), read_scalar(value)
 
 
-def _has(config: Mapping[str, Any], node: str, key: str, value: Any) -> bool:
-    if node not in NODES or "." in key or isinstance(value, dict) or "${" in str(value):
-        return True  # only Hydra can say
-    return bool(settled(config[node]).get(key) == settled({**config[node], key: value}).get(key))
+def holds(made: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether the node `made` has `value` for an option, written or by default."""
+    return bool(settled(made).get(key) == settled({**made, key: value}).get(key))
 
 
 def _configs_key() -> str:

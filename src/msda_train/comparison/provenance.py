@@ -4,9 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pandas import Series
+
 from msda_train.comparison.cell_words import cell_method, printed_value, protocol_words
-from msda_train.comparison.compare import CellView, compare, find_table
+from msda_train.comparison.compare import compare, find_table
 from msda_train.comparison.match import fingerprints
+from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError, nearest
 from msda_train.records.published import Cell, Paper, Table
 from msda_train.records.rows import Row, one_line
@@ -53,21 +56,20 @@ def _plain(text: str) -> str:
 
 def chain(paper: Paper, table: Table, index: int, rows: Sequence[Row]) -> Chain:
     """From the printed number to our runs; it ends where the cell cannot be run."""
-    (view,) = compare([paper], rows, (paper.key, table.id))
-    cell_view, cell = view.cells[index], table.cells[index]
+    found = compare([paper], lines_frame(rows), (paper.key, table.id)).iloc[index]
+    cell = table.cells[index]
     links: list[Link] = [("published", _published(paper, table, cell)), ("source", (cell.source,))]
     links += [("note", (note,)) for note in (cell.note, table.note) if note]
     if cell.not_runnable is not None:
-        return Chain(cell_view.id, (*links, ("not runnable", (cell.not_runnable,))))
+        return Chain(found["id"], (*links, ("not runnable", (cell.not_runnable,))))
     fingerprint = fingerprints({cell.overrides})[cell.overrides]
     links += [("overrides", ("msda-train " + " ".join(cell.overrides),)), ("fingerprint", (fingerprint,))]
-    links.append(("runs", tuple(_run(cell, row) for row in cell_view.rows) or ("none yet",)))
-    links += [("not counted", lines) for lines in [_not_counted(cell_view, fingerprint, rows)] if lines]
-    if cell_view.rows:
-        links.append(("environment", tuple(_environments(cell_view.rows))))
-    return Chain(
-        cell_view.id, (*links, ("verdict", (f"{cell_view.verdict.word}. {cell_view.verdict.sentence}",)))
-    )
+    counted = found["rows"]
+    links.append(("runs", tuple(_run(cell, row) for row in counted) or ("none yet",)))
+    others = [row for row in rows if row.fingerprint == fingerprint and row not in counted]
+    links += [("not counted", lines) for lines in [_not_counted(others)] if lines]
+    links += [("environment", lines) for lines in [_environments(counted)] if lines]
+    return Chain(found["id"], (*links, ("verdict", (f"{found['verdict']}. {found['sentence']}",))))
 
 
 def _published(paper: Paper, table: Table, cell: Cell) -> tuple[str, ...]:
@@ -90,20 +92,21 @@ def _run(cell: Cell, row: Row) -> str:
     return f"seed {row.seed}: {said}  {one_line(row.path)}"
 
 
-def _not_counted(view: CellView, fingerprint: str, rows: Iterable[Row]) -> tuple[str, ...]:
-    others = [row for row in rows if row.fingerprint == fingerprint and row not in view.rows]
+def _not_counted(rows: Iterable[Row]) -> tuple[str, ...]:
     reason = {False: "not the complete data set", True: "another decoding of the images"}
     return tuple(
         f"seed {row.seed}: {reason[row.data['complete']]}  {one_line(row.path)}"
-        for row in sorted(others, key=lambda row: row.seed)
+        for row in sorted(rows, key=lambda row: row.seed)
     )
 
 
-def _environments(rows: Iterable[Row]) -> list[str]:
+def _environments(rows: Iterable[Row]) -> tuple[str, ...]:
     """One line per distinct environment, with its seeds."""
-    seeds: dict[str, list[str]] = {}
-    for row in rows:
-        kept = {key: value for key, value in row.environment.items() if value not in (None, "", [], {})}
-        said = ", ".join(f"{key} {value}" for key, value in kept.items())
-        seeds.setdefault(one_line(said), []).append(str(row.seed))
-    return [f"seed {' '.join(found)}: {said}" for said, found in seeds.items()]
+    said = Series({str(row.seed): _environment(row) for row in rows}, dtype=object)
+    groups = said.groupby(said, sort=False)
+    return tuple(f"seed {' '.join(seeds.index)}: {words}" for words, seeds in groups)
+
+
+def _environment(row: Row) -> str:
+    kept = {key: value for key, value in row.environment.items() if value not in (None, "", [], {})}
+    return one_line(", ".join(f"{key} {value}" for key, value in kept.items()))

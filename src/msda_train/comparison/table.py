@@ -1,18 +1,27 @@
-"""The table as data: rows in blocks and lines, published numbers beside them. render.py prints it.
+"""Our runs as one frame: a line is one method with one set of options, over its seeds. Tables, pictures and
+the report read it; published cells are merged with it.
 
-A block is what may be compared (same data, model and recipe), a line is one method config over its seeds.
+A block of lines is what may be compared: the same images, network and recipe.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
+
+from pandas import DataFrame, Series, concat
 
 from msda_train.comparison.config_diff import column_words, method_words
 from msda_train.config.method_look import method_rank
-from msda_train.records.published import Cell
+from msda_train.records.frame import runs_frame
 from msda_train.records.rows import Row, one_line
 from msda_train.records.summary import CLASSIFICATION
+
+_BLOCK = ["column", "content", "complete"]
+_LINE = [*_BLOCK, "fingerprint"]
+COLUMNS = (
+    *("block", "words", "facts", "notes"),
+    *("content", "complete", "fingerprint", "method_name", "method", "rows", "seeds", "images_per_second"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,69 +32,10 @@ class Stat:
     std: float | None
     n: int
 
-    def words(self, digits: int, scale: float = 1) -> str:
-        """`4.02 ± 0.11`; the mean alone where there is no deviation."""
+    def words(self, digits: int, scale: float = 1, sign: str = "") -> str:
+        """`4.02 ± 0.11`; the mean alone where there is no deviation. `sign`: + shows that of the mean."""
         spread = "" if self.std is None else f" ± {self.std * scale:.{digits}f}"
-        return f"{self.mean * scale:.{digits}f}{spread}"
-
-
-@dataclass(frozen=True)
-class Beside:
-    """A published cell and ours, in the paper's unit; `difference` is ours minus published."""
-
-    cell: Cell
-    ours: Stat
-    difference: float
-
-
-@dataclass(frozen=True)
-class Line:
-    """One method with one set of options, over its seeds."""
-
-    method: str  # the word and the parameters that are not the shipped ones
-    rows: tuple[Row, ...]  # one per seed
-    metrics: Mapping[str, Stat]  # fractions and nats, keys as in PROTOCOLS
-    images_per_second: float  # median over seeds
-    beside: tuple[Beside, ...]  # empty where the data are not complete
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the configuration; the same for all its rows."""
-        return self.rows[0].fingerprint
-
-
-@dataclass(frozen=True)
-class Block:
-    """The lines that may be compared: the same images, network and recipe."""
-
-    words: str  # what to type, besides the method, to be in this block
-    facts: str  # of the data, and on what it was computed
-    notes: tuple[str, ...]  # what a reader must know before comparing
-    lines: tuple[Line, ...]
-
-    @property
-    def task(self) -> str:
-        """What was learned."""
-        return self.lines[0].rows[0].task
-
-    @property
-    def content(self) -> str:
-        """Which images these were."""
-        return str(self.lines[0].rows[0].data["content"])
-
-
-def build_table(rows: Iterable[Row], cells: Mapping[str, Sequence[Cell]]) -> list[Block]:
-    """Blocks in the order of their words; `cells` are the published ones by fingerprint."""
-    blocks = [_block(column, cells) for column in _grouped(rows, by="column")]
-    blocks.sort(key=lambda block: (block.words, block.facts, block.content))
-    typed = Counter(block.words for block in blocks)
-    return [block if typed[block.words] == 1 else _told_apart(block) for block in blocks]
-
-
-def _told_apart(block: Block) -> Block:
-    """Two folders of one's own images can be typed the same way and hold different pictures."""
-    note = f"other images than in the block of the same words: content {one_line(block.content)[:12]}"
-    return replace(block, notes=(*block.notes, note))
+        return f"{self.mean * scale:{sign}.{digits}f}{spread}"
 
 
 def summary_stat(values: Sequence[float]) -> Stat:
@@ -94,16 +44,65 @@ def summary_stat(values: Sequence[float]) -> Stat:
     return Stat(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
-def _grouped(rows: Iterable[Row], by: str) -> list[list[Row]]:
-    """By fingerprint or column, and always by what the images were."""
-    groups: dict[tuple[str, str, bool], list[Row]] = {}
-    for row in rows:
-        key = (getattr(row, by), row.data["content"], row.data["complete"])
-        groups.setdefault(key, []).append(row)
-    return list(groups.values())
+def lines_frame(rows: Sequence[Row]) -> DataFrame:
+    """One line per method config over its seeds, in the order of tables, columns as in COLUMNS:
+
+    block: its number; words: what to type, besides the method, to be in it; facts: of the data, and on what
+    it was computed; notes: what a reader must know before comparing. content, complete: of the images.
+    method_name: as typed; method: with the options that are not the shipped ones. rows: one per seed, by
+    seed. images_per_second: median over seeds. Then, by its name (error/last), a Stat of every number that
+    all rows of the line have, else None; in fractions and nats.
+    """
+    runs = runs_frame(rows).drop_duplicates([*_LINE, "seed"])
+    if runs.empty:
+        return DataFrame(columns=COLUMNS)
+    blocks = _blocks(runs)
+    runs = runs.assign(line=runs.groupby(_LINE, sort=False).ngroup())
+    runs = runs.sort_values(["line", "seed"], ignore_index=True)
+    groups = runs.groupby("line")
+    lines = groups[[*_LINE]].first().assign(seeds=groups.size(), rows=groups["row"].agg(tuple))
+    lines["images_per_second"] = groups["images_per_second"].median()
+    named = [(some[0].names["method"], method_words(some[0])) for some in lines.rows]
+    lines[["method_name", "method"]] = DataFrame(named, dtype=object)
+    lines["order"] = [method_rank(name) for name in lines.method_name]
+    stats = _stats(runs)
+    lines = lines.join(stats).merge(blocks, on=_BLOCK)
+    lines = lines.sort_values(["block", "order", "method", "fingerprint"], ignore_index=True)
+    return lines[[*COLUMNS, *stats]]
 
 
-def _block(rows: list[Row], cells: Mapping[str, Sequence[Cell]]) -> Block:
+def _stats(runs: DataFrame) -> DataFrame:
+    """Of each line a Stat of every number that all its rows have."""
+    blocks = [
+        DataFrame.from_records([row.metrics for row in some["row"]]).groupby(some["line"].to_numpy())
+        for _, some in runs.groupby(_BLOCK, sort=False)
+    ]
+    parts = [concat([getattr(block, name)() for block in blocks]) for name in ("mean", "std", "count")]
+    sizes = concat([block.size() for block in blocks]).tolist()
+    found = {
+        name: [
+            Stat(mean, std if n > 1 else None, n) if count == n else None
+            for mean, std, count, n in zip(*(part[name].tolist() for part in parts), sizes, strict=True)
+        ]
+        for name in parts[0]
+    }
+    return DataFrame(found, index=parts[0].index, dtype=object)
+
+
+def _blocks(runs: DataFrame) -> DataFrame:
+    """block, words, facts and notes of every block, in the order of their words."""
+    groups = runs.groupby(_BLOCK, sort=False)["row"].agg(list)
+    told = [_told(some) for some in groups]
+    blocks = DataFrame(told, groups.index, ["words", "facts", "notes"], dtype=object).reset_index()
+    blocks = blocks.sort_values(["words", "facts", "content"], ignore_index=True)
+    for at in blocks.index[blocks.duplicated("words", keep=False)]:
+        # Two folders of one's own images can be typed the same way and hold different pictures.
+        content = one_line(blocks.content[at])[:12]
+        blocks.at[at, "notes"] += (f"other images than in the block of the same words: content {content}",)
+    return blocks.rename_axis("block").reset_index()
+
+
+def _told(rows: Sequence[Row]) -> tuple[str, str, tuple[str, ...]]:
     experiments = {row.names["experiment"] for row in rows}
     words = column_words(rows[0], experiments.pop() if len(experiments) == 1 else None)
     data = rows[0].data
@@ -113,59 +112,13 @@ def _block(rows: list[Row], cells: Mapping[str, Sequence[Cell]]) -> Block:
     else:
         facts = f"{data['modes']} modes, {data['judged']:,} generated points judged"
     notes = [] if data["complete"] else ["not the complete set: no published number stands beside these rows"]
-    machines = Counter(_machine(row) for row in rows)
+    machines = Series([_machine(row) for row in rows]).value_counts().sort_index()
     if len(machines) > 1:
-        counts = "; ".join(f"{count} on {name}" for name, count in sorted(machines.items()))
+        counts = "; ".join(f"{count} on {name}" for name, count in machines.items())
         notes.append(f"rows of different machines or precisions: {counts}")
     else:
-        facts += f"; on {next(iter(machines))}"
-    groups = [sorted(group, key=lambda row: row.seed) for group in _grouped(rows, by="fingerprint")]
-    lines = [_line(*each, cells) for each in zip(groups, _stats(groups), strict=True)]
-    lines.sort(key=lambda line: (method_rank(line.rows[0].names["method"]), line.method, line.fingerprint))
-    return Block(words, facts, tuple(notes), tuple(lines))
-
-
-def _stats(groups: Sequence[Sequence[Row]]) -> list[tuple[dict[str, Stat], float]]:
-    """Of each group: its statistics of every number that all its rows have, and its median images/s."""
-    from pandas import DataFrame, Series  # a third of a second; `msda-train --help` needs none of it
-
-    rows = [row for group in groups for row in group]
-    group_of = [number for number, group in enumerate(groups) for _ in group]
-    by_group = DataFrame.from_records([row.metrics for row in rows]).groupby(group_of)
-    means, stds, counts = (getattr(by_group, name)() for name in ("mean", "std", "count"))
-    speeds = Series([row.images_per_second for row in rows]).groupby(group_of).median()
-    numbers = list(means.columns)
-    return [
-        (
-            {
-                name: Stat(mean, std if n > 1 else None, n)
-                for name, mean, std, n in zip(numbers, *parts, strict=True)
-                if n == len(group)
-            },
-            float(speed),
-        )
-        for group, *parts, speed in zip(
-            groups, *(frame.to_numpy().tolist() for frame in (means, stds, counts)), speeds, strict=True
-        )
-    ]
-
-
-def _line(rows: list[Row], found: tuple[dict[str, Stat], float], cells: Mapping[str, Sequence[Cell]]) -> Line:
-    stats, speed = found
-    beside = cells.get(rows[0].fingerprint, ()) if rows[0].data["complete"] else ()
-    return Line(
-        method=method_words(rows[0]),
-        rows=tuple(rows),
-        metrics=stats,
-        images_per_second=speed,
-        beside=tuple(_beside(cell, stats) for cell in beside if cell.compared_with in stats),
-    )
-
-
-def _beside(cell: Cell, stats: Mapping[str, Stat]) -> Beside:
-    stat = stats[cell.compared_with]
-    ours = Stat(cell.ours(stat.mean), None if stat.std is None else cell.ours_std(stat.std), stat.n)
-    return Beside(cell, ours, ours.mean - cell.value)
+        facts += f"; on {machines.index[0]}"
+    return words, facts, tuple(notes)
 
 
 def _machine(row: Row) -> str:

@@ -21,10 +21,9 @@ Both spreads are treated as Gaussian over seeds.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
+from msda_train.comparison.table import Stat
 from msda_train.records.published import RISING, UNKNOWN, Cell
 
 WORDS = (
@@ -61,8 +60,8 @@ class Verdict:
     high: float | None = None
 
 
-def verdict(cell: Cell, ours: Sequence[float]) -> Verdict:
-    """What to say of `cell`, given one number per seed of ours, in its unit and of its protocol."""
+def verdict(cell: Cell, ours: Stat | None) -> Verdict:
+    """What to say of `cell`, given our number over seeds, in its unit and of its protocol; None: no run."""
     if cell.not_runnable is not None:
         return Verdict("not runnable", f"Cannot be run: {cell.not_runnable}.")
     if not cell.compared_with:
@@ -70,21 +69,20 @@ def verdict(cell: Cell, ours: Sequence[float]) -> Verdict:
             "other protocol", f"Not comparable: {cell.note or 'no row of ours holds this number'}."
         )
     margin = equivalence_margin(cell)
-    if len(ours) == 0:
+    if ours is None:
         probed = f" has been through probes={cell.probes}" if cell.probes else ""
         said = f"No run of this configuration{probed} yet; margin {_size(cell, margin)}."
         return Verdict("not run", said, margin)
-    difference = fmean(ours) - cell.value
-    if len(ours) == 1:
+    difference = ours.mean - cell.value
+    if ours.std is None:
         place = "within" if abs(difference) <= margin else "beyond"
         said = f"One run, {difference:+.{_digits(cell)}f} {place} the margin of {_size(cell, margin)}"
         sentence = f"{said}: without a spread nothing is decided.{_protocol(cell)}"
         return Verdict("single run", sentence, margin, 2, difference)
-    low, high = interval(cell, difference, stdev(ours), len(ours))
+    low, high = interval(cell, difference, ours.std, ours.n)
     word = _word(cell, low, high, margin)
-    needed = (
-        _seeds_needed(cell, difference, stdev(ours), len(ours), margin) if word == "inconclusive" else None
-    )
+    undecided = word == "inconclusive"
+    needed = _seeds_needed(cell, difference, ours.std, ours.n, margin) if undecided else None
     sentence = _sentence(cell, word, (difference, low, high), margin, needed)
     return Verdict(word, sentence, margin, needed, difference, low, high)
 

@@ -21,7 +21,7 @@ from msda_train.core.errors import UserError
 PLAIN = (str, int, float, tuple, list, dict, type(None))  # what a config can hold
 
 # What the runner asks of each axis, whoever wrote it: more is no business of a name's.
-NEEDED = {"dataset": "images", "model": "parameters", "method": "plan", "recipe": "lr_at"}
+NEEDED = {"dataset": "examples", "model": "parameters", "method": "plan", "recipe": "lr_at"}
 
 
 def build(name: str, node: Any, *, needed: str | None = None, **facts: Any) -> Any:

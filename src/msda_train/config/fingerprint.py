@@ -5,7 +5,8 @@
 - A name in this package counts by its last component, so moving a module orphans nothing. A foreign
   `_target_` counts whole: two people's `Mixup` are not the same.
 - Left out is what is off (null, false, zero, empty) and could not be on without a word: the class has the
-  same value for a default, or no default at all. So a new option that is off by default renames no run.
+  same value for a default, or no default at all. So a new option that is off by default renames no run; one
+  that is on by default stands in LATER.
   (Inside a list every item counts.)
 """
 
@@ -29,6 +30,11 @@ UNCOUNTED = {
         {"source", "root", "cache", "mean", "std", "crop_padding", "flip", "cutout_length"},
     ),
     "model": frozenset({"checkpointing", "pad_channels"}),  # save memory and time, change no number
+}
+
+# Options that came later than stored rows: at these values they are what all runs had before.
+LATER: dict[str, dict[str, Any]] = {
+    "recipe": {"optimizer": "sgd", "betas": [0.9, 0.999], "eps": 1e-8},
 }
 
 
@@ -65,8 +71,9 @@ def _marks(values: Sequence[Any]) -> tuple[str, str]:
 
 
 def _counted(node: str, value: Any) -> dict[str, Any]:
-    skipped = UNCOUNTED.get(node, frozenset())
-    return {key: item for key, item in settled(value).items() if key not in skipped}
+    skipped, later = UNCOUNTED.get(node, frozenset()), LATER.get(node, {})
+    options = {key: item for key, item in settled(value).items() if key not in skipped}
+    return {key: item for key, item in options.items() if key not in later or item != later[key]}
 
 
 def former_fingerprint(config: Mapping[str, Any]) -> str:

@@ -1,10 +1,16 @@
-"""One process at a time: locks that die with their process, and claims where a file system has no locks.
+"""One process at a time, on one machine or on many: locks that die with their process, and claims where
+locks cannot be trusted.
 
-PATH is locked with flock, and no trace is left to clean up. Where the file system answers that it has no
-locks, PATH.1, PATH.2, ... tell who works there: the last one is of the holder, and says so until it is let
-go. Numbers are created exclusively and never removed, so no two processes can both win one. A holder of this
-machine is seen to be dead by its process; one of another machine never is: somebody who knows that it is
-gone has to remove its file.
+On a disk of this machine PATH is locked with flock, and no trace is left to clean up. On any other file
+system it is not: Linux does send flock to an NFS server, but mounts with nolock, local_lock or localflock,
+and BeeGFS as it comes, keep it to the machine and tell nobody. There, and where a file system says it has no
+locks, PATH.1, PATH.2, ... tell who works: the last one is of the holder, and says so until it is let go.
+They are created exclusively, which is one step for every server (NFS since version 3), and never removed, so
+no two processes can both win one.
+
+The holder renews its claim every RENEW_SECONDS. A holder of this machine is dead when its process is; one of
+another machine when its claim is older than LEASE_SECONDS. Both times are the file server's own, that of the
+claim and that of a file touched just now: what the clocks of two machines say does not matter.
 """
 
 import errno
@@ -12,23 +18,44 @@ import fcntl
 import json
 import os
 import platform
+import re
 import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+RENEW_SECONDS = 20.0
+LEASE_SECONDS = 180.0  # a file system may be away for a minute or two, and attributes are cached for one
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 _PATIENCE = 5  # tries, 50 ms apart: whoever only looks whether it is locked holds it for a moment
+# Disks of one machine, as Linux calls them; whatever else there is may be shared.
+_LOCAL = {
+    "ext2",
+    "ext3",
+    "ext4",
+    "xfs",
+    "btrfs",
+    "zfs",
+    "bcachefs",
+    "f2fs",
+    "jfs",
+    "tmpfs",
+    "ramfs",
+    "overlay",
+}
+_LOCAL |= {"vfat", "exfat", "ntfs3", "fuseblk", "rootfs"}
 
 
 class Taken(Exception):
-    """Somebody else has it. `hint` is what to do if that is not so, where it cannot be known; else empty."""
+    """Somebody else has it: `who`, as far as is known."""
 
-    def __init__(self, hint: str = "") -> None:
-        super().__init__(hint)
-        self.hint = hint
+    def __init__(self, who: str = "") -> None:
+        super().__init__(who)
+        self.who = who
 
 
 class Lock:
@@ -36,20 +63,34 @@ class Lock:
 
     def __init__(self, file: IO[str], claim: Path | None = None) -> None:
         self._file, self._claim = file, claim
+        self._closed = threading.Event()
+        self.lost = False  # a claim that could not be renewed in time, and is somebody else's now
+        if claim is not None:
+            threading.Thread(target=self._renew, args=(claim,), daemon=True).start()
 
     def close(self) -> None:
         """May be called twice."""
+        self._closed.set()
         if self._claim is not None:
             with suppress(OSError), open(self._claim, "r+b") as claim:  # where not, our end frees it
                 claim.write(b"{}".ljust(os.fstat(claim.fileno()).st_size))  # in place: a disk may be full
             self._claim = None
         self._file.close()
 
+    def _renew(self, claim: Path) -> None:
+        path, _, number = str(claim).rpartition(".")
+        while not self._closed.wait(RENEW_SECONDS):
+            with suppress(OSError):  # the file system is away: it may come back in time
+                os.utime(claim)  # without a time of ours: the server's
+                self.lost = Path(f"{path}.{int(number) + 1}").exists()
+
 
 def take(path: Path) -> Lock:
     """Locks the file `path`, made if need be. Raises Taken, or OSError where that is impossible."""
     file = open(path, "a")  # noqa: SIM115 (open as long as the lock is held)
     try:
+        if not _on_this_machine(path):
+            return Lock(file, _claim(path))
         for left in reversed(range(_PATIENCE)):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,22 +110,42 @@ def take(path: Path) -> Lock:
 def is_taken(path: Path) -> bool:
     """Whether another process holds `path`; False where that cannot be read."""
     try:
+        if not _on_this_machine(path):
+            return _may_live(path, *_last(path))
         with open(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError as error:
-        return error.errno in _NO_LOCKS and _may_live(_last(path)[1])
+        return error.errno in _NO_LOCKS and _may_live(path, *_last(path))
     return False
+
+
+def _on_this_machine(path: Path) -> bool:
+    """Whether `path`, a file that exists, lies on a disk that no other machine writes to."""
+    return _file_system(os.stat(path).st_dev, str(path.resolve())) in _LOCAL | {""}
+
+
+@lru_cache
+def _file_system(device: int, path: str) -> str:
+    """Its type as Linux names it; empty where there is no telling."""
+    found = (0, "")
+    with suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            before, _, after = line.partition(" - ")
+            place = (
+                re.sub(r"\\(\d{3})", lambda sign: chr(int(sign[1], 8)), before.split()[4]).rstrip("/") + "/"
+            )
+            if path.startswith(place) and len(place) >= found[0]:  # a later mount hides an earlier one
+                found = len(place), after.split()[0]
+    return found[1]
 
 
 def _claim(path: Path) -> Path:
     """The claim that is now ours. Raises Taken where the last one may still be somebody's."""
     number, holder = _last(path)
-    if _may_live(holder):
-        who = " ".join(f"{key} {holder[key]}" for key in ("host", "pid", "since") if key in holder)
-        claim = _numbered(path, number)
-        raise Taken(f"this file system has no locks: if it is gone ({who}), remove {claim}")
+    if _may_live(path, number, holder):
+        raise Taken(" ".join(f"{key} {holder[key]}" for key in ("host", "pid", "since") if holder.get(key)))
     claim = _numbered(path, number + 1)
     since = datetime.now(UTC).isoformat(timespec="seconds")
     me = {**_place(), "pid": os.getpid(), "started": _started(os.getpid()), "since": since}
@@ -103,8 +164,9 @@ def _claim(path: Path) -> Path:
 
 def _last(path: Path) -> tuple[int, dict[str, Any]]:
     """The highest number, 0 where there is none, and what it says; {"pid": None} where nothing yet."""
-    endings = [each.name.removeprefix(f"{path.name}.") for each in path.parent.glob(f"{path.name}.*")]
-    number = max((int(ending) for ending in endings if ending.isdecimal()), default=0)
+    number = 0
+    while _numbered(path, number + 1).exists():
+        number += 1
     try:
         holder = json.loads(_numbered(path, number).read_text(encoding="utf-8")) if number else {}
     except (OSError, ValueError):  # being written this moment
@@ -112,13 +174,23 @@ def _last(path: Path) -> tuple[int, dict[str, Any]]:
     return number, holder if isinstance(holder, dict) else {"pid": None}
 
 
-def _may_live(holder: dict[str, Any]) -> bool:
+def _may_live(path: Path, number: int, holder: dict[str, Any]) -> bool:
     if not holder:  # let go
         return False
     here = _place()
-    if any(holder.get(key) != here[key] for key in here) or not isinstance(holder.get("pid"), int):
-        return True
-    return _started(holder["pid"]) == holder.get("started")
+    if all(holder.get(key) == here[key] for key in here) and isinstance(holder.get("pid"), int):
+        return _started(holder["pid"]) == holder.get("started")
+    return _age(path, _numbered(path, number)) < LEASE_SECONDS
+
+
+def _age(path: Path, claim: Path) -> float:
+    """Seconds since the claim was renewed, by the clock of the file system; 0 where it does not answer."""
+    try:
+        os.utime(path)
+        with open(claim, "rb") as file:  # NFS asks the server for the times of a file that is opened
+            return os.stat(path).st_mtime - os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from msda_train.core.errors import UserError
 from msda_train.core.randomness import Rng
 
 NOWHERE = -1  # a depth that no stage has: the batch stays as it is
@@ -14,11 +15,12 @@ NOWHERE = -1  # a depth that no stage has: the batch stays as it is
 
 @dataclass(frozen=True)
 class Mix:
-    """One batch's plan. B batch size, H x W pixels, K classes.
+    """One batch's plan. B batch size, H x W pixels, K classes. Examples are pictures (B, C, H, W) or of any
+    other shape (B, ...), which a mask of one weight for each fits.
 
     perm: (B,) int64, partner of each sample.
     lam: (B,) or (1,) float32, label weight of the sample itself.
-    mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself.
+    mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself; for other shapes (B|1, 1, 1, 1).
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
     sources: (own, other) where they are not (h, h[perm]).
     shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
@@ -38,17 +40,18 @@ class Mix:
         return cls(torch.arange(len(x), device=x.device), one, one.view(1, 1, 1, 1), depth=NOWHERE)
 
     def apply(self, h: Tensor) -> Tensor:
-        """Mixed pixels or features mask * own + (1 - mask) * other, (B, C, H, W), in the type of `h`; `h`
-        itself is left alone.
+        """Mixed pixels or features mask * own + (1 - mask) * other, of the shape (B, ...) and in the type of
+        `h`; `h` itself is left alone.
 
         torch.lerp computes from the nearer end: where the mask is 0 or 1 the pixels are bit for bit the
         originals. It runs in the mask's float32, so lam is not rounded where features are bfloat16.
         """
-        rows = h.dtype == torch.float32 and h.is_contiguous(memory_format=torch.channels_last)
-        if self.sources is None and rows:
+        pictures = h.ndim == 4 and h.is_contiguous(memory_format=torch.channels_last)
+        if self.sources is None and h.dtype == torch.float32 and pictures:
             return self._by_rows(h)
         own, other = self.sources or (h, h[self.perm])
-        return torch.lerp(other.float(), own.float(), self.mask).to(h.dtype)
+        mask = self.mask if h.ndim == 4 else self.mask.view(-1, *[1] * (h.ndim - 1))
+        return torch.lerp(other.float(), own.float(), mask).to(h.dtype)
 
     def _by_rows(self, h: Tensor) -> Tensor:
         """The same for float32 channels_last, an image a row: partners are gathered once, mixed in place, and
@@ -60,7 +63,7 @@ class Mix:
         return mixed.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     def pixels(self, x: Tensor) -> Tensor:
-        """Mixed pixels (B, C, H, W) where this plan mixes pixels, else x as it is."""
+        """Mixed examples (B, ...) where this plan mixes those, else x as it is."""
         return self.apply(x) if self.depth == 0 else x
 
     def target(self, y: Tensor, classes: int) -> Tensor:
@@ -71,11 +74,24 @@ class Mix:
         return own.index_select(0, self.perm).lerp_(own, self.lam[:, None])
 
 
+def picture_size(x: Tensor) -> tuple[int, int]:
+    """(height, width) in pixels of pictures x (B, C, H, W); UserError where the examples are none."""
+    if x.ndim != 4:
+        raise not_pictures()
+    return x.shape[2], x.shape[3]
+
+
+def not_pictures() -> UserError:
+    """What a method raises that cannot mix examples without height and width."""
+    return UserError("method: this one needs pictures, and the data set has none; type method=mixup")
+
+
 @dataclass(frozen=True)
 class Origin:
-    """Which training images a batch holds and how they lie in it; all (B,) int64, on the batch's device.
+    """Which training examples a batch holds and, of pictures, how they lie in it; all (B,) int64, on the
+    batch's device.
 
-    image: number among the training images; down, right: where the crop begins, pixels from the image's own
+    image: number among the training examples; down, right: where the crop begins, pixels from the image's own
     corner, negative in the black frame; mirrored: 1 where the crop was mirrored then, else 0.
     """
 
@@ -92,8 +108,9 @@ class Method(Protocol):
     """
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module | Any, rng: Rng) -> Mix:
-        """The plan for one batch: x (B, C, H, W) normalised images, y (B,) labels, the model in training
-        mode, and the generator of this step. Never writes into x.
+        """The plan for one batch: x (B, C, H, W) normalised images, or examples of another shape, y (B,)
+        labels, the model in training mode, and the generator of this step. Never writes into x. A method that
+        needs pictures asks for their `picture_size`, which says so where they are none.
 
         Runs under the step's autocast after the gradients were cleared: a method that also learns from the
         clean batch calls backward() itself, and the step adds its own gradients."""

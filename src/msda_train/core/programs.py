@@ -19,3 +19,16 @@ def child_environment() -> dict[str, str]:
     if root.name not in ("site-packages", "dist-packages"):  # those are on every path, and hide modules there
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))
     return environment
+
+
+def torchrun() -> tuple[int, int] | None:
+    """(rank, size) where torchrun started this process as one of several; None where it did not."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def follows() -> bool:
+    """Whether torchrun started it as another than the first, so that somebody else speaks."""
+    started = torchrun()
+    return started is not None and started[0] > 0

@@ -18,7 +18,8 @@ import numpy as np
 from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
 from msda_train.data.download import Remote
-from msda_train.data.images import Arrays, check_arrays
+from msda_train.data.examples import Arrays
+from msda_train.data.images import check_arrays
 
 # Python 2's NumPy, NumPy 1 and NumPy 2 call the same function by two module names.
 _ALLOWED: dict[tuple[str, str], Any] = {

@@ -6,17 +6,21 @@ them. Equal digests mean equal image and label, so their order among themselves 
 """
 
 import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from msda_train.data.images import Arrays
+from msda_train.data.examples import Arrays
 
 _BYTES = 16
 
 
 def digests(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N, 2) big-endian uint64: a 128-bit digest of each image of `x` (N, H, W, C) and its label `y` (N,)."""
-    rows = np.ascontiguousarray(x).reshape(len(x), -1)
+    """(N, 2) big-endian uint64: a 128-bit digest of each example of `x` (N, ...) and its label `y` (N,)."""
+    rows = np.ascontiguousarray(x).reshape(len(x), math.prod(x.shape[1:]))
     labels = y.astype("<i8").tobytes()
     parts = []
     for k, row in enumerate(rows):
@@ -33,21 +37,25 @@ def canonical_order(digest: np.ndarray) -> np.ndarray:
 
 def in_canonical_order(arrays: Arrays) -> tuple[Arrays, str]:
     """The same images in canonical order, and their content hash (32 hex digits)."""
-    train, test = digests(arrays.x_train, arrays.y_train), digests(arrays.x_test, arrays.y_test)
-    a, b = canonical_order(train), canonical_order(test)
-    ordered = Arrays(arrays.x_train[a], arrays.y_train[a], arrays.x_test[b], arrays.y_test[b], arrays.classes)
-    return ordered, _content(ordered, train[a], test[b])
+    ordered: dict[str, Any] = {}
+    found: list[np.ndarray] = []
+    for split, x, y in arrays.splits():
+        digest = digests(x, y)
+        order = canonical_order(digest)
+        ordered |= {f"x_{split}": x[order], f"y_{split}": y[order]}
+        found.append(digest[order])
+    made = replace(arrays, **ordered)
+    return made, _content(made, found)
 
 
 def content_as_stored(arrays: Arrays) -> str:
     """The content hash of arrays in canonical order; in any other order they have another hash."""
-    train, test = digests(arrays.x_train, arrays.y_train), digests(arrays.x_test, arrays.y_test)
-    return _content(arrays, train, test)
+    return _content(arrays, [digests(x, y) for _, x, y in arrays.splits()])
 
 
-def _content(arrays: Arrays, train: np.ndarray, test: np.ndarray) -> str:
+def _content(arrays: Arrays, found: Sequence[np.ndarray]) -> str:
     total = hashlib.blake2b(digest_size=_BYTES)
-    for split, x, digest in (("train", arrays.x_train, train), ("test", arrays.x_test, test)):
+    for (split, x, _), digest in zip(arrays.splits(), found, strict=True):
         total.update(f"{split} {x.shape} {len(arrays.classes)};".encode())
         total.update(digest.tobytes())
     return total.hexdigest()

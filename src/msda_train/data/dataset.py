@@ -1,4 +1,4 @@
-"""A data set as the config names it, and the verbs on it: `images`, `prepare`, `verify`.
+"""A data set as the config names it, and the verbs on it: `examples`, `prepare`, `verify`.
 
 Subclasses hold the official facts of one set and read its official files. This module imports no decoder and
 no torch, so that `msda-data list` answers at once.
@@ -19,7 +19,8 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.randomness import generator
 from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.download import Remote, fetch
-from msda_train.data.images import Arrays, Images, check_classes
+from msda_train.data.examples import Arrays, Examples, check_classes
+from msda_train.data.images import Images
 from msda_train.data.noise import corrupted
 from msda_train.data.store import Store, signature
 from msda_train.data.subset import balanced, capped
@@ -32,18 +33,20 @@ def _taken(x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray
 @dataclass(frozen=True)
 class Verdict:
     """What `verify` found. `intact`: the cached arrays are what was decoded. `official`: they are the
-    official set, pixel for pixel (True), or are not (False); None: nothing is known to compare with beyond
+    official set, value for value (True), or are not (False); None: nothing is known to compare with beyond
     `complete`'s counts."""
 
-    images: Images
+    examples: Examples
     intact: bool
     official: bool | None
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The fields are those of `configs/dataset/*.yaml`. mean, std and below are facts that reach a run
-    through recipe.* and method.*; the data themselves stay uint8."""
+    """A set of pictures; subclasses may hold examples of another `kind`.
+
+    The fields are those of `configs/dataset/*.yaml`. mean, std and below are facts of pictures that reach a
+    run through recipe.* and method.*; the data themselves stay uint8."""
 
     name: str
     source: str = "imagefolder"  # imagefolder | npz, and download or embedded where there is an official set
@@ -64,9 +67,11 @@ class Dataset:
     flip: bool = False
     cutout_length: int = 0
 
-    shape: ClassVar[tuple[int, int, int] | None] = None  # (H, W, C); official facts from here on
+    kind: ClassVar[type[Examples]] = Images
+    shape: ClassVar[tuple[int, ...] | None] = None  # of an example, pictures (H, W, C); official from here on
     n_classes: ClassVar[int | None] = None
     n_train: ClassVar[int | None] = None
+    n_validation: ClassVar[int | None] = None  # where there is such a split
     n_test: ClassVar[int | None] = None
     class_names: ClassVar[tuple[str, ...] | None] = None
     sources: ClassVar[tuple[str, ...]] = ("imagefolder", "npz")
@@ -80,11 +85,15 @@ class Dataset:
 
     # What a run uses ----------------------------------------------------------------------------------------
 
-    def images(self) -> Images:
-        """What a run sees: `prepare` and then `select`."""
-        return self.select(self.prepare())
+    def examples(self, seed: int = 0) -> Examples:
+        """What the run of this seed sees: `prepare` and then `select`."""
+        return self.select(self.prepare(), seed)
 
-    def select(self, whole: Images) -> Images:
+    def split_of(self, seed: int) -> int | None:
+        """What of `seed` decides which examples a run sees; None where all seeds see the same."""
+        return None
+
+    def select(self, whole: Examples, seed: int = 0) -> Examples:
         """`whole` after the cap and the subsets of this config. UserError names the option that is wrong."""
         x, y, x_test, y_test = whole.x_train, whole.y_train, whole.x_test, whole.y_test
         left_out = None
@@ -109,7 +118,7 @@ class Dataset:
             whole, x_train=x, y_train=y, x_test=x_test, y_test=y_test, y_clean=clean, left_out=left_out
         )
 
-    def prepare(self, *, rebuild: bool = False) -> Images:
+    def prepare(self, *, rebuild: bool = False) -> Examples:
         """The whole set, from the cache or decoded into it; `rebuild` decodes it in any case."""
         self._check()
         store = self._store()
@@ -129,11 +138,11 @@ class Dataset:
         found = self._store().open(self._signature())
         if found is None:
             raise UserError(f"dataset {self.name} is not prepared; type: {self.command('prepare')}")
-        images = self._named(*found)
-        intact = content_as_stored(images) == images.content
-        same = self.official_content is not None and images.content == self.official_content
-        official = True if same else (None if images.complete or self.n_train is None else False)
-        return Verdict(images, intact, official)
+        examples = self._named(*found)
+        intact = content_as_stored(examples) == examples.content
+        same = self.official_content is not None and examples.content == self.official_content
+        official = True if same else (None if examples.complete or self.n_train is None else False)
+        return Verdict(examples, intact, official)
 
     def prepared(self) -> bool:
         """Whether the cache seems to have this source; looks at file sizes only and never raises."""
@@ -142,6 +151,12 @@ class Dataset:
             return self._store().has(self._signature())
         except UserError:
             return False
+
+    def checksummed(self) -> bool:
+        """Whether the files are the official ones byte for byte; what somebody unpacked is not compared."""
+        official = [[remote.filename, remote.checksum] for remote in self.remotes]
+        files = self.source == "download" and all(checksum for _, checksum in official)
+        return files and self.official_facts(self._folder()) == official
 
     # Where things are ---------------------------------------------------------------------------------------
 
@@ -179,7 +194,7 @@ class Dataset:
     def fetch_official(self, folder: Path) -> None:
         """Download the official files into `folder`, but for those that are there. Raises UserError."""
         for remote in self.remotes:
-            fetch(remote, folder)
+            fetch(remote, folder, own_files="npz" in self.sources)
 
     def read_official(self, folder: Path) -> Arrays:
         """Decode the official files in `folder`."""
@@ -253,13 +268,18 @@ class Dataset:
 
         return read_folder(path, official_classes=self.n_classes)
 
-    def _named(self, arrays: Arrays, content: str) -> Images:
+    def _check_whole(self, arrays: Arrays) -> None:
         if not self.empty_classes:
             check_classes(
                 f"dataset {self.name}" if self.root is None else f"dataset.root={self.root}", arrays
             )
-        counts = (arrays.x_train.shape[1:], len(arrays.classes), len(arrays.x_train), len(arrays.x_test))
-        complete = counts == (self.shape, self.n_classes, self.n_train, self.n_test)
-        if self.official_content is not None and self.source != "download":  # an archive has its own checksum
+
+    def _named(self, arrays: Arrays, content: str) -> Examples:
+        self._check_whole(arrays)
+        counts = (len(arrays.x_train), arrays.n_validation, len(arrays.x_test))
+        complete = counts == (self.n_train, self.n_validation, self.n_test)
+        complete &= (arrays.x_train.shape[1:], len(arrays.classes)) == (self.shape, self.n_classes)
+        checked = self.source == "download" and all(remote.checksum for remote in self.remotes)
+        if self.official_content is not None and not checked:  # an archive has its own checksum
             complete = content == self.official_content
-        return Images(**vars(arrays), name=self.name, content=content, complete=complete)
+        return self.kind(**vars(arrays), name=self.name, content=content, complete=complete)

@@ -13,7 +13,8 @@ import numpy as np
 
 from msda_train.data.content import canonical_order, digests
 from msda_train.data.dataset import Dataset
-from msda_train.data.images import Arrays, check_arrays
+from msda_train.data.examples import Arrays
+from msda_train.data.images import check_arrays
 
 TEST_PER_CLASS = 36
 

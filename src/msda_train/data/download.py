@@ -36,9 +36,12 @@ class Remote:
         return self.sha256 or self.md5 or ""
 
     def matches(self, path: Path) -> bool:
-        """Whether the file at `path` has the size and the checksum. Raises OSError."""
+        """Whether the file at `path` has the size and the checksum; where none is known, whoever decodes it
+        checks what it holds. Raises OSError."""
         if self.size is not None and path.stat().st_size != self.size:
             return False
+        if not self.checksum:
+            return True
         digest = hashlib.sha256() if self.sha256 else hashlib.md5(usedforsecurity=False)
         with open(path, "rb") as file:
             while block := file.read(_BLOCK):
@@ -50,8 +53,9 @@ class _MirrorFailed(Exception):
     """Why one mirror did not give the file, in a few words."""
 
 
-def fetch(remote: Remote, folder: Path) -> Path:
-    """The path of `remote` in `folder`, downloaded if need be. UserError: what was tried, what to type."""
+def fetch(remote: Remote, folder: Path, *, own_files: bool = True) -> Path:
+    """The path of `remote` in `folder`, downloaded if need be. UserError: what was tried, what to type;
+    `own_files`: whether arrays or pictures of one's own can stand in for it."""
     target = folder / remote.filename
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
                     f"move it away or delete it, then type the command again"
                 )
             part = folder / f"{remote.filename}.part"
-            _from_any_mirror(remote, part)
+            _from_any_mirror(remote, part, own_files)
             os.replace(part, target)
     except OSError as error:
         raise UserError(
@@ -74,7 +78,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
     return target
 
 
-def _from_any_mirror(remote: Remote, part: Path) -> None:
+def _from_any_mirror(remote: Remote, part: Path, own_files: bool) -> None:
     """Fill `part`, or raise UserError."""
     if part.exists() and remote.matches(part):  # whole, but the last command was stopped before it took it
         return
@@ -85,11 +89,16 @@ def _from_any_mirror(remote: Remote, part: Path) -> None:
             return
         except _MirrorFailed as failure:
             reason = str(failure)
+    others = (
+        ", or type dataset.source=npz dataset.root=FILE.npz, "
+        "or dataset.source=imagefolder dataset.root=FOLDER"
+        if own_files
+        else ", or type dataset.root=FOLDER, where it lies"
+    )
     raise UserError(
         f"cannot download {remote.filename}: tried {', '.join(remote.urls)}; last reason: {reason}. "
-        f"Type the command again to go on, or put the file at {part.with_name(remote.filename)} by hand, "
-        f"or type dataset.source=npz dataset.root=FILE.npz, "
-        f"or dataset.source=imagefolder dataset.root=FOLDER"
+        f"Type the command again to go on, or put the file at {part.with_name(remote.filename)} by hand"
+        f"{others}"
     )
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from msda_train.core.errors import UserError
-from msda_train.data.images import Arrays, check_arrays, too_many_classes
+from msda_train.data.examples import Arrays, too_many_classes
+from msda_train.data.images import check_arrays
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif")
 _OTHER_IMAGES = (

@@ -1,47 +1,20 @@
-"""What a data set is once decoded, and the checks that every source must pass."""
+"""Images: what a picture data set is once decoded, and the checks that every source must pass."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from msda_train.core.errors import UserError
-
-KEYS = ("x_train", "y_train", "x_test", "y_test")
-
-
-@dataclass(frozen=True, eq=False)  # "equal" says nothing of two arrays; compare `content`
-class Arrays:
-    """Decoded and checked, in whatever order the source has them."""
-
-    x_train: np.ndarray  # (N, H, W, C) uint8, C 1 or 3
-    y_train: np.ndarray  # (N,) int64
-    x_test: np.ndarray  # (M, H, W, C) uint8
-    y_test: np.ndarray  # (M,) int64
-    classes: tuple[str, ...]  # name of label k at place k
+from msda_train.data.examples import KEYS, Arrays, Examples, check_labels, too_many_classes
 
 
 @dataclass(frozen=True, eq=False)
-class Images(Arrays):
-    """One data set as a run sees it: canonical order, after cap and subsets. Arrays may be read-only maps of
-    files.
+class Images(Examples):
+    """A set of pictures, x uint8 (N, H, W, C), C 1 or 3."""
 
-    `content` and `complete` speak of the whole set that was decoded, before cap and subsets (those are in the
-    config): `content` is its hash in hex, `complete` says that it is the official set of this name, no image
-    less. A set that has no official form (`dataset=own`) is never complete.
-    """
-
-    name: str
-    content: str
-    complete: bool
-    y_clean: np.ndarray | None = None  # (N,) the true labels, where dataset.label_noise replaced some
-    left_out: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
-
-    @cached_property
-    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Training images and labels that dataset.subset left out; None where nothing was left out."""
-        return self.left_out() if self.left_out else None
+    noun: ClassVar = "images"
 
     @property
     def channels(self) -> int:
@@ -55,19 +28,9 @@ class Images(Arrays):
         return self.x_train.shape[1], self.x_train.shape[2]
 
     @property
-    def n_classes(self) -> int:
-        """How many classes have a name, with or without images."""
-        return len(self.classes)
-
-    @property
-    def n_train(self) -> int:
-        """How many training images there are."""
-        return len(self.x_train)
-
-    @property
-    def n_test(self) -> int:
-        """How many test images there are."""
-        return len(self.x_test)
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W), as a network gets them."""
+        return self.channels, *self.size
 
 
 def check_arrays(
@@ -87,7 +50,7 @@ def check_arrays(
             have = ", ".join(sorted(arrays)) or "nothing"
             raise UserError(f"{where}: no array '{key}' (it has {have}); it must hold {', '.join(KEYS)}")
     x_train, x_test = (_check_images(where, key, arrays[key]) for key in ("x_train", "x_test"))
-    y_train, y_test = (_check_labels(where, key, arrays[key]) for key in ("y_train", "y_test"))
+    y_train, y_test = (check_labels(where, key, arrays[key]) for key in ("y_train", "y_test"))
     _check_pairs(where, x_train, y_train, x_test, y_test)
     largest = int(max(y_train.max(), y_test.max()))
     if classes is None and official_classes is None:
@@ -118,18 +81,6 @@ def _check_no_gap(where: str, y_train: np.ndarray, y_test: np.ndarray) -> None:
         )
 
 
-def check_classes(where: str, arrays: Arrays) -> None:
-    """UserError where a class has no image to train or to test on."""
-    for split, y in (("training", arrays.y_train), ("test", arrays.y_test)):
-        counts = np.bincount(y, minlength=len(arrays.classes))
-        if empty := np.flatnonzero(counts == 0).tolist():
-            names = ", ".join(f"{arrays.classes[k]!r}" for k in empty[:3]) + (", ..." if empty[3:] else "")
-            raise UserError(
-                f"{where}: {len(empty)} of {len(arrays.classes)} classes have no {split} image ({names}); "
-                f"add some, or type dataset.empty_classes=true to go on without"
-            )
-
-
 def _check_pairs(
     where: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
 ) -> None:
@@ -145,14 +96,6 @@ def _check_pairs(
             f"{where}: train images are {_size(x_train)} but test images are {_size(x_test)}; "
             f"make them one size"
         )
-
-
-def too_many_classes(where: str, found: int, official: int) -> UserError:
-    """What to raise where a named set has `found` classes, more than the `official` number."""
-    return UserError(
-        f"{where}: {found} classes, but the set of this name has {official}; "
-        f"for your own images type dataset=own dataset.name=NAME"
-    )
 
 
 def _size(x: np.ndarray) -> str:
@@ -177,18 +120,3 @@ def _check_images(where: str, key: str, x: np.ndarray) -> np.ndarray:
 
 def _channels_first(x: np.ndarray) -> bool:
     return x.ndim == 4 and x.shape[1] in (1, 3)
-
-
-def _check_labels(where: str, key: str, y: np.ndarray) -> np.ndarray:
-    """(N,) int64 from integers (N,) or (N, 1)."""
-    if y.dtype.kind not in "iu":
-        raise UserError(f"{where}: {key} is {y.dtype}; give integer labels 0..K-1")
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise UserError(f"{where}: {key} has shape {y.shape}; give one integer label per image, shape (N,)")
-    if len(y) and y.max() > np.iinfo(np.int64).max:
-        raise UserError(f"{where}: {key} has the label {y.max()}; labels must be 0..K-1")
-    if len(y) and y.min() < 0:
-        raise UserError(f"{where}: {key} has the label {y.min()}; labels must be 0..K-1")
-    return y.astype(np.int64)

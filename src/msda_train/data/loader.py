@@ -1,4 +1,4 @@
-"""Batches for the training loop: uint8 images stay where they are used, a whole batch is cropped, flipped and
+"""Batches of pictures: uint8 images stay where they are used, a whole batch is cropped, flipped and
 normalised at once, and no image is touched by itself.
 
 The draws of an epoch (order, crop offsets, flips) are made on the host, all at once, from (seed, epoch). On a
@@ -17,6 +17,7 @@ from torch import Tensor
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Origin
 from msda_train.core.randomness import generator
+from msda_train.data.batches import Batches, upload
 
 # Flipping on the CPU, 50,000 images 32x32x3, one thread: selecting from a second, mirrored copy of the images
 # runs at 1.0 M images/s, mirroring the chosen images of each batch at 0.37 M; with normalisation about 200 k
@@ -25,8 +26,8 @@ MIRROR_BYTES = 1 << 30
 PIECE = 1024  # images that are mirrored at once
 
 
-class Loader:
-    """Images and labels of one split, in batches.
+class Loader(Batches):
+    """Images and labels of one split, in batches x (B, C, H, W) float32 channels_last, y (B,) int64.
 
     images: (N, H, W, C) uint8; labels: (N,) integers; mean, std: one number per channel, of pixels in 0..1.
     With a `seed` it is a training loader; without one it serves `test_batches` only.
@@ -45,9 +46,9 @@ class Loader:
         flip: bool = False,
         seed: int | None = None,
     ) -> None:
-        self.n, self.height, self.width, self.channels = images.shape
-        self.batch_size, self.crop_padding, self.flip, self.seed = batch_size, crop_padding, flip, seed
-        self.device = torch.device(device)
+        super().__init__(len(images), labels, batch_size=batch_size, device=device, seed=seed)
+        _, self.height, self.width, self.channels = images.shape
+        self.crop_padding, self.flip = crop_padding, flip
         self._check(mean, std)
         scale, shift = _scale_and_shift(mean, std, self.width)
         self._scale, self._shift = scale.to(self.device), shift.to(self.device)
@@ -57,54 +58,37 @@ class Loader:
             flip=flip and seed is not None,
             device=self.device,
         )
-        self._labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(self.device)
-
-    def __len__(self) -> int:
-        """Batches of an epoch."""
-        full, rest = divmod(self.n, self.batch_size)
-        made: int = full + (rest > (0 if self.seed is None else 1))
-        return made
 
     def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """x (B, C, H, W) float32 channels_last, y (B,) int64: each image once, in the order of (seed, epoch).
-
-        The last batch may be smaller; one of a single image is left out: it has no partner to mix with, and
-        batch normalisation cannot take it.
-        """
+        """See `Batches`."""
         drawn = self._drawn(epoch)
-        chosen, places = self._windows.draws(drawn), _upload(drawn[0], self.device)
-        for batch in self._train_slices():
+        chosen, places = self._windows.draws(drawn), upload(drawn[0], self.device)
+        for batch in self.train_slices():
             yield self._normalised(self._windows.take(chosen, batch)), self._labels[places[batch]]
 
     def origins(self, epoch: int) -> Iterator[Origin]:
-        """Where the images of each of `train_batches(epoch)` come from: the same draws, made once more."""
+        """See `Batches`."""
         drawn = self._drawn(epoch)
         drawn[1:3] -= self.crop_padding
-        places = _upload(drawn, self.device)
-        for batch in self._train_slices():
+        places = upload(drawn, self.device)
+        for batch in self.train_slices():
             yield Origin(*places[:, batch])
 
     def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """x and y as above, but in order, not augmented, and all of them."""
+        """See `Batches`."""
         centre = np.full(self.n, self._windows.padding)
         plain = self._windows.draws(np.stack([np.arange(self.n), centre, centre, np.zeros_like(centre)]))
-        for start in range(0, self.n, self.batch_size):
-            batch = slice(start, min(start + self.batch_size, self.n))
+        for batch in self.test_slices():
             yield self._normalised(self._windows.take(plain, batch)), self._labels[batch]
 
     def _drawn(self, epoch: int) -> np.ndarray:
         """(4, N) int64 draws of an epoch: image, top and left of its window, mirrored."""
-        if self.seed is None:
-            raise ValueError("a loader without a seed has no training batches")
+        order = self.order(epoch)
+        assert self.seed is not None
         rng = generator(self.seed, "augment", epoch)
         offsets = rng.integers(0, 2 * self.crop_padding + 1, size=(self.n, 2))
         mirrored = rng.integers(0, 2, size=self.n) if self.flip else np.zeros(self.n, dtype=np.int64)
-        order = generator(self.seed, "order", epoch).permutation(self.n)
         return np.stack([order, *offsets.T, mirrored])
-
-    def _train_slices(self) -> Iterator[slice]:
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield slice(start, min(start + self.batch_size, self.n))
 
     def _normalised(self, rows: Tensor) -> Tensor:
         """(B, C, H, W) float32 in channels_last memory from `rows` (B, H, W*C) uint8."""
@@ -126,13 +110,6 @@ class Loader:
         if not 0 <= self.crop_padding <= widest:
             raise UserError(
                 f"recipe.crop_padding={self.crop_padding}: give 0 or more pixels, at most {widest} here"
-            )
-        least, most = (1, None) if self.seed is None else (2, self.n)  # one image has no partner
-        if self.batch_size < least:
-            raise UserError(f"recipe.batch_size={self.batch_size}: give {least} or more")
-        if most is not None and self.batch_size > most:
-            raise UserError(
-                f"recipe.batch_size={self.batch_size}: there are {most} training images; give {most} or less"
             )
 
 
@@ -213,7 +190,7 @@ class _DeviceWindows(_Windows):
     def draws(self, chosen: np.ndarray) -> Tensor:
         chosen = chosen.copy()
         chosen[2] *= self.channels
-        return _upload(chosen, self.device)
+        return upload(chosen, self.device)
 
     def take(self, chosen: np.ndarray | Tensor, batch: slice) -> Tensor:
         assert isinstance(chosen, Tensor)
@@ -222,12 +199,6 @@ class _DeviceWindows(_Windows):
         if not self.flip:
             return rows
         return torch.where(mirrored.bool()[:, None, None], rows[:, :, self.columns], rows)
-
-
-def _upload(array: np.ndarray, device: torch.device) -> Tensor:
-    """`array` on the device, without waiting: only from pinned memory is a copy really asynchronous."""
-    host = torch.from_numpy(array)
-    return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)
 
 
 def _mirror(width: int, channels: int) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 
 from msda_train.core.errors import UserError
 from msda_train.core.machine import memory
-from msda_train.data.images import KEYS, Arrays, check_arrays
+from msda_train.data.examples import KEYS, Arrays
+from msda_train.data.images import check_arrays
 
 KNOWN = (*KEYS, "classes")
 

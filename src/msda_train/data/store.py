@@ -1,6 +1,7 @@
 """The cache of decoded arrays: `.npy` files named by their content, and one small JSON entry per source.
 
-The entry of a source (`index/SIGNATURE.json`) names the content and the size and checksum of its four files.
+The entry of a source (`index/SIGNATURE.json`) names the content and the size and checksum of its files, two
+for each split.
 Every file is written under a temporary name and then renamed, so a file that is there is a whole one; two
 processes that write the same content at once write the same bytes.
 """
@@ -18,7 +19,7 @@ import numpy as np
 
 from msda_train.core.errors import UserError
 from msda_train.core.files import whole_file
-from msda_train.data.images import KEYS, Arrays
+from msda_train.data.examples import Arrays
 
 FORMAT = 1
 _STALE_SECONDS = 24 * 3600
@@ -42,8 +43,8 @@ class Store:
         try:
             entry = self._entry(signature)
             return entry is not None and all(
-                self._path(entry["content"], key).stat().st_size == entry["files"][key]["bytes"]
-                for key in KEYS
+                self._path(entry["content"], key).stat().st_size == facts["bytes"]
+                for key, facts in entry["files"].items()
             )
         except (UserError, OSError):
             return False
@@ -57,14 +58,14 @@ class Store:
         entry = self._entry(signature)
         if entry is None:
             return None
-        content = entry["content"]
-        if not all(self._path(content, key).exists() for key in KEYS):
+        content, files = entry["content"], entry["files"]
+        if not all(self._path(content, key).exists() for key in files):
             return None  # somebody made room; that is no damage, decode again
-        for key in KEYS:
-            facts, path = entry["files"][key], self._path(content, key)
+        for key, facts in files.items():
+            path = self._path(content, key)
             if path.stat().st_size != facts["bytes"] or _crc32(path) != facts["crc32"]:
                 raise self._damaged(path)
-        arrays = {key: np.load(self._path(content, key), mmap_mode="r", allow_pickle=False) for key in KEYS}
+        arrays = {key: np.load(self._path(content, key), mmap_mode="r", allow_pickle=False) for key in files}
         return Arrays(**arrays, classes=tuple(entry["classes"])), content
 
     def save(self, signature: str, arrays: Arrays, content: str) -> None:
@@ -73,11 +74,12 @@ class Store:
         try:
             (self.folder / "index").mkdir(parents=True, exist_ok=True)
             self._sweep()
-            for key in KEYS:
-                path = self._path(content, key)
-                with whole_file(path) as file:
-                    np.save(file, getattr(arrays, key), allow_pickle=False)
-                files[key] = {"bytes": path.stat().st_size, "crc32": _crc32(path)}
+            for split, x, y in arrays.splits():
+                for key, array in ((f"x_{split}", x), (f"y_{split}", y)):
+                    path = self._path(content, key)
+                    with whole_file(path) as file:
+                        np.save(file, array, allow_pickle=False)
+                    files[key] = {"bytes": path.stat().st_size, "crc32": _crc32(path)}
             entry = {"content": content, "classes": list(arrays.classes), "files": files}
             text = json.dumps({"entry": entry, "crc32": _entry_crc(entry)}, indent=1)
             with whole_file(self._index(signature)) as file:

@@ -17,8 +17,9 @@ import numpy as np
 from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
 from msda_train.data.download import Remote
+from msda_train.data.examples import Arrays
 from msda_train.data.imagefolder import decode_all, scan, tell_left_out
-from msda_train.data.images import Arrays, check_arrays
+from msda_train.data.images import check_arrays
 
 TOP = "tiny-imagenet-200"
 

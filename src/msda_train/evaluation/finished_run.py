@@ -16,7 +16,7 @@ from msda_train.config.build import build
 from msda_train.config.untrusted import buildable
 from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
-from msda_train.data.images import Images
+from msda_train.data.examples import Examples
 from msda_train.models.trained import CHECKPOINT, find_row, read_finished, with_weights
 from msda_train.records.rows import Row
 from msda_train.training.device import Compute, choose
@@ -68,8 +68,8 @@ def open_run(
     if not weights.is_file():
         return OpenedRun(row, run, missing, [])
     state, history = read_finished(row)
-    network = with_weights(row, nodes["model"], state, images.channels)
-    fit(network, images.channels, *images.size, compute)
+    network = with_weights(row, nodes["model"], state, images.shape[0])
+    fit(network, images.shape, compute)
     network.to(compute.device).to(memory_format=torch.channels_last)  # as `new_update` does
     return OpenedRun(row, run, network.eval(), history)
 
@@ -95,7 +95,7 @@ def _compute(row: Row, device: str | None) -> Compute:
     return choose(word, precision, False, threads if usable else None)
 
 
-def _images(row: Row, node: DictConfig) -> Images:
+def _images(row: Row, node: DictConfig) -> Examples:
     """The very images of the row. Nothing is downloaded, and nothing written to a folder that a row names."""
     try:
         dataset: Dataset = build("dataset", node)
@@ -103,7 +103,7 @@ def _images(row: Row, node: DictConfig) -> Images:
             dataset = build("dataset", DictConfig({**node, "cache": None}))
         if not dataset.prepared() and dataset.source == "download":
             raise UserError(f"dataset {dataset.name} is not prepared; type: {dataset.command('prepare')}")
-        images = dataset.images()
+        images = dataset.examples(row.seed)
     except (TypeError, ValueError, AttributeError) as error:  # a number where a path should be
         raise UserError(f"{row.path}: its data set cannot be read ({' '.join(str(error).split())})") from None
     if images.content != row.data["content"]:

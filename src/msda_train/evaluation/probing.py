@@ -23,6 +23,7 @@ from msda_train.evaluation.probes.subject import Finding, Probe, Subject
 from msda_train.records.rows import add_probe, already_asked, read_row
 from msda_train.training import checkpoint
 from msda_train.training.environment import environment
+from msda_train.training.loaders import normalisation
 
 LOGITS = "logits.npz"
 Log = Callable[[str], None]
@@ -110,11 +111,12 @@ def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
 
 def _subject(opened: OpenedRun) -> Subject:
     run = opened.run
+    mean, std = normalisation(run.images, run.recipe)
     return Subject(
         network=opened.network,
         images=run.images,
-        mean=run.recipe.mean,
-        std=run.recipe.std,
+        mean=mean,
+        std=std,
         device=run.compute.device,
         autocast=run.compute.autocast,
         seed=run.seed,

@@ -11,17 +11,17 @@ from typing import IO, Any
 
 from msda_train.core.programs import child_environment, module_command
 
-LEASH = Path(__file__).with_name("leash.py")
+DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 DONE = b"done\n"
 
 
 def start(command: Sequence[str], errors: IO[Any]) -> "subprocess.Popen[bytes]":
-    """`command` in a process group of its own, so that Ctrl-C reaches the planner only, and on a leash: it
-    dies with this thread's process. Its stdin and stdout are pipes."""
-    leashed = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command]
+    """`command` in a process group of its own, so that Ctrl-C reaches the planner only; it dies with
+    this thread's process. Its stdin and stdout are pipes."""
+    mortal = [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), str(os.getpid()), *command]
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        leashed,
+        mortal,
         bufsize=0,
         stdin=pipe,
         stdout=pipe,

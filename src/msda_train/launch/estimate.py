@@ -80,6 +80,7 @@ def _same_work(row: Row, wanted: Configuration, facts: Mapping[str, Any]) -> boo
         all(there.get(key) == facts[key] for key in keys)
         and canonical(row.config["model"]) == canonical(wanted.config["model"])
         and row.config["dataset"].get("name") == wanted.config["dataset"].get("name")
+        and there.get("devices", 1) == 1
         and isinstance(epochs, int)
         and epochs > 0
         and row.data["train_images"] > 0

@@ -7,7 +7,6 @@ a checkpoint is the trainer's. So starting again is all there is to going on.
 
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -89,7 +88,6 @@ class Executor:
         self.workers: list[Worker] = []  # those who run something, and those who wait for more
         self.work = {job.fingerprint: work_key(job.configuration.config) for job in jobs}
         self.outcome = Outcome()
-        self.hints: dict[str, None] = {}  # what somebody may have to do before a claim is free, each once
         # Each failure from before is forgiven once, when its turn comes; one of meanwhile is not.
         self.forgiven = {job.key: disk.failure(job) if retry else None for job in jobs}
         self._looked = time.monotonic()
@@ -153,9 +151,8 @@ class Executor:
             return
         try:
             claim = self.disk.claim(job)
-        except Taken as taken:
+        except Taken:
             self.waiting.append(job)
-            self.hints |= {taken.hint: None} if taken.hint else {}
             return
         # Only now is it ours alone: it may have ended, either way, while we looked.
         failure = self.disk.failure(job)
@@ -189,12 +186,14 @@ class Executor:
         ended = [(each, each.worker.result()) for each in self.running]
         for each, code in ended:
             if code is None:
+                if each.claim.lost:  # this machine was away for long, and another trains it now
+                    each.worker.process.terminate()
                 continue
             self.running.remove(each)
             text = self.disk.tail(each.job)
             if self.disk.row(each.job):
                 self.outcome.done.append(each.job)
-            elif code == 2 and TAKEN in text:
+            elif each.claim.lost or (code == 2 and TAKEN in text):
                 self.waiting.append(each.job)
             else:
                 self._failed(each, code, last_lines(text))
@@ -235,12 +234,8 @@ class Executor:
 
 def progress(total_epochs: float, bar: Any) -> Watch:
     """A watch that shows epochs and runs on a tqdm `bar` of `total_epochs`."""
-    told: set[str] = set()
 
     def watch(executor: Executor) -> None:
-        for hint in executor.hints.keys() - told:
-            told.add(hint)
-            bar.write(f"msda-table: waiting for another planner; {hint}", file=sys.stderr)
         ended = [*executor.outcome.done, *(job for job, _ in executor.outcome.failed)]
         epochs = float(sum(job.configuration.epochs for job in ended))
         epochs += sum(executor.fraction(each) * each.job.configuration.epochs for each in executor.running)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, not_pictures
 from msda_train.core.randomness import Rng
 from msda_train.methods._attention import Teacher, attend
 from msda_train.methods._cached_attention import CachedAttention
@@ -49,7 +49,10 @@ class TeacherGuided(Pairwise):
     def prepare(self, network: Any, batches: Iterable[Tensor]) -> "TeacherGuided | CachedAttention":
         """See `msda_train.core.mix.Prepares`. Loads the teacher, so that what is wrong with it shows before
         training; where it is `cached`, shows it all images. Raises UserError."""
-        self._teacher.check_channels(next(p.shape[1] for p in network.parameters() if p.dim() == 4))
+        channels = next((p.shape[1] for p in network.parameters() if p.dim() == 4), None)
+        if channels is None:
+            raise not_pictures()
+        self._teacher.check_channels(channels)
         if not self.cached:
             return self
         seen = [(self.look(x), self.look(x.flip(3))) for x in batches]

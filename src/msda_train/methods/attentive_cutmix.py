@@ -26,7 +26,7 @@ from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.methods._attention import over_pixels, top_cells
 from msda_train.methods._teacher_guided import TeacherGuided
@@ -51,7 +51,7 @@ class AttentiveCutMix(TeacherGuided):
 
     def paste(self, attention: Tensor, x: Tensor, lam: np.ndarray, perm: Tensor, rng: Rng) -> Mix:
         """See `TeacherGuided.paste`. Raises UserError where the grid has fewer than k cells."""
-        cells, (height, width) = attention[0].numel(), x.shape[-2:]
+        cells, (height, width) = attention[0].numel(), picture_size(x)
         if self.variant == "openmixup":
             count = np.clip((cells * rng.beta(self.alpha, BETA, len(lam))).astype(np.int64), 1, cells)
         elif self.k <= cells:

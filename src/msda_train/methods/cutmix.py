@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import box_mask, centred_box, continuous_box, draw_centre, kept_share
 from msda_train.methods._pairwise import Pairwise, to_device
@@ -36,7 +36,7 @@ class CutMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         if self.corners == "integer":
             edges = centred_box(lam, draw_centre(rng, len(lam), height, width), height, width)
         else:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import draw_centre, hole_mask
 
@@ -35,7 +35,7 @@ class Cutout:
         """The label weight stays 1: the second label of the pair is the sample's own."""
         if rng.random() >= self.prob:
             return Mix.identity(x)
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         centre = draw_centre(rng, len(x) if self.box_per == "sample" else 1, height, width)
         mask = hole_mask(self.length, centre, height, width, x.device)
         own = Mix.identity(x)

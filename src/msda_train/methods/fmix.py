@@ -17,7 +17,7 @@ from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import low_frequency_images, top_share
 from msda_train.methods._pairwise import Pairwise, to_device
@@ -42,7 +42,7 @@ class FMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         images = low_frequency_images(rng, len(lam), height, width, self.decay, self.spectrum)
         pixels = lam * (height * width)
         count = np.where(rng.random(len(lam)) > 0.5, np.ceil(pixels), np.floor(pixels)).astype(np.int64)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import blob_mask, draw_centre
 from msda_train.methods._pairwise import Pairwise, to_device
@@ -27,7 +27,7 @@ class GMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         minority = np.minimum(lam, 1 - lam)
         blob = blob_mask(minority, draw_centre(rng, len(lam), height, width), height, width, x.device)
         # Where the image itself is the majority, 1 - G: the same as |1 - G|, while |0 - G| is G.

@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import hole_line
 from msda_train.methods._pairwise import Pairwise, to_device
@@ -45,7 +45,7 @@ class GridMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        kept = np.stack([self._grid(weight, x.shape[2], x.shape[3], rng) for weight in lam])
+        kept = np.stack([self._grid(weight, *picture_size(x), rng) for weight in lam])
         return Mix(perm, to_device(kept.mean(axis=(1, 2)), x), to_device(kept, x)[:, None])
 
     def _grid(self, lam: float, height: int, width: int, rng: Rng) -> np.ndarray:

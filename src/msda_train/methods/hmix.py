@@ -15,7 +15,7 @@ from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import box_mask, centred_box, draw_centre, kept_share
 from msda_train.methods._pairwise import Pairwise, to_device
@@ -37,7 +37,7 @@ class HMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         edges = centred_box(lam, draw_centre(rng, len(lam), height, width), height, width, self.ratio)
         # The box never exceeds (1 - lam) * ratio, so the share outside is at least lam. Where it is 0 (lam is
         # 0, or so small that 1 - lam is 1) nothing lies outside, and any weight will do.

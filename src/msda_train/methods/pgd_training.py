@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, not_pictures, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.attacks import Ball, pgd
 from msda_train.methods._pairwise import to_device
@@ -42,6 +42,9 @@ class PgdTraining:
 
     def plan(self, x: Tensor, y: Tensor, model: nn.Module, rng: Rng) -> Mix:
         """See `msda_train.core.mix.Method`."""
+        picture_size(x)  # eps is of pixels
+        if not self.mean:  # a spectrogram
+            raise not_pictures()
         if rng.random() >= self.prob:
             return Mix.identity(x)
         mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import box_mask, draw_centre, kept_share, nearest_index, shrunk_box
 from msda_train.methods._pairwise import Pairwise, to_device
@@ -45,7 +45,7 @@ class ResizeMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`; lam counts with draw=beta only."""
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         tau = draw_span(rng, self.scope, len(lam))
         if self.draw == "beta":
             tau = np.where((self.scope[0] <= lam) & (lam <= self.scope[1]), lam, tau)

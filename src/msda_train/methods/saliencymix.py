@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import box_mask
 from msda_train.methods._fine_grained import fine_grained
@@ -47,7 +47,7 @@ class SaliencyMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`. The peak stays on the device; lam is the mean of the mask."""
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         seen = x[perm[:1] if self.saliency_of == "partner0" else perm]
         if self.input == "pixels":
             mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))

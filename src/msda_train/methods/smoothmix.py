@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import blob_mask, draw_centre
 from msda_train.methods._pairwise import Pairwise
@@ -36,7 +36,7 @@ class SmoothMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         centre = draw_centre(rng, len(lam), height, width) - 0.5
         share = 2 * np.pi * draw_span(rng, self.sigma, len(lam)) ** 2  # of an infinite plane: may exceed 1
         blob = blob_mask(share, centre, height, width, x.device)

@@ -39,9 +39,15 @@ class DenseLayer(nn.Module):
         self.relu = nn.ReLU()
         self.checkpointing = checkpointing
 
+    @property
+    def usual(self) -> bool:
+        """Whether BatchNorm is torch's own. One that looks at parts of a batch, or at other processes' images
+        (`models.batchnorm.changed`), takes its statistics itself, once."""
+        return type(self.bn1) is nn.BatchNorm2d
+
     def _growing(self, work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """`work`, whose cost grows with depth, now and, to save memory, again in the backward pass."""
-        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+        if not (self.checkpointing and self.usual and self.training and torch.is_grad_enabled()):
             return work(*inputs)
         h: Tensor = checkpoint(work, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing draws
         return h
@@ -80,7 +86,8 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C + count * growth, H, W)."""
-        if torch.compiler.is_compiling():  # fuses what it joins, and cannot follow a buffer
+        usual = all(isinstance(layer, DenseLayer) and layer.usual for layer in self.layers)
+        if torch.compiler.is_compiling() or not usual:  # it fuses what it joins, and cannot follow a buffer
             joined = [x]
             for layer in self.layers:
                 joined.append(layer(*joined))

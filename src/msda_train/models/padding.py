@@ -55,7 +55,7 @@ class PaddedBatchNorm2d(nn.BatchNorm2d):
             F.pad(v, (0, more)) for v in (self.running_mean, self.running_var, self.weight, self.bias)
         )
         out = F.batch_norm(h, mean, var, weight, bias, self.training, self.momentum, self.eps)
-        if self.training:
+        if self.training and self.track_running_stats:
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
             with torch.no_grad():

@@ -3,7 +3,7 @@
 Beside it lie the few things that the builders of networks share.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,9 +27,9 @@ class Staged(nn.Module):
         avoid_fault(self)
 
     def forward(self, x: Tensor, mix: Mix | None = None) -> Tensor:
-        """Logits (B, K) for images x (B, C, H, W); `mix` is None in evaluation. Raises UserError for images
-        that are too small."""
-        if min(x.shape[-2:]) < self.least_side:
+        """Logits (B, K) for images x (B, C, H, W), or examples of another shape; `mix` is None in evaluation.
+        Raises UserError for images that are too small."""
+        if x.ndim == 4 and min(x.shape[-2:]) < self.least_side:
             raise UserError(
                 f"model: this network needs images of at least {self.least_side} pixels a side, these have "
                 f"{min(x.shape[-2:])}; type model=preactresnet18"
@@ -55,6 +55,15 @@ def check_blocks(blocks: Any, example: str) -> None:
         raise UserError(f"model.blocks={blocks}: must be a list; type model.blocks={example}")
     for count in blocks:
         checks.whole("model.blocks", count, least=1)
+
+
+def check_size(size: Sequence[int], *, least: int) -> tuple[int, int]:
+    """`model.size` as (height, width), each of `least` pixels or more."""
+    if isinstance(size, str | int) or len(size) != 2:
+        raise UserError(f"model.size={size}: must be height and width; type model.size=[161,101]")
+    for side in size:
+        checks.whole("model.size", side, least=least)
+    return size[0], size[1]
 
 
 def he_fan_out(model: nn.Module) -> None:

@@ -1,18 +1,25 @@
-"""VGG-16 with BatchNorm and the 4096-wide head, global average pooling in front of it.
+"""VGG with BatchNorm: VGG-16 with the 4096-wide head, and VGG-11 for spectrograms.
 
-Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556, configuration D: five groups of 2, 2, 3, 3, 3 convolutions
-3x3 (with biases) of widths 64, 128, 256, 512, 512, each with BatchNorm and ReLU, each group ended by 2x2
-maximum pooling; then 512-4096-4096-K with ReLU and dropout 0.5. As paganpasta/OnMixup models/vgg.py builds it
-for On Mixup Training (STL-10), with torch's own initialisation. Five poolings need images of 32 pixels.
-Depths for mixing: 0 pixels, 1 to 5 after each pooling.
+Simonyan & Zisserman, ICLR 2015, arXiv:1409.1556: five groups of convolutions 3x3 (with biases) of widths 64,
+128, 256, 512, 512, each with BatchNorm and ReLU, each group ended by 2x2 maximum pooling. VGG-16 is their
+configuration D, groups of 2, 2, 3, 3, 3; then global average pooling and 512-4096-4096-K with ReLU and
+dropout 0.5, as paganpasta/OnMixup models/vgg.py builds it for On Mixup Training (STL-10). VGG-11 is
+configuration A, groups of 1, 1, 2, 2, 2, as adiyoss/GCommandsPytorch model.py builds it, most likely for
+mixup's Figure 4 (arXiv:1710.09412): behind the last pooling two linear layers, 7680-512-K of a spectrogram
+161x101, with nothing between them. Both with torch's own initialisation. Five poolings need images of 32
+pixels. Depths for mixing: 0 pixels, 1 to 5 after each pooling.
 """
+
+from collections.abc import Sequence
 
 from torch import nn
 
 from msda_train.config import checks
-from msda_train.models.staged import GlobalMean, Staged
+from msda_train.models.staged import GlobalMean, Staged, check_size
 
-GROUPS = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))  # convolutions, width in units of the first group's
+WIDTHS = (1, 2, 4, 8, 8)  # of the groups, in units of the first one's
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}  # in each group
+LEAST = 2 ** len(WIDTHS)
 
 
 def vgg16_bn(width: int, hidden: int, dropout: float, *, classes: int, channels: int) -> Staged:
@@ -20,18 +27,35 @@ def vgg16_bn(width: int, hidden: int, dropout: float, *, classes: int, channels:
     checks.whole("model.width", width, least=1)
     checks.whole("model.hidden", hidden, least=1)
     checks.fraction("model.dropout", dropout)
-    stages, channels_in = [], channels
-    for count, factor in GROUPS:
+    groups = _groups(16, width, channels)
+    head: list[nn.Module] = [GlobalMean()]
+    for units in (WIDTHS[-1] * width, hidden):
+        head += [nn.Linear(units, hidden), nn.ReLU(), nn.Dropout(dropout)]
+    return Staged([*groups, nn.Sequential(*head, nn.Linear(hidden, classes))], least_side=LEAST)
+
+
+def vgg11(size: Sequence[int], width: int, hidden: int, *, classes: int, channels: int) -> Staged:
+    """VGG-11-BN for examples of `size` (height, width); `width` channels in the first group (64), `hidden`
+    units between the two linear layers (512)."""
+    checks.whole("model.width", width, least=1)
+    checks.whole("model.hidden", hidden, least=1)
+    high, wide = (side // LEAST for side in check_size(size, least=LEAST))
+    groups, units = _groups(11, width, channels), WIDTHS[-1] * width * high * wide
+    head = nn.Sequential(nn.Flatten(), nn.Linear(units, hidden), nn.Linear(hidden, classes))
+    return Staged([*groups, head], least_side=LEAST)
+
+
+def _groups(depth: int, width: int, channels: int) -> list[nn.Module]:
+    """Convolutions 3x3, BatchNorm and ReLU, with a pooling behind each group."""
+    groups: list[nn.Module] = []
+    for count, factor in zip(CONVOLUTIONS[depth], WIDTHS, strict=True):
         layers: list[nn.Module] = []
         for _ in range(count):
             layers += [
-                nn.Conv2d(channels_in, width * factor, 3, padding=1),
+                nn.Conv2d(channels, width * factor, 3, padding=1),
                 nn.BatchNorm2d(width * factor),
                 nn.ReLU(),
             ]
-            channels_in = width * factor
-        stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
-    head: list[nn.Module] = [GlobalMean()]
-    for units in (channels_in, hidden):
-        head += [nn.Linear(units, hidden), nn.ReLU(), nn.Dropout(dropout)]
-    return Staged([*stages, nn.Sequential(*head, nn.Linear(hidden, classes))], least_side=2 ** len(GROUPS))
+            channels = width * factor
+        groups.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
+    return groups

@@ -10,7 +10,7 @@ Foreign files are untrusted text: never imported, executed or unpickled, bounded
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +103,8 @@ def read_foreign(path: Path) -> ExternalResult:
 
 def foreign_table(rows: Iterable[ExternalResult]) -> str:
     """The foreign rows as a table of their own, in percent; the heading says that they are foreign."""
+    from tabulate import tabulate
+
     heads = [
         "dataset",
         "model",
@@ -120,20 +122,13 @@ def foreign_table(rows: Iterable[ExternalResult]) -> str:
         percent = [f"{100 * row.metrics[key]:.2f}" if key in row.metrics else "-" for key in keys]
         seed = "-" if row.seed is None else str(row.seed)
         origin = f"{row.source} ({row.format}, {row.sha256[:8]})"
-        body.append([*(row.names[name] or "-" for name in WORDS), seed, *percent, origin])
-    lines = _aligned([heads, *body])
+        words = [*(row.names[name] or "-" for name in WORDS), seed, *percent, origin]
+        body.append([one_line(word) for word in words])
+    table = tabulate([heads, *body], tablefmt="plain", disable_numparse=True)
+    lines = [line.rstrip() for line in table.splitlines()]
     lines.insert(1, "-" * max(map(len, lines)))
     note = "Foreign rows: not made by msda-train; never part of a mean, a verdict or another table."
     return "\n".join([note, "", *lines]) + "\n"
-
-
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    table = [[one_line(item) for item in line] for line in table]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(f"{item:{width}}" for item, width in zip(line, widths, strict=True)).rstrip()
-        for line in table
-    ]
 
 
 def _bytes(path: Path) -> bytes:

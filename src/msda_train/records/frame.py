@@ -5,6 +5,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ FACTS = (
     *("path", "fingerprint", "column", "seed", *NAMES),
     *("content", "complete", "device", "precision", "seconds", "images_per_second"),
 )
-NUMBER = ("metric", "aggregate", "probe", "name", "value")  # of a line, besides a probe's setting
+NUMBER = ("metric", "epoch", "probe", "name", "value")  # of a line, besides a probe's setting
 
 
 def load_rows(*places: Place) -> pd.DataFrame:
@@ -48,7 +49,7 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One line per run and number.
 
     FACTS of the run; its method's options as `method.alpha` and so on, NaN where a method has no such option;
-    then NUMBER. `metric` is error, top5_error or nll, of a GAN modes or good, and `aggregate` last, best,
+    then NUMBER. `metric` is error, top5_error or nll, of a GAN modes or good, of the `epoch` last, best,
     median_last10 or at_best; a probe's number has `probe` and `name` instead, and its setting as
     `setting.eps` and so on. Values are fractions and nats.
     """
@@ -57,31 +58,43 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
         for run, row in enumerate(rows)
         for protocol in protocols(row.task)
     ]
-    measured = pd.DataFrame(metrics, columns=["run", "metric", "aggregate", "value"])
+    measured = pd.DataFrame(metrics, columns=["run", "metric", "epoch", "value"])
     told = [{"run": run} | _setting(record) for run, row in enumerate(rows) for record in probe_records(row)]
     lines = pd.concat([measured, pd.DataFrame(told)]) if told else measured
     for name in NUMBER:
         if name not in lines:
             lines[name] = None
-    facts = pd.DataFrame([_facts(row) for row in rows], columns=None if rows else list(FACTS))
+    facts = runs_frame(rows).drop(columns="row").join(pd.DataFrame(map(_options, rows)))
     settings = sorted(column for column in lines if str(column).startswith("setting."))
     tidy = lines.sort_values("run", kind="stable").merge(facts, left_on="run", right_index=True)
     return tidy[[*facts.columns, *NUMBER[:-1], *settings, "value"]].reset_index(drop=True)
 
 
+def runs_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line per run: the `row` itself and FACTS."""
+    return pd.DataFrame(map(_facts, rows), columns=["row", *FACTS])
+
+
 def _facts(row: Row) -> dict[str, Any]:
     machine = row.environment
-    facts = {"path": str(row.path), "fingerprint": row.fingerprint, "column": row.column, "seed": row.seed}
-    facts |= {name: row.names[name] for name in NAMES}
-    facts |= {key: row.data[key] for key in ("content", "complete")}
-    facts |= {
+    return {
+        "row": row,
+        "path": str(row.path),
+        "fingerprint": row.fingerprint,
+        "column": row.column,
+        "seed": row.seed,
+        **row.names,
+        "content": row.data["content"],
+        "complete": row.data["complete"],
         "device": machine.get("device_name") or machine.get("device"),
         "precision": machine.get("precision"),
         "seconds": row.seconds,
         "images_per_second": row.images_per_second,
     }
-    options = {key: value for key, value in row.config["method"].items() if key != "_target_"}
-    return facts | {f"method.{key}": value for key, value in options.items()}
+
+
+def _options(row: Row) -> dict[str, Any]:
+    return {f"method.{key}": value for key, value in row.config["method"].items() if key != "_target_"}
 
 
 def _setting(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +109,22 @@ def load_published(folder: Place = PUBLISHED) -> pd.DataFrame:
     return published_frame(load_papers(Path(folder)))
 
 
+def cells_frame(papers: Iterable[Paper]) -> pd.DataFrame:
+    """One line per published cell: `id` as in `msda-table why`, the `cell`, what it stands in (`in_paper`,
+    `in_table`), the fields of Cell, and `compared_with`."""
+    lines = [
+        {"id": f"{paper.key}/{table.id}/{number}", "cell": cell, "in_paper": paper, "in_table": table}
+        | vars(cell)
+        | {"compared_with": cell.compared_with}
+        for paper in papers
+        for table in paper.tables
+        for number, cell in enumerate(table.cells, 1)
+    ]
+    own = [field.name for field in fields(Cell)]
+    names = ["id", "cell", "in_paper", "in_table", *own, "compared_with"]
+    return pd.DataFrame(lines, columns=names, dtype=object)
+
+
 def published_frame(papers: Iterable[Paper]) -> pd.DataFrame:
     """One line per published cell.
 
@@ -103,13 +132,9 @@ def published_frame(papers: Iterable[Paper]) -> pd.DataFrame:
     where it is not, why in `not_runnable`. `value` and `spread` are as printed, in `unit`; `kind` is what the
     spread is: "standard deviation" over `n` runs, or what the paper says.
     """
+    cells = cells_frame(papers)
     return pd.DataFrame(
-        [
-            _published(cell, f"{paper.key}/{table.id}/{number}")
-            for paper in papers
-            for table in paper.tables
-            for number, cell in enumerate(table.cells, 1)
-        ]
+        [_published(cell, name) for cell, name in zip(cells["cell"], cells["id"], strict=True)]
     )
 
 

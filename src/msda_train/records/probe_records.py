@@ -51,6 +51,7 @@ _PATTERNS = {
         r"(?P<layer>stage_\d{1,4}|last)/(?P<measure>(?:class|means)_(?:largest|rest|share))",
         r"knn_(?P<k>\d{1,9})_(?P<distance>cosine|euclidean)/(?P<measure>error)",
     ),
+    "validation": (r"(?P<measure>error|nll)",),
 }
 _WHOLE = ("steps", "restarts", "images", "bins", "samples", "points", "sets", "k")
 _REAL = ("eps", "step_size", "validation", "p", "strength")

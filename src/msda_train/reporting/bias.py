@@ -4,61 +4,50 @@ The best epoch is chosen by the very number that is then reported, so it is opti
 on the method. Errors are in percentage points, NLL in nats; mean and sample deviation (ddof 1) over seeds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from msda_train.comparison.table import Block, Line, Stat, build_table, summary_stat
+from pandas import DataFrame
+
+from msda_train.comparison.table import lines_frame, summary_stat
 from msda_train.records.rows import Row
 from msda_train.reporting.grid import Grid
 
 _UNITS = {"error": (100, 2, "points"), "top5_error": (100, 2, "points"), "nll": (1, 4, "nats")}
+_OTHERS = {"last": "best - last", "median_last10": "best - median10"}
 
 
-def bias_blocks(rows: Iterable[Row]) -> list[Block]:
-    """Runs by column and method."""
-    return build_table(rows, {})
+def bias_lines(rows: Sequence[Row], metric: str) -> DataFrame:
+    """The lines of `lines_frame`, and in the columns of _OTHERS the Stat of best minus last, and of best
+    minus the median of the last ten, of `metric` in points or nats; never above zero for last."""
+    lines = lines_frame(rows)
+    for other, name in _OTHERS.items():
+        shifts = [[_shift(row, metric, other) for row in each] for each in lines["rows"]]
+        lines = lines.assign(**{name: list(map(summary_stat, shifts))})
+    return lines
 
 
-def bias(line: Line, metric: str, other: str = "last") -> Stat:
-    """Best minus `other` (last or median_last10) of `metric` in points or nats, never above zero for last."""
-    scale, _, _ = _UNITS[metric]
-    shifts = [row.metrics[f"{metric}/best"] - row.metrics[f"{metric}/{other}"] for row in line.rows]
-    return summary_stat([scale * shift for shift in shifts])
+def _shift(row: Row, metric: str, other: str) -> float:
+    return _UNITS[metric][0] * (row.metrics[f"{metric}/best"] - row.metrics[f"{metric}/{other}"])
 
 
-def bias_grid(block: Block, metric: str) -> Grid:
+def bias_grid(block: DataFrame, metric: str) -> Grid:
     """One line per method."""
-    _, _, unit = _UNITS[metric]
-    head = [f"{metric}, {unit}", "seeds", "best", "last", "best - last", "best - median10"]
-    rows = [_row(line, metric) for line in block.lines]
-    return Grid(block.words, [head, *rows], [block.facts], block.notes, typed=True)
+    scale, digits, unit = _UNITS[metric]
+    shown = DataFrame({f"{metric}, {unit}": block["method"], "seeds": block["seeds"].map(str)})
+    for rule in ("best", "last"):
+        shown[rule] = [f"{scale * stat.mean:.{digits}f}" for stat in block[f"{metric}/{rule}"]]
+    for name in _OTHERS.values():
+        shown[name] = [stat.words(digits, sign="+") for stat in block[name]]
+    first = block.iloc[0]
+    return Grid(first["words"], shown, [first["facts"]], first["notes"], typed=True)
 
 
-def _row(line: Line, metric: str) -> list[str]:
-    scale, digits, _ = _UNITS[metric]
-    means = [f"{scale * line.metrics[f'{metric}/{rule}'].mean:.{digits}f}" for rule in ("best", "last")]
-    shifts = [_signed(bias(line, metric, other), digits) for other in ("last", "median_last10")]
-    return [line.method, str(len(line.rows)), *means, *shifts]
-
-
-def _signed(stat: Stat, digits: int) -> str:
-    return f"{stat.mean:+.{digits}f}" + ("" if stat.std is None else f" ± {stat.std:.{digits}f}")
-
-
-def bias_records(blocks: Sequence[Block], metric: str) -> list[dict[str, object]]:
+def bias_records(lines: DataFrame, metric: str) -> list[dict[str, object]]:
     """For CSV, at full precision."""
-    _, _, unit = _UNITS[metric]
-    records = []
-    for block in blocks:
-        for line in block.lines:
-            record: dict[str, object] = {"column_words": block.words, "method_words": line.method}
-            record |= {
-                "metric": metric,
-                "unit": unit,
-                "fingerprint": line.fingerprint,
-                "seeds": len(line.rows),
-            }
-            for other in ("last", "median_last10"):
-                stat = bias(line, metric, other)
-                record |= {f"best_minus_{other}_mean": stat.mean, f"best_minus_{other}_std": stat.std}
-            records.append(record)
+    made = DataFrame({"column_words": lines["words"], "method_words": lines["method"], "metric": metric})
+    made = made.assign(unit=_UNITS[metric][2], fingerprint=lines["fingerprint"], seeds=lines["seeds"])
+    for other, name in _OTHERS.items():
+        for part in ("mean", "std"):
+            made[f"best_minus_{other}_{part}"] = [getattr(stat, part) for stat in lines[name]]
+    records: list[dict[str, object]] = made.astype(object).to_dict("records")
     return records

@@ -1,14 +1,16 @@
 """What a report shows, found once: tables, columns, epochs, examples. The other modules draw it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from msda_train.comparison.compare import TableView, compare
+from pandas import DataFrame
+
+from msda_train.comparison.compare import compare, resembling
 from msda_train.comparison.config_diff import method_words
-from msda_train.comparison.table import Block, Line, build_table
+from msda_train.comparison.table import lines_frame
 from msda_train.config.fingerprint import settled
 from msda_train.config.method_look import method_rank
 from msda_train.records.external_results import ExternalResult
@@ -20,25 +22,15 @@ from msda_train.reporting.draw import looks
 from msda_train.reporting.gallery import Gallery, read_gallery
 from msda_train.reporting.history import History, read_history
 
-Column = tuple[str, str, bool]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Mixed images of one method on one data set, or why there are none."""
-
-    dataset: str
-    method: str
-    gallery: Gallery | str
-
 
 @dataclass(frozen=True)
 class Book:
-    """All that a report shows: rows, published tables beside them, and what was wrong with files."""
+    """All that a report shows: our lines, published numbers beside them, and what was wrong with files."""
 
     rows: tuple[Row, ...]
-    views: tuple[TableView, ...]
-    blocks: Mapping[Column, Block]  # all rows, whether or not a published number stands beside them
+    lines: DataFrame  # of `lines_frame`: all rows, whether or not a published number stands beside them
+    compared: DataFrame  # of `compare`
+    resembling: DataFrame
     external: tuple[ExternalResult, ...]  # of other programs: shown apart, part of nothing
     complaints: tuple[str, ...]
     made: datetime
@@ -51,58 +43,42 @@ class Book:
             self._histories[row.key] = read_history(row.path)
         return self._histories[row.key]
 
-    def curves(self, block: Block) -> list[Curve]:
-        """The lines of a column as curves; their looks are those of the column's other plots, too."""
-        found = looks([line.rows[0].names["method"] for line in block.lines])
-        return [
-            Curve(line.method, look, tuple(self.history(row).epochs for row in line.rows))
-            for line, look in zip(block.lines, found, strict=True)
-        ]
+    def block(self, number: int) -> DataFrame:
+        """The lines of one block."""
+        return self.lines[self.lines["block"] == number]
 
-    def pictured(self, block: Block) -> Block:
-        """With as many lines as a picture can show."""
-        return replace(block, lines=tuple(limits.best(block, limits.PICTURED)))
+    def curves(self, block: DataFrame) -> list[Curve]:
+        """The lines of a block as curves; their looks are those of the block's other plots, too."""
+        found = zip(block["method"], looks(block["method_name"]), block["rows"], strict=True)
+        return [
+            Curve(name, look, tuple(self.history(row).epochs for row in rows)) for name, look, rows in found
+        ]
 
     @cached_property
-    def evident(self) -> Sequence[tuple[Block, Line]]:
+    def evident(self) -> DataFrame:
         """The lines whose configurations and epochs the page carries: those of published numbers first."""
-        beside = {row.fingerprint for view in self.views for each in view.cells for row in each.rows}
-        first = [(b, line) for b in self.blocks.values() for line in b.lines if line.fingerprint in beside]
-        rest = [
-            (b, line)
-            for b in self.blocks.values()
-            for line in limits.best(b, limits.LINES)
-            if line.fingerprint not in beside
-        ]
-        chosen, runs = set(), 0
-        for _, line in (*first, *rest):
-            runs += len(line.rows)
-            if runs > limits.RUNS:
-                break
-            chosen.add(id(line))
-        return [(b, line) for b in self.blocks.values() for line in b.lines if id(line) in chosen]
+        beside = self.lines["fingerprint"].isin(self.compared["fingerprint"][self.compared["block"].notna()])
+        blocks = self.lines.groupby("block")
+        rest = [at for _, block in blocks for at in limits.best(block, limits.LINES).index]
+        seeds = self.lines["seeds"].loc[list(dict.fromkeys([*self.lines.index[beside], *rest]))]
+        return self.lines[self.lines.index.isin(seeds.index[seeds.cumsum() <= limits.RUNS])]
 
-    def examples(self) -> Iterator[Examples]:
-        """One for each method config and set of images: the first row that has any, else the first reason."""
+    def examples(self) -> DataFrame:
+        """dataset, method and gallery of each method config and set of images: the first row's that has mixed
+        images, else why the first has none."""
         found: dict[tuple[str, str], tuple[Row, Gallery | str]] = {}
-        for row in (row for _, line in self.evident for row in line.rows):
+        for row in (row for rows in self.evident["rows"] for row in rows):
             key = json.dumps(settled(row.config["method"]), sort_keys=True), str(row.data["content"])
             if key not in found or isinstance(found[key][1], str):
                 gallery = read_gallery(row.path)
                 if key not in found or not isinstance(gallery, str):
                     found[key] = row, gallery
-        for row, made in sorted(found.values(), key=_place):
-            yield Examples(row.names["dataset"] or "unnamed", method_words(row), made)
-
-
-def _place(item: tuple[Row, object]) -> tuple[str, tuple[int, str]]:
-    names = item[0].names
-    return names["dataset"] or "", method_rank(names["method"])
-
-
-def column_of(row: Row) -> Column:
-    """What the lines of one plot share: data set, model, recipe, and the very images."""
-    return row.column, str(row.data["content"]), bool(row.data["complete"])
+        shown = [
+            (row.names["dataset"] or "unnamed", method_words(row), gallery, method_rank(row.names["method"]))
+            for row, gallery in found.values()
+        ]
+        frame = DataFrame(shown, columns=["dataset", "method", "gallery", "order"], dtype=object)
+        return frame.sort_values(["dataset", "order"])
 
 
 def open_book(
@@ -115,11 +91,13 @@ def open_book(
     origin: str = "",
 ) -> Book:
     """Everything about `rows` beside `papers`."""
-    blocks = build_table(rows, {})
+    lines = lines_frame(rows)
+    compared = compare(papers, lines)
     return Book(
         rows=tuple(rows),
-        views=tuple(compare(papers, rows)),
-        blocks={column_of(block.lines[0].rows[0]): block for block in blocks},
+        lines=lines,
+        compared=compared,
+        resembling=resembling(compared, lines),
         external=tuple(external),
         complaints=tuple(complaints),
         made=made,

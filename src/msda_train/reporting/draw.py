@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ class Look:
     line: str | tuple[float, tuple[float, ...]]
 
 
-def looks(methods: Sequence[str | None]) -> list[Look]:
+def looks(methods: Iterable[str | None]) -> list[Look]:
     """One for each line of a picture, in order. A method's first line has the method's own look; its others
     (mixup with three alphas) share the colour and take marker and line of other methods."""
     met: dict[str, int] = {}

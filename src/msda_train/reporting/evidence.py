@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from markupsafe import Markup
+from pandas import Series
 
-from msda_train.comparison.table import Block, Line
 from msda_train.records.rows import Row
 from msda_train.reporting import limits
 from msda_train.reporting.book import Book
@@ -28,29 +29,25 @@ def line_id(row: Row) -> str:
 
 def evidence(book: Book) -> Markup:
     """Every line that the page has room for, folded, with some epochs of each run."""
-    environments: dict[str, int] = {}
-    shown = sum(len(line.rows) for _, line in book.evident)
-    most = min(limits.MOST_EPOCHS, max(4, limits.EPOCHS // max(shown, 1)))
-    lines = [_line(book, block, line, most, environments) for block, line in book.evident]
-    rest = len(book.rows) - shown
+    shown = [row for rows in book.evident["rows"] for row in rows]
+    most = min(limits.MOST_EPOCHS, max(4, limits.EPOCHS // max(len(shown), 1)))
+    numbers, environments = Series([_json(row.environment) for row in shown], dtype=object).factorize()
+    runs = (_run(row, book.history(row), most, n + 1) for row, n in zip(shown, numbers, strict=True))
+    lines = [
+        {
+            **{"id": line_id(line.rows[0]), "method": line.method, "words": line.words, "facts": line.facts},
+            **{"fingerprint": line.fingerprint, "config": _json(line.rows[0].config)},
+            "runs": list(islice(runs, line.seeds)),
+        }
+        for line in book.evident.itertuples()
+    ]
+    rest = len(book.rows) - len(shown)
     said = (
         f"{rest:,} more runs are left out to keep this page small; their files hold all of this."
         if rest
         else ""
     )
     return render("evidence", lines=lines, environments=list(environments), left_out=said)
-
-
-def _line(book: Book, block: Block, line: Line, most: int, environments: dict[str, int]) -> dict[str, Any]:
-    row = line.rows[0]
-    runs = []
-    for each in line.rows:
-        number = environments.setdefault(_json(each.environment), len(environments) + 1)
-        runs.append(_run(each, book.history(each), most, number))
-    return {
-        **{"id": line_id(row), "method": line.method, "words": block.words, "facts": block.facts},
-        **{"fingerprint": row.fingerprint, "config": _json(row.config), "runs": runs},
-    }
 
 
 def _run(row: Row, history: History, most: int, environment: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Words in rows and columns, drawn as aligned text, markdown, LaTeX or HTML. Records become CSV.
+"""A frame of words, drawn as aligned text, markdown, LaTeX or HTML. Records become CSV.
 
 Layout is tabulate's and pandas'. What a word may do to a format is said once, in ESCAPES and
 `_cell`: names in rows and published files come from anywhere.
@@ -9,8 +9,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from textwrap import indent, wrap
+from typing import TYPE_CHECKING
 
 from msda_train.records.rows import one_line
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 STYLES = ("text", "csv", "markdown", "latex", "html")
 
@@ -20,10 +24,10 @@ RED, GREEN, YELLOW, GREY = "31", "32", "33", "90"  # of a terminal
 
 @dataclass(frozen=True)
 class Grid:
-    """A titled table. `rows[0]` is the head; the other fields are what is said around it."""
+    """A titled table of words; the other fields are what is said around it."""
 
     title: str
-    rows: Sequence[Sequence[str]]
+    table: "DataFrame"
     facts: Sequence[str] = ()
     notes: Sequence[str] = ()  # what a reader must know before comparing
     foot: Sequence[str] = ()
@@ -48,12 +52,11 @@ def csv_text(records: Sequence[Mapping[str, object]]) -> str:
     """One line per record under the names of the first; empty without records."""
     if not records:
         return ""
-    from pandas import DataFrame  # a third of a second, which only this style needs
+    from pandas import DataFrame  # a third of a second, which `msda-train --help` need not wait
 
     cells = [[_cell(value) for value in record.values()] for record in records]
-    text: str = DataFrame(cells, columns=list(records[0]), dtype=object).to_csv(
-        index=False, lineterminator="\n"
-    )
+    frame = DataFrame(cells, columns=list(records[0]), dtype=object)
+    text: str = frame.to_csv(index=False, lineterminator="\n")
     return text
 
 
@@ -82,29 +85,34 @@ def _escaped(grid: Grid, escape: Callable[[str], str]) -> Grid:
     return replace(
         grid,
         title=_code(one_line(grid.title)) if code else safe(grid.title),
-        rows=[[safe(word) for word in row] for row in grid.rows],
+        table=grid.table.map(safe).rename(columns=safe),
         facts=[safe(fact) for fact in grid.facts],
         notes=[safe(note) for note in grid.notes],
         foot=[safe(line) for line in grid.foot],
     )
 
 
+def _aligned(grid: Grid) -> list[str]:
+    """`left` or `right` for each column."""
+    width = grid.table.shape[1]
+    left = {column % width for column in grid.left}
+    return ["left" if column in left else "right" for column in range(width)]
+
+
 def _table(grid: Grid, style: str) -> str:
     from tabulate import tabulate
 
-    width = len(grid.rows[0])
-    left = {column % width for column in grid.left}
-    align = ["left" if column in left else "right" for column in range(width)]
-    # Text has no rule below its head, so the head is a row like any other, and no wider than need be.
-    head, body = ((), grid.rows) if style == "plain" else (grid.rows[0], grid.rows[1:])
-    text: str = tabulate(body or [[""] * width], head, style, colalign=align, disable_numparse=True)
+    head, body = list(grid.table), grid.table.to_numpy().tolist()
+    if style == "plain":  # no rule below the head, so it is a row like any other, and no wider than need be
+        head, body = [], [head, *body]
+    text: str = tabulate(body, head, style, colalign=_aligned(grid), disable_numparse=True)
     return text
 
 
 def _text(grid: Grid, *, colour: bool) -> str:
     facts = [*grid.facts, *(f"note: {note}" for note in grid.notes)]
-    rows = [[_tinted(word, grid.tints) for word in row] for row in grid.rows] if colour else grid.rows
-    table = [line.rstrip() for line in _table(replace(grid, rows=rows), "plain").splitlines()]
+    shown = replace(grid, table=grid.table.map(_tinted, tints=grid.tints)) if colour else grid
+    table = [line.rstrip() for line in _table(shown, "plain").splitlines()]
     foot = ["", *_wrapped(grid.foot)] if grid.foot else []
     return "\n".join([grid.title, *_wrapped(facts), "", indent("\n".join(table), "  "), *foot]) + "\n"
 
@@ -131,14 +139,10 @@ def _markdown(grid: Grid) -> str:
 
 def _latex(grid: Grid) -> str:
     """One booktabs table, for a document with `booktabs`; the words are escaped already."""
-    from pandas import DataFrame
-
     said = [text.removesuffix(".") for text in (*grid.facts, *grid.notes, *grid.foot)]
     caption = ". ".join([rf"\texttt{{{grid.title}}}" if grid.typed else grid.title, *said])
-    left = {column % len(grid.rows[0]) for column in grid.left}
-    columns = "".join("l" if column in left else "r" for column in range(len(grid.rows[0])))
-    frame = DataFrame(grid.rows[1:], columns=list(grid.rows[0]))
-    style = frame.style.hide(axis="index")
+    columns = "".join(side[0] for side in _aligned(grid))
+    style = grid.table.style.hide(axis="index")
     text: str = style.to_latex(
         column_format=columns, hrules=True, caption=f"{caption}.", position_float="centering"
     )

@@ -1,8 +1,6 @@
 """How much a page shows, so that thousands of runs make a page that opens at once."""
 
-from collections.abc import Sequence
-
-from msda_train.comparison.table import Block, Line
+from pandas import DataFrame
 
 COLUMNS = 24  # sections of columns without a published table
 LINES = 100  # of one column: those with the lowest mean error
@@ -16,10 +14,8 @@ PICTURE_BYTES = 3_000_000
 COMPLAINTS = 200
 
 
-def best(block: Block, most: int) -> Sequence[Line]:
+def best(block: DataFrame, most: int) -> DataFrame:
     """The lines of a block in their order; of more than `most` those with the lowest mean error."""
-    if len(block.lines) <= most:
-        return block.lines
-    ranked = sorted(block.lines, key=lambda line: (line.metrics["error/last"].mean, line.method))[:most]
-    kept = {id(line) for line in ranked}
-    return [line for line in block.lines if id(line) in kept]
+    errors = block.assign(error=[stat.mean for stat in block["error/last"]])
+    kept = errors.sort_values(["error", "method"]).index[:most]
+    return block[block.index.isin(kept)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from msda_train.config.method_look import method_order
 from msda_train.config.yaml_file import read_yaml
 from msda_train.core.paths import BENCH, CONFIGS
+from msda_train.records.frame import cells_frame
 from msda_train.records.published import Cell, Paper
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -76,14 +77,11 @@ def _options(path: Path) -> tuple[tuple[str, str, str], ...]:
 
 def settings_of(name: str, papers: Iterable[Paper]) -> list[tuple[str, str, str]]:
     """Paper, its table, and the words of `set` with which the tables run the method, each once."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for paper in papers:
-        for cell in paper.cells:
-            if cell.method == name and cell.not_runnable is None:
-                tables = found.setdefault((f"{paper.key}: {paper.title}", _words(cell)), [])
-                if cell.table_name not in tables:
-                    tables.append(cell.table_name)
-    return [(title, ", ".join(tables), words) for (title, words), tables in found.items()]
+    cells = cells_frame(papers)
+    cells = cells[(cells["method"] == name) & cells["not_runnable"].isna()]
+    titles = [f"{paper.key}: {paper.title}" for paper in cells["in_paper"]]
+    groups = cells.groupby([titles, list(map(_words, cells["cell"]))], sort=False)["table_name"]
+    return [(title, ", ".join(tables.unique()), words) for (title, words), tables in groups]
 
 
 def _words(cell: Cell) -> str:

@@ -1,7 +1,8 @@
 """Which code wrote a report, and which code made its rows."""
 
-from collections import Counter
 from collections.abc import Iterable
+
+from pandas import Series
 
 from msda_train import __version__
 from msda_train.core.commit import commit
@@ -17,7 +18,7 @@ def origin() -> str:
 
 def makers(rows: Iterable[Row]) -> str:
     """How many runs are of which version and commit, as the rows say; empty without rows."""
-    counts = Counter(_maker(row) for row in rows)
+    counts = Series([_maker(row) for row in rows], dtype=object).value_counts(sort=False)
     return "; ".join(f"{many(count, 'run')} by {maker}" for maker, count in counts.items())
 
 

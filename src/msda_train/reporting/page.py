@@ -2,12 +2,11 @@
 
 import base64
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
 
 from markupsafe import Markup
+from pandas import DataFrame
 
-from msda_train.comparison.compare import TableView
+from msda_train.comparison.compare import TABLE
 from msda_train.comparison.verdict import WORDS
 from msda_train.records.external_results import foreign_table
 from msda_train.reporting import limits
@@ -16,21 +15,21 @@ from msda_train.reporting.evidence import evidence, line_id
 from msda_train.reporting.frames import Frames
 from msda_train.reporting.origin import makers
 from msda_train.reporting.sections import Drawer, Part, galleries, gathered, probe_section
-from msda_train.reporting.tables import TableRow, Tables, badge, table
+from msda_train.reporting.tables import TableRow, Tables, badge, html_table
 from msda_train.reporting.template import render, text_of
 
 
 def html(book: Book) -> str:
     """The whole page. Of thousands of runs it shows what `limits` say, and says what it leaves out."""
     script = text_of("page.js")
-    cells = [each for view in book.views for each in view.cells]
-    counts = Counter(each.verdict.word for each in cells)
+    found = book.compared
+    counts = found["verdict"].value_counts()
     facts = [
         (len(book.rows), "runs"),
-        (sum(bool(each.rows) for each in cells), "published numbers with runs"),
-        (sum(each.verdict.low is not None for each in cells), "compared by an interval"),
-        (len(cells), "published numbers"),
-        (len(book.views), "published tables"),
+        (int(found["block"].notna().sum()), "published numbers with runs"),
+        (int(found["low"].notna().sum()), "compared by an interval"),
+        (len(found), "published numbers"),
+        (len(found.groupby(TABLE)), "published tables"),
     ]
     sections, limited = _sections(book)
     page = render(
@@ -39,7 +38,7 @@ def html(book: Book) -> str:
         style=Markup(text_of("page.css")),
         script=Markup(script),
         facts=facts,
-        badges=[badge(word, counts[word]) for word in WORDS if counts[word]],
+        badges=[badge(word, counts[word]) for word in WORDS if word in counts],
         made=book.made,
         origin=book.origin,
         makers=makers(book.rows),
@@ -55,13 +54,13 @@ def html(book: Book) -> str:
 def _sections(book: Book) -> tuple[list[Part], list[str]]:
     """The sections, and what they leave out of so many runs."""
     frames = Frames()
-    drawer = Drawer(book, frames, Tables({line_id(line.rows[0]) for _, line in book.evident}))
+    drawer = Drawer(book, frames, Tables({line_id(rows[0]) for rows in book.evident["rows"]}))
     published = list(drawer.published())
     similar = gathered(*drawer.similar())
-    columns = list(drawer.others())
+    blocks = list(drawer.others())
     others = gathered(
-        (drawer.other(*each) for each in columns[: limits.COLUMNS]),
-        [block.words for _, block in columns[limits.COLUMNS :]],
+        map(drawer.other, blocks[: limits.COLUMNS]),
+        [block["words"].iloc[0] for block in blocks[limits.COLUMNS :]],
     )
     candidates = [
         ("similar", "Other schedules and settings", similar),
@@ -70,14 +69,14 @@ def _sections(book: Book) -> tuple[list[Part], list[str]]:
         ("foreign", "Rows of other programs", _foreign(book)),
         ("images", "Mixed images", galleries(book) if book.rows else None),
         ("runs", "Configurations, environments, histories", evidence(book) if book.rows else None),
-        ("rest", "Published tables without runs", _rest(book.views)),
+        ("rest", "Published tables without runs", _rest(book.compared)),
     ]
     made = published + [Part(name, title, content) for name, title, content in candidates if content]
     return made, _limited(book, frames)
 
 
 def _limited(book: Book, frames: Frames) -> list[str]:
-    lines = max((len(block.lines) for block in book.blocks.values()), default=0)
+    lines = max(book.lines.groupby("block").size(), default=0)
     said = []
     if lines > limits.PICTURED:
         said.append(
@@ -94,15 +93,15 @@ def _foreign(book: Book) -> Markup | None:
     return render("foreign", table=foreign_table(book.external)) if book.external else None
 
 
-def _rest(views: Sequence[TableView]) -> Markup | None:
+def _rest(compared: DataFrame) -> Markup | None:
     """Counts only."""
     body = []
-    for view in views:
-        if any(each.rows for each in view.cells):
+    for (paper, table), cells in compared.groupby(TABLE, sort=False):
+        if cells["block"].notna().any():
             continue
-        counts = Counter(each.verdict.word for each in view.cells)
-        said = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
-        what = f"{view.table.name}: {view.table.caption}"
-        body.append(TableRow([(f"{view.paper.key}/{view.table.id}", ""), (what, ""), (said, "")]))
+        counts = cells["verdict"].value_counts()
+        said = ", ".join(f"{counts[word]} {word}" for word in WORDS if word in counts)
+        known = cells["in_table"].iloc[0]
+        body.append(TableRow([(f"{paper}/{table}", ""), (f"{known.name}: {known.caption}", ""), (said, "")]))
     heads = ("table", "what it is", "cells")
-    return table("Nothing here was run", heads, [("", body)]) if body else None
+    return html_table("Nothing here was run", heads, [("", body)]) if body else None

@@ -1,9 +1,11 @@
 """From tables and columns to pictures: what is compared in which plot, and what it is called."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from msda_train.comparison.compare import CellView, TableView, in_cell_unit
-from msda_train.comparison.table import Block
+from pandas import DataFrame
+
+from msda_train.comparison.compare import in_cell_unit
+from msda_train.records.published import Cell
 from msda_train.records.summary import TASKS
 from msda_train.reporting.draw import looks
 from msda_train.reporting.intervals import Entry, interval_panel, printed_interval
@@ -20,39 +22,36 @@ PUBLISHED_NOTE = (
 )
 
 
-def published_picture(view: TableView) -> Picture:
-    """One panel for each column and metric of the paper that has a number of ours."""
-    panels: dict[tuple[str, ...], list[CellView]] = {}
-    for each in view.cells:
-        cell = each.cell
-        panels.setdefault((cell.dataset, cell.model, cell.metric, cell.unit), []).append(each)
-    drawn = [_published_panel(views) for views in panels.values() if any(each.rows for each in views)]
+def published_picture(cells: DataFrame) -> Picture:
+    """Of a table of `compare` one panel for each column and metric of the paper that has a number of ours."""
+    panels = cells.groupby(["dataset", "model", "metric", "unit"], sort=False)
+    drawn = [_published_panel(panel) for _, panel in panels if panel["block"].notna().any()]
     return Picture("Published and ours", tuple(drawn), (), (PUBLISHED_NOTE,))
 
 
-def _published_panel(views: Sequence[CellView]) -> Panel:
-    cell = views[0].cell
-    found = looks([each.cell.method for each in views])
+def _published_panel(panel: DataFrame) -> Panel:
+    cell: Cell = panel["cell"].iloc[0]
     entries = [
-        Entry(_label(each), look, tuple(in_cell_unit(each.cell, each.rows)), printed_interval(each.cell))
-        for each, look in zip(views, found, strict=True)
+        Entry(_label(each), look, tuple(in_cell_unit(each, rows)), printed_interval(each))
+        for each, rows, look in zip(panel["cell"], panel["rows"], looks(panel["method"]), strict=True)
     ]
     axis = metric_title(cell.metric, cell.unit)
     return interval_panel(f"{cell.dataset}, {cell.model}", entries, axis, least=_LEAST.get(cell.unit, 0.1))
 
 
-def _label(view: CellView) -> str:
-    apart = told_apart(view.cell)
-    return f"{view.cell.label} ({apart})" if apart else view.cell.label
+def _label(cell: Cell) -> str:
+    apart = told_apart(cell)
+    return f"{cell.label} ({apart})" if apart else cell.label
 
 
-def seeds_picture(block: Block, width: float = WIDTH) -> Picture:
-    """What a column's last epochs measured first, errors or modes found, without published numbers."""
-    metric = TASKS[block.task][0]
-    found = looks([line.rows[0].names["method"] for line in block.lines])
+def seeds_picture(block: DataFrame, width: float = WIDTH) -> Picture:
+    """What the last epochs of a block of `lines_frame` measured first, errors or modes found, without
+    published numbers."""
+    metric = TASKS[block["rows"].iloc[0][0].task][0]
+    found = zip(block["method"], looks(block["method_name"]), block["rows"], strict=True)
     entries = [
-        Entry(line.method, look, tuple(100 * row.metrics[f"{metric}/last"] for row in line.rows))
-        for line, look in zip(block.lines, found, strict=True)
+        Entry(name, look, tuple(100 * row.metrics[f"{metric}/last"] for row in rows))
+        for name, look, rows in found
     ]
     panel = interval_panel(
         "Mean with its 90 % interval, and every seed", entries, _SEEDS_TITLES[metric], width=width

@@ -1,21 +1,14 @@
-"""The pictures of the probes: which there are, and from which runs."""
+"""The pictures of the probes: every module of `pictures` that says which PROBE it needs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
-from msda_train.comparison.table import Block
-from msda_train.reporting.pictures import (
-    confidence,
-    deformation,
-    evolution,
-    features,
-    gradient,
-    in_between,
-    reliability,
-    robustness,
-    singular,
-)
+from pandas import DataFrame
+
+from msda_train.reporting import pictures
 from msda_train.reporting.pictures.data import Probed, probed
 from msda_train.reporting.pictures.picture import Legend, Panel, Picture
 
@@ -47,37 +40,25 @@ class Kind:
         return Picture(self.title, drawn, self.legend(methods), seeds + self.notes) if drawn else None
 
 
-def _kind(
-    title: str, module: ModuleType, legend: Legends = _methods, *, by_seed: bool = True, option: str = ""
-) -> Kind:
-    return Kind(title, module.PROBE, module.panels, module.NOTES, legend, by_seed, option)
+def _kind(module: ModuleType) -> Kind:
+    legend: Legends = getattr(module, "legend", _methods)
+    by_seed, option = getattr(module, "BY_SEED", True), getattr(module, "OPTION", "")
+    return Kind(module.TITLE, module.PROBE, module.panels, module.NOTES, legend, by_seed, option)
 
 
-KINDS = {
-    "reliability": _kind("Reliability: accuracy by confidence", reliability, by_seed=False),
-    "confidence": _kind(
-        "Confidence on test images and on images of other kinds",
-        confidence,
-        confidence.legend,
-        by_seed=False,
-    ),
-    "robustness": _kind("Test error under attack", robustness),
-    "deformation": _kind("Test error of deformed images", deformation),
-    "in_between": _kind("Between two images", in_between),
-    "features": _kind(
-        "Features of two classes and of their blends",
-        features,
-        features.legend,
-        by_seed=False,
-        option="probes.in_between.pca=[0,1]",
-    ),
-    "gradient": _kind("Input gradients of pixel pairs by distance", gradient),
-    "singular": _kind("Singular values of hidden features", singular),
-    "evolution": _kind("Test error by epoch", evolution, evolution.legend),
-}
+def _found() -> dict[str, Kind]:
+    modules = {
+        each.name: import_module(f"{pictures.__name__}.{each.name}")
+        for each in iter_modules(pictures.__path__)
+    }
+    return {name: _kind(module) for name, module in modules.items() if hasattr(module, "PROBE")}
 
 
-def kind_pictures(kind: Kind, blocks: Sequence[Block]) -> list[tuple[Picture, str]]:
-    """The picture of every block that has the data, with the words of the block."""
-    found = [(kind.picture(probed(block)), block.words) for block in blocks]
+KINDS = _found()
+
+
+def kind_pictures(kind: Kind, lines: DataFrame) -> list[tuple[Picture, str]]:
+    """The picture of every block of `lines_frame` that has the data, with the words of the block."""
+    blocks = lines.groupby(["block", "words"])
+    found = [(kind.picture(probed(block)), words) for (_, words), block in blocks]
     return [(picture, words) for picture, words in found if picture]

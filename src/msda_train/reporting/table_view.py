@@ -1,9 +1,12 @@
 """A compared table as grids and records: `msda-table show`. One grid per column of the paper."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
+
+from pandas import DataFrame, Series, isna
 
 from msda_train.comparison.cell_words import RULES, cell_method, printed_value, protocol_words
-from msda_train.comparison.compare import CellView, ShortBlock, TableView
+from msda_train.comparison.compare import RESEMBLED, TABLE
 from msda_train.comparison.table import Stat
 from msda_train.comparison.verdict import CONFIDENCE, MARGINS
 from msda_train.records.published import RISING
@@ -20,17 +23,30 @@ TINTS = {
     "not runnable": GREY,
     "not run": GREY,
 }
+# The columns of the CSV, and those among them that the frame has under another name.
+_RECORD = (
+    *("cell", "paper", "table", "table_name", "dataset", "model", "label", "alpha", "setting", "metric"),
+    *("unit", "published", "published_std", "published_spread", "published_spread_kind", "published_n"),
+    *("protocol", "compared_with", "replication", "ours_mean", "ours_std", "ours_n"),
+    *("difference", "low", "high", "margin", "seeds_needed", "verdict", "sentence"),
+    *("overrides", "not_runnable", "source", "note"),
+)
+_PUBLISHED = {"id": "cell", "cell": "_"} | {
+    key: f"published_{key}" for key in ("std", "spread", "spread_kind", "n")
+}
 _HEAD = ("cell", "method", "metric", "published", "ours", "ours - publ.", "margin", "protocol", "verdict")
 
 
-def table_grids(view: TableView) -> list[Grid]:
-    """The paper's columns in its order, each followed by the configurations that only resemble it."""
-    columns: dict[tuple[str, str, str | None], list[CellView]] = {}
-    for cell_view in view.cells:
-        cell = cell_view.cell
-        columns.setdefault((cell.dataset, cell.model, cell.experiment), []).append(cell_view)
-    grids = [_column_grid(view, cells, first=index == 0) for index, cells in enumerate(columns.values())]
-    return grids + [_short_grid(view, block) for block in view.shorter]
+def table_grids(compared: DataFrame, resembling: DataFrame) -> list[Grid]:
+    """Of each table of `compare` the paper's columns in its order, then the lines that only resemble them."""
+    grids = []
+    others = dict(list(resembling.groupby(TABLE)))
+    for name, cells in compared.groupby(TABLE, sort=False):
+        columns = cells.groupby(["dataset", "model", "experiment"], sort=False, dropna=False)
+        grids += [_column_grid(cells, column, first=n == 0) for n, (_, column) in enumerate(columns)]
+        if name in others:
+            grids += [_order_grid(block) for _, block in others[name].groupby(RESEMBLED, sort=False)]
+    return grids
 
 
 def margin_words() -> str:
@@ -42,37 +58,35 @@ def margin_words() -> str:
     return f"margins: {'; '.join(sizes)} (of the error, for an accuracy); {100 * CONFIDENCE:g} % intervals"
 
 
-def _column_grid(view: TableView, cells: Sequence[CellView], *, first: bool) -> Grid:
+def _column_grid(cells: DataFrame, column: DataFrame, *, first: bool) -> Grid:
     """`first`: the first of its table carries what is said of the whole table."""
-    table, some = view.table, cells[0].cell
-    shared = {cell.setting for cell in table.cells}
-    title = f"{view.paper.key}/{table.id} · {table.name}: {some.dataset}, {some.model}"
-    facts = [table.caption + (f"; {some.setting}" if len(shared) == 1 and some.setting else "")]
+    some = column.iloc[0]
+    table = some["in_table"]
+    several = cells["setting"].nunique() > 1
+    title = f"{some['paper']}/{table.id} · {table.name}: {some['dataset']}, {some['model']}"
+    facts = [table.caption + ("" if several or not some["setting"] else f"; {some['setting']}")]
     facts += [table.note] if table.note and first else []
-    experiments = {each.cell.experiment for each in cells} - {None}
-    facts += [f"msda-train experiment={name} method=..." for name in sorted(map(str, experiments))]
+    facts += [f"msda-train experiment={some['experiment']} method=..."] if some["experiment"] else []
     facts += [margin_words()] if first else []
-    notes = ["replications: measured by others than the authors"] if some.replication else []
-    rows = [_HEAD, *(_row(each, setting=len(shared) > 1) for each in cells)]
-    return Grid(title, rows, facts, notes, _reasons(cells), left=frozenset({0, 1, 7, 8}), tints=TINTS)
+    notes = ["replications: measured by others than the authors"] if some["replication"] else []
+    shown = DataFrame([_row(each, setting=several) for each in column.itertuples()], columns=_HEAD)
+    return Grid(title, shown, facts, notes, _reasons(column), left=frozenset({0, 1, 7, 8}), tints=TINTS)
 
 
-def _row(view: CellView, *, setting: bool) -> list[str]:
-    cell, verdict = view.cell, view.verdict
-    digits = max(cell.digits, 2)
-    needed = (
-        f", {verdict.seeds_needed} seeds" if verdict.word == "inconclusive" and verdict.seeds_needed else ""
-    )
+def _row(line: Any, *, setting: bool) -> list[str]:
+    """`line`: of `compare`."""
+    cell, digits = line.cell, max(line.digits, 2)
+    undecided = line.verdict == "inconclusive" and line.seeds_needed
     return [
-        view.id.rpartition("/")[2],
+        line.id.rpartition("/")[2],
         cell_method(cell) + (f"; {cell.setting}" if setting and cell.setting else ""),
         cell.metric,
         printed_value(cell) + (f" ({cell.n})" if cell.n else ""),
-        _stat(view.ours, digits),
-        NONE if verdict.difference is None else f"{verdict.difference:+.{digits}f}",
-        NONE if verdict.margin is None else f"±{verdict.margin:.{digits}f}",
+        _stat(line.ours, digits),
+        NONE if line.difference is None else f"{line.difference:+.{digits}f}",
+        NONE if line.margin is None else f"±{line.margin:.{digits}f}",
         protocol_words(cell),
-        verdict.word + needed,
+        line.verdict + (f", {line.seeds_needed} seeds" if undecided else ""),
     ]
 
 
@@ -80,19 +94,15 @@ def _stat(stat: Stat | None, digits: int) -> str:
     return NONE if stat is None else f"{stat.words(digits)} ({stat.n})"
 
 
-def _reasons(cells: Iterable[CellView]) -> list[str]:
-    """Why cells cannot be run, each reason once, with the cells it holds for; then what was measured."""
-    places: dict[str, list[str]] = {}
-    said = []
-    for view in cells:
-        number = view.id.rpartition("/")[2]
-        if view.cell.not_runnable is not None:
-            places.setdefault(f"not runnable: {view.cell.not_runnable}", []).append(number)
-        elif view.rows:
-            said.append(f"{number}: {view.verdict.sentence}")
-        elif view.verdict.word == "other protocol":
-            places.setdefault(view.verdict.sentence, []).append(number)
-    return said + [f"{_ranges(numbers)} {reason}" for reason, numbers in places.items()]
+def _reasons(column: DataFrame) -> list[str]:
+    """What was measured; then why cells cannot be run, each reason once, with the cells it holds for."""
+    numbers = column["id"].str.rpartition("/")[2]
+    run = column["rows"].map(bool)
+    said = [f"{number}: {words}" for number, words in zip(numbers[run], column["sentence"][run], strict=True)]
+    reasons = "not runnable: " + column["not_runnable"]
+    reasons = reasons.fillna(column["sentence"][~run & (column["verdict"] == "other protocol")])
+    groups = numbers.groupby(reasons, sort=False)
+    return said + [f"{_ranges(list(some))} {reason}" for reason, some in groups]
 
 
 def _ranges(numbers: Sequence[str]) -> str:
@@ -106,55 +116,44 @@ def _ranges(numbers: Sequence[str]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _short_grid(view: TableView, block: ShortBlock) -> Grid:
+def _order_grid(block: DataFrame) -> Grid:
     """Order only: the published numbers belong to another configuration and are not repeated here."""
-    digits = 4 if block.metric == "nll" else 2
-    rule = block.protocol.split("/")[-1]
-    theirs = [line.cell.value if line.cell else None for line in block.lines]
-    falling = block.metric in RISING
-    orders = zip(
-        _order([line.ours.mean for line in block.lines], falling), _order(theirs, falling), strict=True
-    )
-    rows = [("method", f"ours, {RULES.get(rule, rule)} {block.metric}", "our order", "paper's order")]
-    rows += [
-        (line.method, _stat(line.ours, digits), ours, paper)
-        for line, (ours, paper) in zip(block.lines, orders, strict=True)
-    ]
-    place = f"{view.paper.key}/{view.table.id}: {block.dataset}, {block.model}"
-    whole = all(row.data["complete"] for line in block.lines for row in line.rows)
+    some = block.iloc[0]
+    cell = some["first"]
+    digits = 4 if cell.metric == "nll" else 2
+    rule = cell.compared_with.split("/")[-1]
+    falling = cell.metric not in RISING
+    ours = [stat.mean for stat in block["ours"]]
+    theirs = [None if each is None else each.value for each in block["theirs"]]
+    shown = DataFrame({"method": block["method"]})
+    shown[f"ours, {RULES.get(rule, rule)} {cell.metric}"] = [_stat(stat, digits) for stat in block["ours"]]
+    for name, values in (("our order", ours), ("paper's order", theirs)):
+        ranks = Series(values, block.index, dtype=float).rank(method="min", ascending=falling)
+        shown[name] = [NONE if isna(rank) else str(int(rank)) for rank in ranks]
     return Grid(
-        title=block.words,
-        rows=rows,
-        facts=[f"another configuration than {place}"],
-        notes=[] if whole else ["not the complete data set"],
-        foot=[tau_words(block)],
+        title=some["words"],
+        table=shown,
+        facts=[f"another configuration than {some['paper']}/{some['table']}: {cell.dataset}, {cell.model}"],
+        notes=[] if block["complete"].all() else ["not the complete data set"],
+        foot=[_tau_words(some["common"], some["tau"])],
         typed=True,
     )
 
 
-def tau_words(block: ShortBlock) -> str:
-    """How well the block's order of methods agrees with the paper's."""
-    if block.tau is None:
-        return f"order not compared with the paper's: methods in common {block.common}, 3 are needed"
-    return f"Kendall's tau with the paper's order of {block.common} methods: {block.tau:+.2f}"
+def _tau_words(common: int, tau: float | None) -> str:
+    """How well our order of methods agrees with the paper's."""
+    if tau is None:
+        return f"order not compared with the paper's: methods in common {common}, 3 are needed"
+    return f"Kendall's tau with the paper's order of {common} methods: {tau:+.2f}"
 
 
-def _order(values: Sequence[float | None], falling: bool) -> list[str]:
-    """Rank of each value, 1 for the best; equal values share the better rank; – where there is none."""
-    known = sorted((value for value in values if value is not None), reverse=falling)
-    return [NONE if value is None else str(1 + known.index(value)) for value in values]
-
-
-def record(view: CellView) -> dict[str, object]:
-    """One cell for CSV, at full precision; numbers are in `unit`, NLL in nats."""
-    cell, ours, verdict = view.cell, view.ours, view.verdict
-    keys = ("paper", "table", "table_name", "dataset", "model", "label", "alpha", "setting", "metric", "unit")
-    made: dict[str, object] = {"cell": view.id} | {key: getattr(cell, key) for key in keys}
-    made |= {"published": f"{cell.value:.{cell.digits}f}"}
-    made |= {f"published_{key}": getattr(cell, key) for key in ("std", "spread", "spread_kind", "n")}
-    made |= {"protocol": cell.protocol, "compared_with": cell.compared_with, "replication": cell.replication}
-    made |= {f"ours_{key}": getattr(ours, key) if ours else None for key in ("mean", "std", "n")}
-    made |= {key: getattr(verdict, key) for key in ("difference", "low", "high", "margin", "seeds_needed")}
-    typed = " ".join(cell.overrides) if cell.not_runnable is None else None
-    made |= {"verdict": verdict.word, "sentence": verdict.sentence, "overrides": typed}
-    return made | {"not_runnable": cell.not_runnable, "source": cell.source, "note": cell.note}
+def records(compared: DataFrame) -> list[dict[str, object]]:
+    """A cell of `compare` each, for CSV, at full precision; numbers are in `unit`, NLL in nats."""
+    made = compared.rename(columns=_PUBLISHED)
+    made["published"] = [f"{cell.value:.{cell.digits}f}" for cell in compared["cell"]]
+    for key in ("mean", "std", "n"):
+        made[f"ours_{key}"] = Series([getattr(stat, key, None) for stat in compared["ours"]], dtype=object)
+    typed = [None if cell.not_runnable else " ".join(cell.overrides) for cell in compared["cell"]]
+    made["overrides"] = Series(typed, dtype=object)
+    found: list[dict[str, object]] = made[list(_RECORD)].to_dict("records")
+    return found

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from markupsafe import Markup
+from pandas import DataFrame, Series
 
 from msda_train.comparison.cell_words import RULES, protocol_words
-from msda_train.comparison.compare import CellView, ShortBlock, TableView
-from msda_train.comparison.table import Block, Line, Stat
+from msda_train.comparison.compare import RESEMBLED
+from msda_train.comparison.table import Stat
 from msda_train.records.published import RISING
 from msda_train.records.rows import Row
 from msda_train.records.summary import METRICS
@@ -46,7 +48,7 @@ def badge(word: str, count: int | None = None) -> Markup:
     return render("small", kind="badge", word=word, sign=SIGNS.get(word, NONE), shown=shown)
 
 
-def table(
+def html_table(
     caption: str,
     heads: Sequence[str],
     groups: Iterable[tuple[str, Sequence[TableRow]]],
@@ -70,94 +72,91 @@ class Tables:
         words, name = many(len(rows), "run"), line_id(rows[0])
         return render("small", kind="link", id=name, words=words) if name in self.ids else words
 
-    def comparison(self, view: TableView) -> Markup:
+    def comparison(self, cells: DataFrame) -> Markup:
         """All cells of a published table, in its order, a group for each column of the paper."""
         heads = ("method", "metric", "published", "ours", "difference", "protocol", "verdict", "runs")
-        columns = groupby(view.cells, key=lambda each: (each.cell.dataset, each.cell.model))
-        groups = [(", ".join(place), [self._cell(each) for each in views]) for place, views in columns]
-        return table(f"{view.table.name} and our runs of exactly its configurations", heads, groups)
+        columns = groupby(cells.itertuples(), key=lambda line: (line.dataset, line.model))
+        groups = [(", ".join(place), list(map(self._cell, lines))) for place, lines in columns]
+        name = cells["table_name"].iloc[0]
+        return html_table(f"{name} and our runs of exactly its configurations", heads, groups)
 
-    def _cell(self, view: CellView) -> TableRow:
-        cell, verdict = view.cell, view.verdict
-        digits = max(cell.digits, 2)
+    def _cell(self, line: Any) -> TableRow:
+        """`line`: of `compare`."""
+        cell, digits = line.cell, max(line.digits, 2)
+        verdict = render("small", kind="verdict", badge=badge(line.verdict), sentence=line.sentence)
         return TableRow(
             [
                 (render("small", kind="label", words=cell.label, setting=told_apart(cell)), ""),
                 (metric_title(cell.metric, cell.unit), "word"),
                 (published_words(cell), "number"),
-                (stat_words(view.ours, digits) if view.ours else NONE, "number"),
-                (NONE if verdict.difference is None else f"{verdict.difference:+.{digits}f}", "number"),
+                (stat_words(line.ours, digits) if line.ours else NONE, "number"),
+                (NONE if line.difference is None else f"{line.difference:+.{digits}f}", "number"),
                 (protocol_words(cell), "word"),
-                (render("small", kind="verdict", badge=badge(verdict.word), sentence=verdict.sentence), ""),
-                (self.link(view.rows) if view.rows else NONE, "word"),
+                (verdict, ""),
+                (self.link(line.rows) if line.rows else NONE, "word"),
             ],
-            id=f"cell-{view.id.replace('/', '-')}",
-            quiet=not view.rows,
+            id=f"cell-{line.id.replace('/', '-')}",
+            quiet=not line.rows,
         )
 
-    def plain(self, block: Block) -> Markup:
+    def plain(self, block: DataFrame) -> Markup:
         """Our numbers alone."""
         rules = [f"error, %: {words}" for words in RULES.values()]
         heads = ("method", *rules, "top-5 error, %: last", "NLL, nats: last", "images/s", "runs")
+        keys = [*(f"error/{rule}" for rule in RULES), *(f"{metric}/last" for metric in METRICS[1:])]
         shown = limits.best(block, limits.LINES)
-        rest = len(block.lines) - len(shown)
+        columns = [
+            [(method, "") for method in shown["method"]],
+            *([(_in_unit(stat, key), "number") for stat in shown[key]] for key in keys),
+            [(f"{speed:,.0f}", "number") for speed in shown["images_per_second"]],
+            [(self.link(rows), "word") for rows in shown["rows"]],
+        ]
+        rest = len(block) - len(shown)
         said = (
             f"The {len(shown)} methods with the lowest mean test error of the last epoch; {rest:,} more are "
             "left out to keep this page small. msda-table lists them all."
         )
-        caption = f"Mean ± standard deviation over seeds; {block.facts}"
-        return table(
-            caption, heads, [("", [self._line(line) for line in shown])], left_out=said if rest else ""
-        )
-
-    def _line(self, line: Line) -> TableRow:
-        keys = [*(f"error/{rule}" for rule in RULES), *(f"{metric}/last" for metric in METRICS[1:])]
-        return TableRow(
-            [
-                (line.method, ""),
-                *((_in_unit(line.metrics[key], key), "number") for key in keys),
-                (f"{line.images_per_second:,.0f}", "number"),
-                (self.link(line.rows), "word"),
-            ]
-        )
+        caption = f"Mean ± standard deviation over seeds; {block['facts'].iloc[0]}"
+        lines = [TableRow(cells) for cells in zip(*columns, strict=True)]
+        return html_table(caption, heads, [("", lines)], left_out=said if rest else "")
 
 
-def orders(found: Iterable[tuple[TableView, ShortBlock]]) -> Markup:
-    """In which order our runs and the paper's put the methods they share. Of another schedule nothing else
-    may be compared, so no difference and no verdict stands here."""
+def orders(found: DataFrame) -> Markup:
+    """In which order our runs and the paper's put the methods they share: a block of `resembling`. Of another
+    schedule nothing else may be compared, so no difference and no verdict stands here."""
     heads = (
         *("published table", "ranked by", "methods", "Kendall's tau"),
         *("our order, best first", "the paper's"),
     )
-    known = [_order(view, block) for view, block in found if block.common > 1]
-    if not known:
+    known = found[(found["common"] > 1) & found["theirs"].notna()]
+    if known.empty:
         said = "Published columns resemble this one, but have too few of its methods to compare an order."
         return render("left_out", words=said)
     caption = "Not the paper's configuration: only the order of methods compares"
-    return table(caption, heads, [("", known)])
+    lines = [_order(some) for _, some in known.groupby(RESEMBLED, sort=False)]
+    return html_table(caption, heads, [("", lines)])
 
 
-def _order(view: TableView, block: ShortBlock) -> TableRow:
-    metric = METRIC_TITLES.get(block.metric, block.metric)
-    rule = RULES.get(block.protocol.split("/")[-1], block.protocol)
-    pairs = [(line.ours.mean, line.cell.value, line.cell.label) for line in block.lines if line.cell]
-    best_is_largest = block.metric in RISING
+def _order(some: DataFrame) -> TableRow:
+    line = some.iloc[0]
+    cell = line["first"]
+    metric = METRIC_TITLES.get(cell.metric, cell.metric)
+    rule = RULES.get(cell.compared_with.split("/")[-1], cell.compared_with)
+    labels = Series([each.label for each in some["theirs"]])
+    values = Series([stat.mean for stat in some["ours"]]), Series([each.value for each in some["theirs"]])
+    best = [
+        labels[each.sort_values(ascending=cell.metric not in RISING, kind="stable").index] for each in values
+    ]
     return TableRow(
         [
-            (f"{view.paper.key}, {view.table.name}", ""),
+            (f"{cell.paper}, {cell.table_name}", ""),
             (f"{metric}: {rule}", "word"),
-            (len(pairs), "number"),
-            (NONE if block.tau is None else f"{block.tau:+.2f}", "number"),
-            *((", ".join(_labels(pairs, place, reverse=best_is_largest)), "words") for place in (0, 1)),
+            (len(some), "number"),
+            (NONE if line["tau"] is None else f"{line['tau']:+.2f}", "number"),
+            *((", ".join(each), "words") for each in best),
         ]
     )
 
 
-def _labels(pairs: Sequence[tuple[float, float, str]], place: int, *, reverse: bool) -> list[str]:
-    return [pair[2] for pair in sorted(pairs, key=lambda pair: pair[place], reverse=reverse)]
-
-
 def _in_unit(stat: Stat, key: str) -> str:
-    if key.startswith("nll"):
-        return stat_words(stat, 4)
-    return stat_words(Stat(100 * stat.mean, None if stat.std is None else 100 * stat.std, stat.n), 2)
+    return stat_words(stat, 4) if key.startswith("nll") else stat_words(stat, 2, 100)

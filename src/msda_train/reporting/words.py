@@ -13,9 +13,9 @@ METRIC_TITLES = {
 }
 
 
-def stat_words(stat: Stat, digits: int) -> str:
+def stat_words(stat: Stat, digits: int, scale: float = 1) -> str:
     """4.02 ± 0.11 (n=3)."""
-    return f"{stat.words(digits)} (n={stat.n})"
+    return f"{stat.words(digits, scale)} (n={stat.n})"
 
 
 def published_words(cell: Cell) -> str:

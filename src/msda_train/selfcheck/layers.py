@@ -12,20 +12,20 @@ import torch
 from omegaconf import DictConfig
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from msda_train.comparison.config_diff import experiment_choices
 from msda_train.config.build import build
 from msda_train.config.compose import composing
+from msda_train.core.paths import CONFIGS
 
-IMAGES = {"digits": (1, 8), "tinyimagenet": (3, 64)}  # channels and side; 3 and 32 for other data sets
-LARGE = {"resnet50": (3, 224)}  # a network that was made for larger images
-CLASSES = {"cifar100": 100, "tinyimagenet": 200}
+# What a network is shown: what its data set holds, or what it was made for; colour of 32 pixels a side else.
+SHAPES = {"digits": (1, 8, 8), "tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}
+MADE_FOR = {"model=resnet50": (3, 224, 224), "model=mlp": (10,)} | dict.fromkeys(
+    ("model=lenet_speech", "model=vgg11_speech"), SHAPES["speech_commands"]
+)
+CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30}
 
-# As published, then as the demo, `make smoke` and the tests make them narrow.
-NETWORKS = (
-    *("model=preactresnet18", "model=preactresnet18 dataset=tinyimagenet model.stem_stride=2"),
-    *("model=preactresnet34", "model=wrn28_10 dataset=cifar100", "model=wrn28_10 model.variant=manifold"),
-    *("model=wrn28_2", "model=pyramidnet110 dataset=cifar100", "model=pyramidnet200 dataset=cifar100"),
-    *("model=resnet18", "model=resnet110 dataset=cifar100", "model=resnet50"),
-    *("model=densenet_bc190", "model=vgg16_bn"),
+# As the demo, `make smoke` and the tests make networks narrow: few channels are where libraries go wrong.
+NARROW = (
     *(f"model=preactresnet18 model.width={width} dataset=digits" for width in (8, 4, 3, 2)),
     *(f"model=preactresnet18 model.width={width}" for width in (8, 4)),
     "model=wrn28_10 model.depth=10 model.width=1",
@@ -34,7 +34,27 @@ NETWORKS = (
     *("model=resnet18 model.width=4", "model=resnet110 model.width=4 model.blocks=[1,1,1]"),
     "model=resnet50 model.width=4 model.blocks=[1,1,1,1]",
     *("model=densenet_bc190 model.depth=10 model.growth=4", "model=vgg16_bn model.width=4 model.hidden=8"),
+    "experiment=mixup_speech_lenet model.width=4 model.hidden=8",
+    "experiment=mixup_speech_vgg11 model.width=4 model.hidden=8",
 )
+
+
+def suite_networks() -> list[str]:
+    """The words of every network there is: an experiment for each that a paper trained, each model that none
+    trained, and the narrow ones."""
+    trained: dict[tuple[str, ...], str] = {}
+    for path in sorted((CONFIGS / "experiment").glob("*.yaml")):
+        chosen, changed = experiment_choices(path.stem)
+        network = (
+            chosen["model"],
+            chosen["dataset"],
+            str(changed.get("model")),
+            str(changed.get("regulariser")),
+        )
+        trained.setdefault(network, f"experiment={path.stem}")
+    models = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+    alone = [f"model={name}" for name in models if name not in {network[0] for network in trained}]
+    return [*trained.values(), *alone, *NARROW]
 
 
 @dataclass(frozen=True)
@@ -93,19 +113,20 @@ class _Seen(TorchDispatchMode):
 
 def layers_of(cfg: DictConfig, words: str) -> tuple[Layer, ...]:
     """The distinct layers of the network in `cfg`, as `words` made it; UserError for wrong options."""
-    said = dict(word.split("=", 1) for word in words.split() if "=" in word)
-    large = LARGE.get(said.get("model", ""), (3, 32))
-    channels, side = IMAGES.get(said.get("dataset", ""), large if "dataset" not in said else (3, 32))
-    classes = CLASSES.get(said.get("dataset", ""), 10)
+    chosen = "experiment=" in words or "dataset=" in words  # else the images that the network is made for
+    known = SHAPES.get(cfg.dataset.name) if chosen else MADE_FOR.get(words.split()[0])
+    shape: tuple[int, ...] = known or (3, 32, 32)
+    classes = CLASSES.get(cfg.dataset.name, 10)
     with torch.device("meta"):
-        network = build("model", cfg.model, classes=classes, channels=channels).train()
-        images = torch.empty(3, channels, side, side).to(memory_format=torch.channels_last)
+        network = build("model", cfg.model, classes=classes, channels=shape[0]).train()
+        x = torch.empty(3, *shape)
+        x = x.to(memory_format=torch.channels_last) if x.ndim == 4 else x
         with torch.no_grad(), _Seen() as seen:
-            network(images)
+            network(x)
     return tuple(seen.layers)
 
 
-def networks(wanted: Sequence[str] = NETWORKS) -> Iterator[tuple[str, tuple[Layer, ...]]]:
+def networks(wanted: Sequence[str]) -> Iterator[tuple[str, tuple[Layer, ...]]]:
     """Words and layers of each network in `wanted`."""
     with composing() as composed:
         for words in wanted:

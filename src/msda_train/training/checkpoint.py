@@ -30,8 +30,8 @@ def owned(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = locks.take(folder / "lock")
     except locks.Taken as taken:
-        wait = f"wait for it ({taken.hint})" if taken.hint else "wait for it"
-        raise UserError(f"{folder}: another process is training this very run; {wait}") from None
+        who = f" ({taken.who})" if taken.who else ""
+        raise UserError(f"{folder}: another process is training this very run{who}; wait for it") from None
     except OSError as e:
         raise UserError(f"runs={folder}: cannot be written ({e.strerror}); type runs=FOLDER") from None
     with closing(lock):

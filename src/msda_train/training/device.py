@@ -25,13 +25,14 @@ MOST_THREADS = 256  # even on a smaller machine, to repeat another's sums; far m
 class Compute:
     """device: where; precision: "bf16" or "fp32"; compile: whether torch.compile wraps the model; graph:
     whether steps are replayed from a CUDA graph; deterministic: whether torch may only use operations whose
-    result never varies."""
+    result never varies; devices: how many such, a process each, train together."""
 
     device: torch.device
     precision: str
     compile: bool
     graph: bool = False
     deterministic: bool = False
+    devices: int = 1
 
     def autocast(self) -> torch.autocast:
         """bf16 around the model only; losses, masks and metrics stay float32."""
@@ -50,6 +51,7 @@ class Compute:
         how = [self.precision, "channels_last"]
         how += [option for option in ("compile", "graph", "deterministic") if getattr(self, option)]
         how += [f"{torch.get_num_threads()} thread(s)"] if self.device.type == "cpu" else []
+        how += [f"{self.devices} devices"] if self.devices > 1 else []
         return f"on {self.device} ({self.name}): {', '.join(how)}"
 
 

@@ -27,6 +27,7 @@ def environment(compute: Compute) -> dict[str, Any]:
         "graph": compute.graph,
         "deterministic": compute.deterministic,
         "threads": torch.get_num_threads(),
+        "devices": compute.devices,
         "commit": code,
         "dirty": dirty,
     }

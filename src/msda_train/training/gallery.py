@@ -21,6 +21,7 @@ from torch import Tensor
 from msda_train.core.files import NotWritten, replace_file
 from msda_train.core.mix import NOWHERE, Mix
 from msda_train.core.randomness import generator
+from msda_train.data.images import Images
 from msda_train.training.run import Run
 from msda_train.training.step import Step
 
@@ -34,6 +35,8 @@ MOST_PLANS = 32  # a coin or a depth may hide the mixing in the first batches, b
 def keep(run: Run, step: Step, log: Callable[[str], None]) -> None:
     """Writes gallery.json for a run whose training is over, so nothing here can change its result; and what
     goes wrong here must not cost it."""
+    if not isinstance(run.images, Images):  # nothing to look at
+        return
     cuda = [run.compute.device] if run.compute.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=cuda), torch.no_grad():
@@ -74,7 +77,7 @@ def _examples(run: Run, step: Step) -> dict[str, Any]:
 
 def _batches(run: Run, step: Step) -> Iterator[tuple[int, int, Step, Tensor, Tensor]]:
     """Epoch, number, the step there and the very batch that it was trained on."""
-    for epoch in range(run.recipe.epochs):
+    for epoch in range(run.recipe.erm_epochs, run.recipe.epochs):
         for i, (here, x, y) in enumerate(step.over(run.train_loader, epoch)):
             yield epoch, i, here, x, y
 

@@ -24,6 +24,7 @@ from msda_train.methods.gan_mixup import Draw, Term
 from msda_train.models.adversaries import Adversaries
 from msda_train.models.sizes import bounded
 from msda_train.training.device import Compute
+from msda_train.training.distributed import Team
 from msda_train.training.run import Progress, Run
 from msda_train.training.run_cache import RunCache
 
@@ -160,6 +161,8 @@ class GanRun(Run):
         for option in ("compile", "graph", "profile"):
             if cfg[option]:
                 raise UserError(f"{option}=true: does not go with task=gan; leave it out")
+        if cfg.devices not in (None, 1):
+            raise UserError(f"devices={cfg.devices}: does not go with task=gan; type devices=1")
         if cfg.precision == "bf16":
             raise UserError("precision=bf16: too coarse for task=gan; type precision=fp32")
         if cfg.probes:
@@ -167,8 +170,12 @@ class GanRun(Run):
         return replace(compute, precision="fp32")
 
     @classmethod
-    def data(cls, node: DictConfig, config: Mapping[str, Any], cache: RunCache) -> Any:
-        """The distribution that `node` names."""
+    def data(
+        cls, node: DictConfig, config: Mapping[str, Any], recipe: Any, seed: int, team: Team, cache: RunCache
+    ) -> Any:
+        """The distribution that `node` names. UserError for several processes: a game is played in one."""
+        if team.size > 1:
+            raise UserError("task=gan: a GAN is trained by one process; type it without torchrun")
         return build("dataset", node, needed=cls.needs["dataset"])
 
     @property

@@ -1,7 +1,8 @@
 """A network as built on the CPU becomes one that is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,40 +10,55 @@ from torch import Tensor, nn
 from msda_train.core.errors import UserError
 from msda_train.models.onednn import Watch, avoid_fault
 from msda_train.training.device import Compute
+from msda_train.training.distributed import ALONE, Team
+from msda_train.training.divided_layers import divide
 from msda_train.training.recipe import Recipe
 from msda_train.training.update import Replay, Update
 
 VARIANTS = 64  # that one network may be compiled for: shapes, depths of mixing, training and testing
 
 
-def fit(network: nn.Module, channels: int, height: int, width: int, compute: Compute) -> None:
+def fit(network: nn.Module, shape: Sequence[int], compute: Compute) -> None:
     """Makes any `network` safe from oneDNN's fault; UserError where that cannot be done, or where it cannot
-    take images of this size. One black image in evaluation mode: nothing is drawn and no statistic moves."""
+    take examples of this shape. One of zeros in evaluation mode: nothing is drawn and no statistic moves."""
     avoid_fault(network).eval()
     in_danger = compute.device.type == "cpu"
     try:
         with torch.no_grad(), Watch() if in_danger else nullcontext():
-            network(torch.zeros(1, channels, height, width))
+            network(torch.zeros(1, *shape))
     except RuntimeError as e:
         why = " ".join(str(e).split())[:200]
-        raise UserError(f"model: does not fit images of {height}x{width} pixels ({why})") from None
+        what = (
+            f"images of {shape[1]}x{shape[2]} pixels"
+            if len(shape) == 3
+            else f"examples of {shape[0]} numbers"
+        )
+        hint = "" if len(shape) == 3 else "; type model=mlp"
+        raise UserError(f"model: does not fit {what} ({why}){hint}") from None
     network.train()
 
 
-def new_update(network: nn.Module, recipe: Recipe, compute: Compute) -> Update:
-    """What trains `network`, which moves to the device."""
+def new_update(network: nn.Module, recipe: Recipe, compute: Compute, team: Team = ALONE) -> Update:
+    """What trains `network`, which moves to the device; `team`: the processes that do it together."""
     network.to(compute.device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-    forward = _compiled(network) if compute.compile else network
+    optimizer = new_optimizer(network.parameters(), recipe, compute)
+    divide(network, recipe.batchnorm_parts, team, optimizer)
+    forward = _compiled(network) if compute.compile else team.synchronised(network)
     kind = Replay if compute.graph else Update
-    return kind(network, forward, recipe.loss, optimizer, compute)
+    return kind(network, forward, team.weighted(recipe.loss), optimizer, compute)
+
+
+def new_optimizer(
+    parameters: Iterable[nn.Parameter], recipe: Recipe, compute: Compute
+) -> torch.optim.Optimizer:
+    """The recipe's optimizer of `parameters`. SGD and Adam (Kingma & Ba, arXiv:1412.6980) add weight decay to
+    the gradient, AdamW (Loshchilov & Hutter, arXiv:1711.05101) keeps it apart."""
+    shared: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=recipe.nesterov, **shared)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    first, second = recipe.betas
+    return kind(parameters, betas=(first, second), eps=recipe.eps, capturable=compute.graph, **shared)
 
 
 def _compiled(network: nn.Module) -> Callable[..., Tensor]:

@@ -188,8 +188,8 @@ def told(timed: list[dict[str, float]], traced: float, busy: float | None) -> li
 
 
 def _batches(run: Run, step: Step) -> Iterator[tuple[Step, Tensor, Tensor]]:
-    """Step and batch after batch, epoch after epoch; never ends."""
-    epochs = range(run.recipe.epochs)
+    """Step and batch after batch, epoch after epoch that mixes; never ends."""
+    epochs = range(run.recipe.erm_epochs, run.recipe.epochs)
     return chain.from_iterable(step.over(run.train_loader, e) for _ in repeat(None) for e in epochs)
 
 

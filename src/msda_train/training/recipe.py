@@ -7,11 +7,13 @@ from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
+from msda_train.core.mix import picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional import schedules
 from msda_train.functional.losses import CRITERIA, entropy, smooth
 from msda_train.functional.masks import draw_centre, hole_mask
 
+OPTIMIZERS = ("sgd", "adam", "adamw")
 LEAST_STD = 1e-4  # of pixels in [0, 1]: a fortieth of one of their 255 steps
 
 
@@ -37,6 +39,12 @@ class Recipe:
     std: Sequence[float]
     cutout: int = 0
     entropy_weight: float = 0.0
+    batchnorm_parts: int = 0
+    optimizer: str = "sgd"
+    betas: Sequence[float] = (0.9, 0.999)  # of Adam's two means
+    eps: float = 1e-8
+    scaling: str | None = None
+    erm_epochs: int = 0
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -44,6 +52,22 @@ class Recipe:
         checks.positive("recipe.lr", self.lr)
         checks.fraction("recipe.momentum", self.momentum)
         checks.flag("recipe.nesterov", self.nesterov)
+        checks.one_of("recipe.optimizer", self.optimizer, OPTIMIZERS)
+        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+            raise UserError(
+                f"recipe.optimizer={self.optimizer}: momentum is of sgd; "
+                f"type recipe.momentum=0 recipe.nesterov=false, and recipe.betas=[0.9,0.999] if you like"
+            )
+        if self.optimizer == "sgd" and (tuple(self.betas), self.eps) != ((0.9, 0.999), 1e-8):
+            raise UserError("recipe.optimizer=sgd: betas and eps are of adam; type recipe.optimizer=adam")
+        for beta in _numbers("recipe.betas", self.betas):
+            if not 0 <= beta < 1:
+                raise UserError(f"recipe.betas={list(self.betas)}: 0 or more, below 1; type [0.9,0.999]")
+        if len(self.betas) != 2:
+            raise UserError(f"recipe.betas={list(self.betas)}: two numbers; type recipe.betas=[0.9,0.999]")
+        checks.positive("recipe.eps", self.eps)
+        if self.scaling is not None:
+            checks.one_of("recipe.scaling", self.scaling, ("standardise", "minmax"))
         if self.nesterov and self.momentum == 0:
             raise UserError("recipe.nesterov=true: needs recipe.momentum > 0")
         checks.non_negative("recipe.weight_decay", self.weight_decay)
@@ -67,13 +91,22 @@ class Recipe:
                 raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
+        checks.whole("recipe.erm_epochs", self.erm_epochs, least=0)
+        if self.erm_epochs and self.erm_epochs >= self.epochs:
+            raise UserError(
+                f"recipe.erm_epochs={self.erm_epochs}: none of the {self.epochs} epochs is left to mix in; "
+                f"type recipe.erm_epochs=0, or more recipe.epochs"
+            )
+        checks.whole("recipe.batchnorm_parts", self.batchnorm_parts, least=0)
+        if self.batchnorm_parts == 1:
+            raise UserError("recipe.batchnorm_parts=1: one part is the whole batch; type 0")
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
         (arXiv:1708.04552), so that it goes with any method."""
         if self.cutout == 0:
             return x
-        height, width = x.shape[-2:]
+        height, width = picture_size(x)
         return x * hole_mask(self.cutout, draw_centre(rng, len(x), height, width), height, width, x.device)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:

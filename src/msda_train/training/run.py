@@ -23,12 +23,15 @@ from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.core.mix import Method, prepared
 from msda_train.core.randomness import generator
-from msda_train.data.images import Images
-from msda_train.data.loader import Loader
+from msda_train.data.batches import Batches
+from msda_train.data.dataset import Dataset
+from msda_train.data.examples import Examples
 from msda_train.models.sizes import bounded
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
+from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
+from msda_train.training.loaders import make_loader
 from msda_train.training.optimizer import fit, new_update
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
@@ -54,12 +57,13 @@ class Run:
     seed: int
     fingerprint: str
     recipe: Recipe
-    images: Images
+    images: Examples
     compute: Compute
     checkpoint_seconds: float
     folder: Path
     cache: RunCache = field(default_factory=RunCache)
     teacher: str | None = None  # which finished run teaches its method
+    team: Team = ALONE  # the processes that train it
 
     task: ClassVar[str] = "classification"
     needs: ClassVar[Mapping[str, str]] = {}  # of data set, method, recipe: what `build` asks of them
@@ -75,21 +79,28 @@ class Run:
         return compute
 
     @classmethod
-    def data(cls, node: DictConfig, config: Mapping[str, Any], cache: RunCache) -> Images:
-        """What is learned from: the images that `node` names, read or kept of a run before."""
-        found: Images | None = cache.find("images", config)
+    def data(
+        cls, node: DictConfig, config: Mapping[str, Any], recipe: Any, seed: int, team: Team, cache: RunCache
+    ) -> Examples:
+        """What is learned from: the examples that `node` names, read or kept of a run before. UserError where
+        their batches cannot be shared out as `recipe` and `team` want."""
+        dataset: Dataset = build("dataset", node)
+        wanted = (config, dataset.split_of(seed))
+        found: Examples | None = cache.find("images", wanted)
         if found is None:
-            found = build("dataset", node).images()
+            found = dataset.examples(seed)
             if is_ours(config):
-                cache.keep("images", config, found)
+                cache.keep("images", wanted, found)
+        check_shares(team, recipe.batchnorm_parts, recipe.batch_size, len(found.y_train))
         return found
 
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
-        facts: dict[str, Any] = {"classes": len(self.images.classes), "channels": self.images.channels}
+        shape = self.images.shape
+        facts: dict[str, Any] = {"classes": len(self.images.classes), "channels": shape[0]}
         config: Any = OmegaConf.to_container(model, resolve=True)
-        shape, recipe = self.images.size, lasting(asdict(self.recipe))
-        wanted = (config, facts, shape, recipe, self.compute, torch.get_num_threads())
+        recipe = lasting(asdict(self.recipe))
+        wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads())
         update: Update | None = self.cache.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
@@ -97,20 +108,20 @@ class Run:
         if update is not None:
             update.restart(network.state_dict())
         else:
-            fit(network, self.images.channels, *self.images.size, self.compute)
-            update = new_update(network, self.recipe, self.compute)
+            fit(network, shape, self.compute)
+            update = new_update(network, self.recipe, self.compute, self.team)
             if is_ours(config):
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             method = prepared(method, update.network, self._training_images())
-        return Step(method, self.recipe.augment, facts["classes"], update)
+        return Step(method, self.recipe.augment, facts["classes"], update, self.recipe.erm_epochs, self.team)
 
     def _training_images(self) -> Iterator[Tensor]:
         """In their stored order, normalised; the loader is made only if somebody looks."""
         yield from (x for x, _ in self.train_loader.test_batches())
 
     @cached_property
-    def train_loader(self) -> Loader:
+    def train_loader(self) -> Batches:
         """Training batches: shuffled, cropped and flipped by the seed. Made once: it holds a padded copy."""
         x, y, batch_size = self.images.x_train, self.images.y_train, self.recipe.batch_size
         loader = copy.copy(self._loader("training batches", x, y, batch_size, self.seed))
@@ -118,7 +129,7 @@ class Run:
         return loader
 
     @cached_property
-    def test_loader(self) -> Loader:
+    def test_loader(self) -> Batches:
         """The test images as they are, normalised."""
         return self._loader("test batches", self.images.x_test, self.images.y_test, TEST_BATCH, None)
 
@@ -126,24 +137,14 @@ class Run:
         """Makes both now."""
         _ = self.train_loader, self.test_loader
 
-    def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Loader:
+    def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Batches:
         """Made new, or kept of a run whose seed was another one."""
         r, device = self.recipe, self.compute.device
-        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, device)
-        found: Loader | None = self.cache.find(kind, wanted)
+        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, r.scaling, device)
+        found: Batches | None = self.cache.find(kind, wanted)
         if found is not None:
             return found
-        made = Loader(
-            x,
-            y,
-            batch_size=batch_size,
-            mean=r.mean,
-            std=r.std,
-            device=device,
-            crop_padding=r.crop_padding,
-            flip=r.flip,
-            seed=seed,
-        )
+        made = make_loader(self.images, x, y, r, device, batch_size=batch_size, seed=seed)
         return self.cache.keep(kind, wanted, made)
 
     def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
@@ -186,18 +187,20 @@ class Run:
                 measured = self.epoch(epoch, step, bar)
                 progress.history.append(measured)
                 session["to_epoch"] = epoch + 1
-                now = epoch + 1 == total or stop.asked()
-                saving.epoch(step.update, self.progress_record(progress), now=now)
+                last = self.team.told(stop.asked()) or epoch + 1 == total
+                if self.team.leads:
+                    saving.epoch(step.update, self.progress_record(progress), now=last)
                 stop.if_asked()
+                if last:
+                    break
         return progress
 
     def bar(self, done: int, total: int) -> "tqdm[Any]":
         """Steps of the whole run, with the last epoch's loss and test error behind."""
         label = f"{self.folder.parent.name[:8]} s{self.seed}"
         seconds = 0.5 if sys.stderr.isatty() else 30  # a log file is not a screen
-        return tqdm(
-            total=total, initial=done, desc=label, unit="step", mininterval=seconds, dynamic_ncols=True
-        )
+        look = {"desc": label, "unit": "step", "mininterval": seconds, "dynamic_ncols": True}
+        return tqdm(total=total, initial=done, disable=not self.team.leads, **look)
 
     def progress_record(self, progress: Progress) -> dict[str, Any]:
         """What a checkpoint holds besides tensors."""
@@ -217,7 +220,7 @@ class Run:
             loss_sum += here(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
             samples += len(y)
             bar.update()
-        train_loss = loss_sum.item() / samples
+        train_loss = self.team.total(loss_sum).item() / self.team.size / samples
         trained = time.perf_counter()
         if not math.isfinite(train_loss):
             raise RunFailed(
@@ -225,7 +228,7 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute)
+        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute, self.team)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)
@@ -239,7 +242,7 @@ class Run:
         }
 
 
-def _corruption(images: Images) -> dict[str, Any]:
+def _corruption(images: Examples) -> dict[str, Any]:
     """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
     if images.y_clean is None:
         return {}

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
 from msda_train.core.randomness import generator
 from msda_train.data.dataset import Dataset
+from msda_train.data.examples import Examples
 from msda_train.data.images import Images
 from msda_train.training.device import Compute, compute_from
 from msda_train.training.recipe import Recipe
@@ -55,7 +57,8 @@ def main(arguments: Sequence[str]) -> int:
 def _answer(words: Sequence[str], *, facts_only: bool) -> dict[str, Any]:
     cfg = compose(*words)
     compute = compute_from(cfg)
-    shape, classes, train_images, test_images = _counts(build("dataset", cfg.dataset))
+    dataset: Dataset = build("dataset", cfg.dataset)
+    shape, classes, train_images, test_images = _counts(dataset)
     facts = {
         "device": compute.device.type,
         "device_name": compute.name,
@@ -67,7 +70,7 @@ def _answer(words: Sequence[str], *, facts_only: bool) -> dict[str, Any]:
     }
     if facts_only:
         return facts
-    seconds = step_seconds(cfg, compute, shape, classes)
+    seconds = step_seconds(cfg, compute, shape, classes, dataset.kind)
     return {**facts, "step_seconds": median(seconds), "steps": len(seconds)}
 
 
@@ -82,17 +85,21 @@ def rough_seconds(step: Step, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any
     return {"rough": True, "step_seconds": seconds, "steps": 1, "images": few}
 
 
-def step_seconds(cfg: DictConfig, compute: Compute, shape: Sequence[int], classes: int) -> list[float]:
-    """Seconds of each of a few training steps of `cfg` on noise of `shape` (H, W, C), after one that warms
-    up."""
+def step_seconds(
+    cfg: DictConfig, compute: Compute, shape: Sequence[int], classes: int, kind: type[Examples] = Images
+) -> list[float]:
+    """Seconds of each of a few training steps of `cfg` on noise, examples of this kind and `shape`, pictures
+    (H, W, C), after one that warms up."""
     recipe: Recipe = build("recipe", cfg.recipe)
     rng, batch = np.random.default_rng(0), recipe.batch_size
-    x = rng.integers(0, 256, (batch, *shape), dtype=np.uint8)
+    x: np.ndarray = rng.integers(0, 256, (batch, *shape), dtype=np.uint8)
+    if kind is not Images:
+        x = x.astype(np.float32) / 255
     y = rng.integers(0, classes, batch)
     names = tuple(map(str, range(classes)))
-    images = Images(x, y, x[:1], y[:1], names, name="noise", content="", complete=False)
+    images = kind(x, y, x[:1], y[:1], names, name="noise", content="", complete=False)
     run = Run(0, "", recipe, images, compute, 0.0, CONFIGS)  # trains in memory; its folder is never used
-    step = run.prepare(cfg.model, build("method", cfg.method))
+    step = replace(run.prepare(cfg.model, build("method", cfg.method)), erm_epochs=0)
     step.network.train()
     timed: list[float] = []
     # Two that do not count: the first allocates (and compiles), on a GPU the second may still choose kernels.
@@ -114,9 +121,9 @@ def _one(step: Step, x: torch.Tensor, y: torch.Tensor, number: int) -> None:
 
 
 def _counts(dataset: Dataset) -> tuple[tuple[int, ...], int, int, int]:
-    """(H, W, C), classes, training images, test images: of the prepared data, else of the official set."""
+    """An example's shape, classes, training and test examples: of prepared data, else of the official set."""
     if dataset.prepared():
-        images = dataset.images()
+        images = dataset.examples()
         return images.x_train.shape[1:], images.n_classes, images.n_train, images.n_test
     shape, classes, train, test = dataset.shape, dataset.n_classes, dataset.n_train, dataset.n_test
     official = dataset.source in ("download", "embedded")

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from msda_train.core.mix import Method, OfOrigin
 from msda_train.core.randomness import Rng
-from msda_train.data.loader import Loader
+from msda_train.data.batches import Batches
 from msda_train.functional import metrics
+from msda_train.methods.erm import Erm
 from msda_train.training.device import Compute
+from msda_train.training.distributed import ALONE, Team
 from msda_train.training.update import Update
 
 
@@ -19,13 +21,16 @@ class Step:
     """Everything a step needs that does not change from step to step.
 
     augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
-    update: what trains the network on the outcome.
+    update: what trains the network on the outcome; erm_epochs: the first so many mix nothing; team: who
+    does it together.
     """
 
     method: Method
     augment: Callable[[Tensor, Rng], Tensor]
     classes: int
     update: Update
+    erm_epochs: int = 0
+    team: Team = ALONE
 
     def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
         """Trains on one batch x (B, C, H, W), y (B,); the loss stays on the device, a 0-d float32 tensor."""
@@ -33,13 +38,18 @@ class Step:
         x = self.augment(x, rng)
         with self.update.compute.autocast():
             mix = self.method.plan(x, y, self.network, rng)
+            mix, x, target = self.team.share(mix, x, mix.target(y, self.classes))
             # Pixels are mixed out here, so that one compiled network serves all input-level methods.
             x = mix.pixels(x)
-        return self.update(x, mix.target(y, self.classes), mix if mix.depth > 0 else None)
+        return self.update(x, target, mix if mix.depth > 0 else None)
 
-    def over(self, loader: Loader, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
+    def over(self, loader: Batches, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
-        images is told where these come from."""
+        images is told where these come from, and no method has a say in the first `erm_epochs`."""
+        if epoch < self.erm_epochs:
+            plain = replace(self, method=Erm())
+            yield from ((plain, x, y) for x, y in loader.train_batches(epoch))
+            return
         if not isinstance(self.method, OfOrigin):
             yield from ((self, x, y) for x, y in loader.train_batches(epoch))
             return
@@ -49,22 +59,26 @@ class Step:
     @property
     def network(self) -> nn.Module:
         """The model as built, which methods may look at."""
-        return self.update.network
+        return self.team.seen(self.update.network)
 
 
 @torch.no_grad()
 def evaluate(
-    forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], compute: Compute
+    forward: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    compute: Compute,
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Top-1 error, top-5 error (fractions) and NLL (nats) of a model in evaluation mode; one transfer to the
-    host at the end."""
+    host at the end. The processes of a `team` take turns."""
     sums, count = torch.zeros(3, dtype=torch.float64, device=compute.device), 0
-    for x, y in batches:
+    for x, y in team.some(batches):
         with compute.autocast():
             logits = forward(x)
         logits = logits.float()
         wrong, wrong5 = metrics.error_count(logits, y), metrics.error_count(logits, y, k=5)
         sums += torch.stack([wrong.double(), wrong5.double(), metrics.nll_sum(logits, y).double()])
         count += len(y)
-    error, top5_error, nll = (sums / count).tolist()
+    sums = team.total(torch.cat([sums, sums.new_full((1,), count)]))
+    error, top5_error, nll = (sums[:3] / sums[3]).tolist()
     return {"error": error, "top5_error": top5_error, "nll": nll}

@@ -10,7 +10,7 @@ from msda_train.config import checks
 from msda_train.config.build import build, with_defaults
 from msda_train.config.fingerprint import fingerprint
 from msda_train.core.files import replace_file
-from msda_train.core.mix import HasTeacher
+from msda_train.core.mix import HasTeacher, Method
 from msda_train.core.paths import typed_path
 from msda_train.records.rows import read_row, write_row
 from msda_train.records.summary import CLASSIFICATION
@@ -19,37 +19,49 @@ from msda_train.training.device import compute_from
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
 from msda_train.training.memory import reset_peak_memory
+from msda_train.training.processes import enlist, together
 from msda_train.training.profile import profile
 from msda_train.training.run import Log, Run
 from msda_train.training.run_cache import RunCache
+from msda_train.training.step import Step
 
 AXES = ("dataset", "model", "method", "recipe")
 RUNS: dict[str, type[Run]] = {run.task: run for run in (Run, GanRun)}  # by task
 SETTINGS = (
     *("task", "seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
-    *("runs", "checkpoint_seconds", "profile"),
+    *("devices", "runs", "checkpoint_seconds", "profile"),
 )
 
 
 def train(
-    cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: RunCache | None = None
+    cfg: DictConfig,
+    names: Mapping[str, str | None],
+    log: Log,
+    cache: RunCache | None = None,
+    seat: tuple[int, int] | None = None,
 ) -> Path | None:
     """Trains, or goes on training, the run that `cfg` describes and returns the path of its row; None where
-    cfg.profile only asks where the time of a step goes.
+    cfg.profile only asks where the time of a step goes, and in a process that does not lead its run.
 
     names: the words typed for data set, model, method, recipe, experiment; cache: what earlier runs of this
-    process left, which changes no number. Raises UserError for bad input, RunFailed when the loss is no
-    longer finite.
+    process left, which changes no number; seat: see `processes.enlist`. Raises UserError for bad input,
+    RunFailed when the loss is no longer finite.
     """
     cache = cache or RunCache()
     try:
-        return _train(cfg, names, log, cache)
+        return _train(cfg, names, log, cache, seat)
     except BaseException:
         cache.clear()
         raise
 
 
-def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: RunCache) -> Path | None:
+def _train(
+    cfg: DictConfig,
+    names: Mapping[str, str | None],
+    log: Log,
+    cache: RunCache,
+    seat: tuple[int, int] | None,
+) -> Path | None:
     for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
         checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
     checks.whole("seed", cfg.seed, least=0)
@@ -57,18 +69,23 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     checks.flag("profile", cfg.profile)
     checks.one_of("task", cfg.task, tuple(RUNS))
     kind = RUNS[cfg.task]
-    compute = kind.fitting(cfg, compute_from(cfg))
+    team, compute = enlist(cfg, kind.fitting(cfg, compute_from(cfg)), seat)
     typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
-    images = kind.data(cfg.dataset, config["dataset"], cache)
+    if not team.called():
+        return None
+    images = kind.data(cfg.dataset, config["dataset"], recipe, cfg.seed, team, cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
+    seconds = cfg.checkpoint_seconds
+    run = kind(cfg.seed, identity, recipe, images, compute, seconds, folder, cache, teacher, team)
+    if not team.leads:
+        with together(team, cfg, log):
+            run.train(_ready(run, cfg, method), log)
+        return None
     with checkpoint.owned(folder):
-        run = kind(
-            cfg.seed, identity, recipe, images, compute, cfg.checkpoint_seconds, folder, cache, teacher
-        )
         if cfg.profile:
             profile(run, run.prepare(cfg.model, method), folder, log)
             cache.clear()  # gradients are no longer where a recording would look for them
@@ -76,13 +93,13 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
         row_path = folder / "row.json"
         if row_path.exists():
             log(complete(expected_row(row_path, identity, images.content, cfg.seed, teacher)))
+            team.dismissed()
             return row_path
         replace_file(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
-        step = run.prepare(cfg.model, method)
-        run.load()
-        log(compute.told)
-        reset_peak_memory(compute.device)  # only now has everything of the run before been let go
-        progress = run.train(step, log)
+        with together(team, cfg, log):
+            step = _ready(run, cfg, method)
+            log(compute.told)
+            progress = run.train(step, log)
         if cfg.task == CLASSIFICATION:
             gallery.keep(run, step, log)
         write_row(row_path, row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {}))
@@ -90,3 +107,10 @@ def _train(cfg: DictConfig, names: Mapping[str, str | None], log: Log, cache: Ru
     cache.runs += 1
     cache.written.add(row_path)
     return row_path
+
+
+def _ready(run: Run, cfg: DictConfig, method: Method) -> Step:
+    step = run.prepare(cfg.model, method)
+    run.load()
+    reset_peak_memory(run.compute.device)  # only now has everything of the run before been let go
+    return step

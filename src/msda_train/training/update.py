@@ -51,22 +51,27 @@ class Update:
         """Another run's beginning: its `weights` (a state of the network), and no momentum. In place: what
         was compiled or recorded stays good."""
         self.network.load_state_dict(weights)
-        for buffer in self._momentum().values():
-            buffer.zero_()  # SGD's first step without one sets it to the gradient: the same
+        for buffers in self._buffers().values():
+            for buffer in buffers.values():
+                buffer.zero_()  # the first step of SGD and of Adam without any is that with zeros
 
     def resume(self, weights: Mapping[str, Any], optimizer: Mapping[str, Any]) -> None:
         """A checkpoint's states of both, likewise in place. Raises torch's own errors for misfits."""
         self.network.load_state_dict(weights)
-        kept = self._momentum()
+        kept = self._buffers()
         self.optimizer.load_state_dict(dict(optimizer))
-        for parameter, buffer in kept.items():
-            buffer.copy_(self.optimizer.state[parameter]["momentum_buffer"])
-            self.optimizer.state[parameter]["momentum_buffer"] = buffer
+        for parameter, buffers in kept.items():
+            for name, buffer in buffers.items():
+                buffer.copy_(self.optimizer.state[parameter][name])
+                self.optimizer.state[parameter][name] = buffer
 
-    def _momentum(self) -> dict[Tensor, Tensor]:
-        """By parameter, where there is any: none before the first step, none without momentum."""
-        buffers = {p: state.get("momentum_buffer") for p, state in self.optimizer.state.items()}
-        return {parameter: buffer for parameter, buffer in buffers.items() if buffer is not None}
+    def _buffers(self) -> dict[Tensor, dict[str, Tensor]]:
+        """What the optimizer remembers of each parameter, by name: nothing before the first step."""
+        states = self.optimizer.state.items()
+        found = {
+            p: {name: held for name, held in state.items() if isinstance(held, Tensor)} for p, state in states
+        }
+        return {parameter: buffers for parameter, buffers in found.items() if buffers}
 
 
 @dataclass

@@ -8,7 +8,8 @@ from torch import nn
 
 from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
-from msda_train.data.images import Arrays, Images
+from msda_train.data.examples import Arrays
+from msda_train.data.images import Images
 from msda_train.evaluation.probes.ood import Ood, scores
 from msda_train.evaluation.probes.out_sets import (
     Noise,
@@ -128,7 +129,7 @@ def test_a_config_node_may_be_a_data_set(toy_subject, tmp_path):
 
 
 def test_pictures_that_fit_already(toy_subject, coloured):
-    whole = coloured.images()
+    whole = coloured.examples()
     own = replace(whole, x_test=np.array(whole.x_test), content="0ther")
     network = nn.Sequential(nn.Flatten(), nn.Linear(360, 3))
     subject = toy_subject(network, images=own, mean=[0.0] * 3, std=[1.0] * 3)
@@ -175,7 +176,7 @@ def test_what_is_not_here_is_left_out_with_what_to_type(toy_subject, tmp_path):
 
 
 def test_the_runs_own_set_is_no_out_set(toy_subject, coloured):
-    own = coloured.images()
+    own = coloured.examples()
     logits = np.random.default_rng(0).standard_normal((30, 3))
     subject = toy_subject(nn.Sequential(nn.Flatten(), nn.Linear(360, 3)), images=own, stored_logits=logits)
     with pytest.raises(UserError, match="coloured is the data set of the run itself"):

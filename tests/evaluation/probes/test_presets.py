@@ -47,7 +47,8 @@ def subject():
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.arange(40) % 10
-    images = Images(x[:20], y[:20], x[20:], y[20:], tuple("abcdefghij"), "cifar100", "c0ffee", False)
+    third = {"x_validation": x[10:20], "y_validation": y[10:20]}
+    images = Images(x[:20], y[:20], x[20:], y[20:], tuple("abcdefghij"), "cifar100", "c0ffee", False, **third)
     return Subject(
         network=nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)).eval(),
         images=images,
@@ -83,12 +84,13 @@ def test_every_preset_composes_and_builds(preset):
     assert all(each.name == type(each.probe).__module__.rpartition(".")[2] for each in asked)
 
 
-def test_the_cells_name_four_presets():
+def test_the_cells_name_five_presets():
     assert {preset: len(numbers) for preset, numbers in ASKED.items()} == {
         "manifold_fgsm": 1,
         "manifold_deformations": 17,
         "puzzlemix_attacks": 30,
         "cutmix_ood": 24,
+        "validation": 1,
     }
 
 
@@ -108,8 +110,11 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins):
 
 def test_a_setting_is_both_in_the_words_and_in_the_number():
     for cell in PROBED:
-        probe, name, key = cell.compared_with.split("/")
-        if probe == "ood":
+        probe, *name, key = cell.compared_with.split("/")
+        name = "/".join(name)
+        if probe == "validation":
+            assert (cell.setting, key) == (probe, cell.metric)
+        elif probe == "ood":
             words = cell.setting.removeprefix("out=")
             assert name == (SETS[words] if cell.setting != words else "mean_of_7")
             assert key == cell.metric.replace("detection_acc", "detection_accuracy")

@@ -2,7 +2,7 @@
 
 from msda_train.cli.files import existing_folders, in_colour, no_rows, sound_rows
 from msda_train.cli.parser import Parser, add_folders, add_metric, add_styles
-from msda_train.reporting.bias import bias_blocks, bias_grid, bias_records
+from msda_train.reporting.bias import bias_grid, bias_lines, bias_records
 from msda_train.reporting.grid import csv_text, draw
 
 
@@ -20,10 +20,10 @@ def main(words: list[str]) -> int:
     rows, code = sound_rows(folders)
     if not rows:
         raise no_rows(folders)
-    blocks = bias_blocks(rows)
+    lines = bias_lines(rows, args.metric)
     if args.style == "csv":
-        print(csv_text(bias_records(blocks, args.metric)), end="")
+        print(csv_text(bias_records(lines, args.metric)), end="")
     else:
-        grids = [bias_grid(block, args.metric) for block in blocks]
+        grids = [bias_grid(block, args.metric) for _, block in lines.groupby("block")]
         print(draw(grids, args.style, colour=in_colour()), end="")
     return code

@@ -1,15 +1,15 @@
 """`msda-table list [PAPER]`: which numbers there are, and how far they have been repeated."""
 
-from collections.abc import Sequence
 from pathlib import Path
+
+from pandas import DataFrame
 
 from msda_train.cli.files import existing_folders, sound_papers, sound_rows
 from msda_train.cli.parser import Parser, add_published
-from msda_train.comparison.compare import TableView, compare, find_paper
+from msda_train.comparison.compare import compare, find_paper
+from msda_train.comparison.table import lines_frame
+from msda_train.records.published import Paper
 from msda_train.reporting.grid import Grid, draw
-
-_COMPARED = ("reproduced", "better", "worse", "inconclusive")
-_COUNTS = ("cells", "runnable", "run", "compared")
 
 
 def main(words: list[str]) -> int:
@@ -26,39 +26,35 @@ def main(words: list[str]) -> int:
     papers, slips = sound_papers(args.published)
     chosen = papers if args.paper is None else [find_paper(papers, args.paper.rstrip("/"))]
     rows, code = sound_rows(existing_folders(args.rows))
-    views = compare(chosen, rows)
-    grid = _papers(views) if args.paper is None else _tables(views)
+    found = compare(chosen, lines_frame(rows))
+    counts = DataFrame(
+        {
+            "cells": 1,
+            "runnable": found["not_runnable"].isna(),
+            "run": found["rows"].map(bool),
+            "compared": found["low"].notna(),
+        }
+    ).astype(int)
+    grid = _papers(found, counts) if args.paper is None else _tables(found, counts)
     print(draw([grid], "text"), end="")
     return max(code, slips)
 
 
-def _papers(views: Sequence[TableView]) -> Grid:
-    by_paper: dict[str, list[TableView]] = {}
-    for view in views:
-        by_paper.setdefault(view.paper.key, []).append(view)
-    rows = [
-        [key, str(len(some)), *_counts(some), f"{some[0].paper.authors.split(',')[0]}, {some[0].paper.venue}"]
-        for key, some in by_paper.items()
-    ]
-    total = ["all", str(len(views)), *_counts(views), ""]
-    head = ["paper", "tables", *_COUNTS, ""]
+def _papers(found: DataFrame, counts: DataFrame) -> Grid:
+    papers = found.groupby("paper", sort=False)
+    shown = counts.groupby(found["paper"], sort=False).sum()
+    shown.insert(0, "tables", papers["table"].nunique())
+    shown.loc["all"] = shown.sum()
+    said = [f"{paper.authors.split(',')[0]}, {paper.venue}" for paper in papers["in_paper"].first()]
+    shown[""] = [*said, ""]
     facts = ["msda-table list PAPER: its tables; msda-table show PAPER/TABLE: one of them, beside our runs"]
-    return Grid("published numbers", [head, *rows, total], facts, left=frozenset({0, 6}))
+    return Grid("published numbers", shown.reset_index().astype(str), facts, left=frozenset({0, -1}))
 
 
-def _tables(views: Sequence[TableView]) -> Grid:
-    paper = views[0].paper
-    rows = [
-        [f"{paper.key}/{view.table.id}", *_counts([view]), f"{view.table.name}: {view.table.caption}"]
-        for view in views
-    ]
+def _tables(found: DataFrame, counts: DataFrame) -> Grid:
+    paper: Paper = found["in_paper"].iloc[0]
+    shown = counts.groupby(found["table"], sort=False).sum()
+    shown[""] = [f"{table.name}: {table.caption}" for table in paper.tables]
+    shown.index = paper.key + "/" + shown.index
     facts = [f"{paper.authors}; {paper.venue}; {paper.url}", *([paper.note] if paper.note else [])]
-    return Grid(paper.title, [["table", *_COUNTS, ""], *rows], facts, left=frozenset({0, 5}))
-
-
-def _counts(views: Sequence[TableView]) -> list[str]:
-    cells = [cell for view in views for cell in view.cells]
-    runnable = sum(cell.cell.not_runnable is None for cell in cells)
-    run = sum(bool(cell.rows) for cell in cells)
-    compared = sum(cell.verdict.word in _COMPARED for cell in cells)
-    return [str(count) for count in (len(cells), runnable, run, compared)]
+    return Grid(paper.title, shown.reset_index().astype(str), facts, left=frozenset({0, -1}))

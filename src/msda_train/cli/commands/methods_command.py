@@ -1,5 +1,7 @@
 """`msda-table methods [NAME]`: the words of `method=`, a line each; or one of them on a page."""
 
+from pandas import DataFrame
+
 from msda_train.cli.files import sound_papers
 from msda_train.cli.parser import Parser, add_published
 from msda_train.core.errors import UserError, nearest
@@ -16,18 +18,11 @@ def main(words: list[str]) -> int:
     args = parser.parse(words)
     methods = {facts.name: facts for facts in all_methods()}
     if args.name is None:
-        rows = [
-            [m.name, m.sentence, "-" if m.step_cost is None else f"{m.step_cost:.2f}"]
-            for m in methods.values()
-        ]
+        said = [(each.name, each.sentence, each.step_cost) for each in methods.values()]
+        shown = DataFrame(said, columns=["method", "what it does", "step"])
+        shown["step"] = shown["step"].map("{:.2f}".format, na_action="ignore").fillna("-")
         facts = ["msda-table methods NAME: paper, options, settings of the papers; step: its time over ERM's"]
-        print(
-            draw(
-                [Grid("methods", [["method", "what it does", "step"], *rows], facts, left=frozenset({0, 1}))],
-                "text",
-            ),
-            end="",
-        )
+        print(draw([Grid("methods", shown, facts, left=frozenset({0, 1}))], "text"), end="")
         return 0
     if args.name not in methods:
         raise UserError(f"method '{args.name}': unknown; {nearest(args.name, methods)}")

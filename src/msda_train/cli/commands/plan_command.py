@@ -4,7 +4,7 @@ from msda_train.cli.commands.plan_options import Request, plan_parser, read_requ
 from msda_train.cli.guard import log
 from msda_train.launch.asking import MOST_SECONDS
 from msda_train.launch.estimate import Estimate, estimates
-from msda_train.launch.text import plan_text
+from msda_train.launch.plan_text import plan_text
 
 
 def main(words: list[str]) -> int:

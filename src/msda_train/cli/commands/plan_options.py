@@ -32,6 +32,7 @@ _RESERVED = {
     "experiment": "the table names it",
     "task": "published tables are of classifiers",
     "method": "the table names it; one of its options is method.OPTION=VALUE",
+    "devices": "each run has one device; several at a time are --devices cuda:0,cuda:1",
 }
 
 

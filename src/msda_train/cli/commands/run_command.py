@@ -7,14 +7,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from msda_train.cli.commands.launcher_options import add_launcher, read_launcher, run_elsewhere
 from msda_train.cli.commands.plan_options import Request, plan_parser, read_request
 from msda_train.cli.guard import log
 from msda_train.core import signals
 from msda_train.core.errors import UserError
 from msda_train.launch.asking import ask_speed
+from msda_train.launch.claims import Failure
 from msda_train.launch.execute import Executor, progress
 from msda_train.launch.plan import Job
-from msda_train.launch.text import head, outcome_text
+from msda_train.launch.plan_text import head, outcome_text
 from msda_train.records.rows import one_line
 
 
@@ -26,18 +28,20 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--no-wait", action="store_true", help="leave runs that another process has taken, do not wait"
     )
+    add_launcher(parser)
     args = parser.parse(words)
+    launcher = read_launcher(args)
     asked = read_request(args)
     missing = asked.missing
     for line in head(asked.plan, asked.disk, missing):
         log("msda-table", line.removeprefix("# "))
-    if missing:
+    if missing and not launcher:
         _check_devices(asked, missing[0])
-    executor = Executor(
-        asked.disk, missing, asked.devices, asked.words, wait=not args.no_wait, retry=args.retry
-    )
     try:
-        _run(executor, missing)
+        if launcher:
+            failed, waits = run_elsewhere(asked, launcher, args), False
+        else:
+            failed, waits = _run_here(asked, wait=not args.no_wait, retry=args.retry), True
     except KeyboardInterrupt as stop:
         done = sum(asked.disk.row(job) is not None for job in asked.plan.jobs)
         log(
@@ -49,27 +53,34 @@ def main(words: list[str]) -> int:
         raise UserError(
             f"{where}: {error.strerror or error}; type --runs FOLDER, a folder you may write"
         ) from None
-    return _summarise(asked, executor)
+    return _summarise(asked, failed, waits)
 
 
-def _run(executor: Executor, missing: Sequence[Job]) -> None:
+def _run_here(asked: Request, *, wait: bool, retry: bool) -> list[tuple[Job, Failure]]:
+    """Trains what is missing; what failed."""
+    missing = asked.missing
+    executor = Executor(asked.disk, missing, asked.devices, asked.words, wait=wait, retry=retry)
     total = sum(job.configuration.epochs for job in missing)
     seconds = 0.5 if sys.stderr.isatty() else 30  # a log file is not a screen
     with tqdm(total=total, unit="epoch", mininterval=seconds, dynamic_ncols=True, disable=not missing) as bar:
         executor.run(progress(total, bar))
+    return executor.outcome.failed
 
 
-def _summarise(asked: Request, executor: Executor) -> int:
-    """What is there now: read off the disk, not remembered."""
+def _summarise(asked: Request, failures: Sequence[tuple[Job, Failure]], here: bool) -> int:
+    """What is there now: read off the disk, not remembered. here: whether this process knows why each run
+    that is left is left."""
     left = {job.key for job in asked.missing}
     failed = [
         (failure.command, one_line(failure.last[-1] if failure.last else f"exit code {failure.exit_code}"))
-        for job, failure in executor.outcome.failed
+        for job, failure in failures
         if job.key in left
     ]
     done = len(asked.plan.jobs) - len(left)
-    taken = len(left) - len(failed)
-    print(outcome_text(asked.plan, done, failed, taken, Path(asked.disk.runs)))
+    rest = len(left) - len(failed)
+    print(outcome_text(asked.plan, done, failed, rest if here else 0, Path(asked.disk.runs)))
+    if rest and not here:
+        log("msda-table", f"{rest} left by workers that ended early; the same command goes on")
     return 1 if left else 0
 
 

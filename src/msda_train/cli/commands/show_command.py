@@ -4,10 +4,11 @@ from pathlib import Path
 
 from msda_train.cli.files import existing_folders, in_colour, sound_papers, sound_rows
 from msda_train.cli.parser import Parser, add_published, add_styles
-from msda_train.comparison.compare import TableView, compare, find_table
+from msda_train.comparison.compare import compare, find_table, resembling
+from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
 from msda_train.reporting.grid import csv_text, draw
-from msda_train.reporting.table_view import record, table_grids
+from msda_train.reporting.table_view import records, table_grids
 
 
 def main(words: list[str]) -> int:
@@ -32,11 +33,10 @@ def main(words: list[str]) -> int:
         paper, table = find_table(papers, args.words.pop(0))
         only = (paper.key, table.id)
     rows, code = sound_rows(existing_folders([Path(word) for word in args.words]))
-    print(_drawn(compare(papers, rows, only), args.style), end="")
+    lines = lines_frame(rows)
+    found = compare(papers, lines, only)
+    if args.style == "csv":
+        print(csv_text(records(found)), end="")
+    else:
+        print(draw(table_grids(found, resembling(found, lines)), args.style, colour=in_colour()), end="")
     return max(code, slips)
-
-
-def _drawn(views: list[TableView], style: str) -> str:
-    if style == "csv":
-        return csv_text([record(cell) for view in views for cell in view.cells])
-    return draw([grid for view in views for grid in table_grids(view)], style, colour=in_colour())

@@ -72,6 +72,7 @@ class Adversarial:
             remarks.append("that is this very run: no transfer")
             source = None
         tally = _Tally()
+        _ = subject.pictures  # eps is of pixels
         batches = subject.batches(limit=self.images, batch=BATCH)
         n = len(subject.labels(limit=self.images))
         for step, (x, y) in enumerate(subject.progress(batches, -(-n // BATCH), "adversarial")):

@@ -71,6 +71,7 @@ class Deformations:
         """Keys KIND_STRENGTH/error, such as rotation_20/error, and plain/error of the same images as they
         are. Where the sampling is not the default one, the key says so: rotation_20_nearest_edge/error."""
         asked = [(kind, float(s)) for kind in KINDS for s in getattr(self, kind)]
+        _ = subject.pictures
         n = len(subject.labels(limit=self.images))
         angles = {
             (kind, s): generator(subject.seed, f"probe/deformations/{kind}/{s:g}").uniform(-s, s, n)

@@ -38,7 +38,7 @@ class Gradients:
         first divided by its mean (else few images with a large loss decide): near_over_far, the value at one
         pixel over that at half the image's side; log_slope, of ln(value) per pixel between the two.
         Arrays: distance, value, each_value, (D,) and theory_METHOD of lam ~ Beta(1, 1), ratio 0.5."""
-        height, width = subject.images.size
+        height, width = subject.pictures.size
         half = min(height, width) // 2
         if half < 2:
             raise UserError(

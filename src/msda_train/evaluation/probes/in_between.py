@@ -114,7 +114,7 @@ class InBetween:
         self, subject: Subject, split: str
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, np.ndarray]]:
         """Pixels and labels of both images, and where in the image a box lies, (B, 2) in [0, 1]."""
-        images, labels = getattr(subject.images, f"x_{split}"), getattr(subject.images, f"y_{split}")
+        images, labels = getattr(subject.pictures, f"x_{split}"), getattr(subject.images, f"y_{split}")
         if len(images) < 2:
             raise UserError(f"probes.in_between.splits: {split} has {len(images)} image, a pair needs two")
         rng = generator(subject.seed, f"probe/in_between/{split}")

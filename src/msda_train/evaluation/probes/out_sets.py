@@ -59,7 +59,7 @@ class Noise:
 
     def pixels(self, subject: Subject, limit: int | None, rng: Rng) -> Pixels:
         """The images, the same for the same `rng`."""
-        test = subject.images.x_test
+        test = subject.pictures.x_test
         n = self.images or len(test)
         n = n if limit is None else min(n, limit)
         moments = f"_{self.mean:g}_{self.std:g}" if self.mean is not None else ""
@@ -114,7 +114,7 @@ class Pictures:
         """The images; UserError where they are not on this machine (nothing is ever downloaded here), are the
         network's own, or too small to crop."""
         images = self._images()
-        own = subject.images
+        own = subject.pictures
         if images.content == own.content:
             raise UserError(f"{self.dataset.name} is the data set of the run itself, not out of distribution")
         if self.fit == "crop" and any(a < b for a, b in zip(images.size, own.size, strict=True)):
@@ -133,10 +133,13 @@ class Pictures:
             raise UserError(
                 f"{dataset.name}: not prepared on this machine; type: {dataset.command('prepare')}"
             )
-        return replace(dataset, empty_classes=True).images()  # only its pictures count
+        examples = replace(dataset, empty_classes=True).examples()  # only its pictures count
+        if not isinstance(examples, Images):
+            raise UserError(f"{dataset.name}: holds no pictures; leave it out")
+        return examples
 
     def _fitted(self, subject: Subject, images: Images, n: int, rng: Rng) -> Iterator[Tensor]:
-        height, width = subject.images.size
+        height, width = subject.pictures.size
         for start in range(0, n, BATCH):
             x = images.x_test[start : min(start + BATCH, n)]
             if images.size != (height, width) and self.fit == "crop":
@@ -146,7 +149,7 @@ class Pictures:
                 pixels = F.interpolate(
                     pixels, (height, width), mode="bilinear", antialias=True, align_corners=False
                 ).clamp(0, 1)
-            yield with_channels(pixels, subject.images.channels)
+            yield with_channels(pixels, subject.pictures.channels)
 
 
 def channel_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from msda_train.core.errors import UserError
+from msda_train.data.examples import Examples
 from msda_train.data.images import Images
 
 BATCH = 500
@@ -21,10 +23,12 @@ def _unseen(items: Iterator[Any], total: int, label: str) -> Iterator[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A trained network with the images it was trained and tested on.
+    """A trained network with the examples it was trained and tested on. Of other examples than pictures
+    "pixels" are the stored numbers (B, ...).
 
     network: in evaluation mode on `device`, from normalised images (B, C, H, W) to logits (B, K).
-    mean, std: of its normalisation, one number per channel, of pixels in [0, 1].
+    mean, std: of its normalisation, one number per channel, of pixels in [0, 1]; of other examples one for
+    each of their numbers.
     autocast: the precision of the run; used where a number has to be the run's own (logits).
     seed: of the run; a probe draws from `generator(seed, "probe/NAME", ...)`.
     config: the run's resolved dataset, model, method and recipe.
@@ -33,7 +37,7 @@ class Subject:
     """
 
     network: nn.Module
-    images: Images
+    images: Examples
     mean: Sequence[float]
     std: Sequence[float]
     device: torch.device
@@ -45,8 +49,16 @@ class Subject:
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in [0, 1] as the network takes them."""
-        mean, std = (torch.tensor(v, device=pixels.device).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        shape = (-1, 1, 1) if isinstance(self.images, Images) else self.images.shape
+        mean, std = (torch.tensor(v, device=pixels.device).view(shape) for v in (self.mean, self.std))
         return (pixels - mean) / std
+
+    @property
+    def pictures(self) -> Images:
+        """The images; UserError where the examples are none."""
+        if not isinstance(self.images, Images):
+            raise UserError(f"needs pictures, and these are {self.images.noun}")
+        return self.images
 
     def logits(self, pixels: Tensor) -> Tensor:
         """float32 logits (B, K) of pixels in [0, 1], in float32 and differentiable."""
@@ -108,6 +120,9 @@ class Probe(Protocol):
 
 
 def to_pixels(images: np.ndarray, device: torch.device) -> Tensor:
-    """(B, H, W, C) uint8 as (B, C, H, W) float32 in [0, 1], channels_last, on `device`."""
+    """(B, H, W, C) uint8 as (B, C, H, W) float32 in [0, 1], channels_last, on `device`; other examples as
+    they are, float32."""
     raw = torch.from_numpy(np.array(images)).to(device, non_blocking=True)  # a copy: maps are read-only
+    if raw.dtype != torch.uint8:
+        return raw.float()
     return raw.permute(0, 3, 1, 2).float() / 255

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.methods._input_gradient import channel_norm, input_gradient
 from msda_train.methods.comixup.batch import Settings, choose_grids, collage, label_shares
@@ -42,6 +42,7 @@ class CoMixup(Settings):
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """The plan for x (B, C, H, W), y (B,); see `msda_train.core.mix.Method`."""
+        picture_size(x)
         if rng.random() >= self.prob:
             return Mix.identity(x)
         gradient = input_gradient(x, y, model, clean_lam=self.clean_lam, clean_scale=self.clean_scale)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
+from msda_train.core.mix import picture_size
 from msda_train.methods.puzzlemix.energy import Weights
 from msda_train.methods.puzzlemix.transport import Way
 
@@ -50,9 +51,9 @@ class PuzzleOptions(Way, Weights):
 
     def check_images(self, x: Tensor) -> None:
         """Raises UserError unless images x (B, C, H, W) are square and all grids fit them."""
-        side = x.shape[-1]
-        if x.shape[-2] != side:
-            raise UserError(f"method=puzzlemix: needs square images, these are {x.shape[-2]}x{side}")
+        height, side = picture_size(x)
+        if height != side:
+            raise UserError(f"method=puzzlemix: needs square images, these are {height}x{side}")
         for n in self.blocks:
             if side % n:
                 fitting = ",".join(str(k) for k in (2, 4, 8, 16) if side % k == 0) or side

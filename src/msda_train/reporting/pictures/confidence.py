@@ -7,7 +7,9 @@ from msda_train.reporting.pictures.data import Arrays, Probed, described, vector
 from msda_train.reporting.pictures.lines import Axis, Series, line_panel
 from msda_train.reporting.pictures.picture import Legend, Panel
 
+TITLE = "Confidence on test images and on images of other kinds"
 PROBE = "ood"
+BY_SEED = False  # no thick lines for means beside thin ones for seeds
 MOST_SETS = 8
 BARS = 25  # drawn; finer histograms are gathered
 INSIDE = Look("#7a828c", "s", "-")

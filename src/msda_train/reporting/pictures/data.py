@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pandas import DataFrame
 
-from msda_train.comparison.table import Block
 from msda_train.records.probe_records import columns_of, probe_records
 from msda_train.records.rows import Row
 from msda_train.reporting.draw import Look, looks
@@ -49,10 +49,10 @@ class Probed:
         return [records_of(row, probe) for row in self.rows]
 
 
-def probed(block: Block) -> list[Probed]:
-    """The lines of a block; their looks are those of the block's other plots, too."""
-    found = looks([line.rows[0].names["method"] for line in block.lines])
-    return [Probed(line.method, look, line.rows) for line, look in zip(block.lines, found, strict=True)]
+def probed(block: DataFrame) -> list[Probed]:
+    """The lines of a block of `lines_frame`; their looks are those of the block's other plots, too."""
+    found = zip(block["method"], looks(block["method_name"]), block["rows"], strict=True)
+    return [Probed(*each) for each in found]
 
 
 def records_of(row: Row, probe: str) -> Records:

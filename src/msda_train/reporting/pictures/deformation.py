@@ -7,6 +7,7 @@ from msda_train.reporting.pictures.data import Probed, Records
 from msda_train.reporting.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.reporting.pictures.picture import Panel
 
+TITLE = "Test error of deformed images"
 PROBE = "deformations"
 NOTES: tuple[str, ...] = ()
 # Kind: caption, axis, and the strength at which an image is as it was.

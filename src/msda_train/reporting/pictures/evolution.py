@@ -11,6 +11,7 @@ from msda_train.reporting.pictures.data import Probed
 from msda_train.reporting.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.reporting.pictures.picture import Legend, Panel
 
+TITLE = "Test error by epoch"
 PROBE = None
 NOTES = (
     'Large hollow mark and "best": the smallest mean over seeds, and its epoch; large filled mark and '

@@ -10,7 +10,10 @@ from msda_train.reporting.pictures.data import Arrays, Probed
 from msda_train.reporting.pictures.lines import Axis, mark
 from msda_train.reporting.pictures.picture import Draw, Legend, Panel
 
+TITLE = "Features of two classes and of their blends"
 PROBE = "in_between"
+OPTION = "probes.in_between.pca=[0,1]"  # of the probe, without which it leaves no such data
+BY_SEED = False  # no thick lines for means beside thin ones for seeds
 SHOWN = 60  # of each class, and of the blends
 NOTES = (
     "Filled circles: test images of one class; hollow squares: of the other; triangles: mixup blends of the "

@@ -12,6 +12,7 @@ from msda_train.reporting.pictures.data import Arrays, Probed, described, vector
 from msda_train.reporting.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.reporting.pictures.picture import Panel
 
+TITLE = "Input gradients of pixel pairs by distance"
 PROBE = "gradients"
 NOTES = (
     "Mean over pixel pairs, relative to pairs one pixel apart; each image's gradient was first divided by "

@@ -6,6 +6,7 @@ from msda_train.reporting.pictures.data import Arrays, Probed, described, vector
 from msda_train.reporting.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.reporting.pictures.picture import Panel
 
+TITLE = "Between two images"
 PROBE = "in_between"
 NOTES = (
     "An error is a prediction that is neither image's label. Gradient: of the cross-entropy with the mixed "

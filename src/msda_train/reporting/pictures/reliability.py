@@ -10,10 +10,12 @@ from msda_train.reporting.pictures.data import Arrays, Probed, described, vector
 from msda_train.reporting.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.reporting.pictures.picture import HEIGHT, Panel
 
+TITLE = "Reliability: accuracy by confidence"
 PROBE = "calibration"
+BY_SEED = False  # no thick lines for means beside thin ones for seeds
 USUAL_BINS = 15  # Guo et al., arXiv:1706.04599
 NOTES = (
-    "Thick: the images of all seeds together. Thin: each seed. Below the dotted line a network is surer "
+    "Thick: the images of all seeds together. Thin: each seed. Below the grey line a network is surer "
     "than it is right.",
     "Lower panels: share of the images in each bin, on a root scale.",
 )

@@ -9,6 +9,7 @@ from msda_train.reporting.pictures.dots import Condition, dot_panel
 from msda_train.reporting.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.reporting.pictures.picture import Draw, Panel
 
+TITLE = "Test error under attack"
 PROBE = "adversarial"
 NOTES = (
     "Where there is no line a bar is the mean, a hollow marker a seed.",

@@ -6,6 +6,7 @@ from msda_train.reporting.pictures.data import Arrays, Probed, vectors
 from msda_train.reporting.pictures.lines import Axis, Point, Series, line_panel
 from msda_train.reporting.pictures.picture import Panel
 
+TITLE = "Singular values of hidden features"
 PROBE = "representation"
 SMALLEST = 1e-3  # percent; rounding noise below it would take half of the plot
 NOTES = (

@@ -5,14 +5,14 @@ import base64
 import binascii
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
-from msda_train.comparison.table import Block
 from msda_train.config.build import build
 from msda_train.config.untrusted import buildable
 from msda_train.core.errors import UserError
@@ -36,17 +36,18 @@ NOTE = (
 Snapshots = Mapping[int, np.ndarray]  # iteration to generated points (N, 2)
 
 
-def snapshots_figure(blocks: Sequence[Block]) -> Figure:
-    """Of the first seed of each line that kept snapshots. UserError where there is none."""
-    shown = [(block, rows) for block in blocks if (rows := _with_snapshots(block))]
+def snapshots_figure(lines: DataFrame) -> Figure:
+    """Of the first seed of each line of `lines_frame` that kept snapshots. UserError where there is none."""
+    groups = lines.groupby(["block", "words"])
+    shown = [(words, rows) for (_, words), block in groups if (rows := _with_snapshots(block))]
     if not shown:
         raise UserError("these runs kept no snapshots; train with recipe.snapshots=[10,100,1000]")
     iterations = sorted({iteration for _, rows in shown for _, _, kept in rows for iteration in kept})
     height = sum(_HEAD + len(rows) * (_SIDE + _GAP) for _, rows in shown) + 0.55
     figure = Figure(figsize=(_LEFT + len(iterations) * (_SIDE + _GAP) + 0.1, height))
     top = 0.1
-    for block, rows in shown:
-        _words(figure, 0.1, top, block.words)
+    for words, rows in shown:
+        _words(figure, 0.1, top, words)
         top += _HEAD
         for number, (label, row, kept) in enumerate(rows):
             for column, iteration in enumerate(iterations):
@@ -81,8 +82,8 @@ def _unpacked(text: str) -> np.ndarray:
     return finite.astype(np.float32)
 
 
-def _with_snapshots(block: Block) -> list[tuple[str, Row, Snapshots]]:
-    firsts = [(line.method, line.rows[0]) for line in block.lines]
+def _with_snapshots(block: DataFrame) -> list[tuple[str, Row, Snapshots]]:
+    firsts = [(method, rows[0]) for method, rows in zip(block["method"], block["rows"], strict=True)]
     found = [(f"{method} seed {row.seed}", row, snapshots(row)) for method, row in firsts]
     return [each for each in found if each[2]]
 
