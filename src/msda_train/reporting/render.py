@@ -37,7 +37,9 @@ def render(
     joined = lines.merge(cells, on=["fingerprint", "complete"], how="left")  # a line for each cell beside
     if style == "csv":
         shown = [_task(rows) for rows in joined["rows"] if _metrics(rows, metric)]
-        joined = joined[[_task(rows) in shown[:1] for rows in joined["rows"]]]  # one head for all lines
+        joined = joined[
+            joined["rows"].map(lambda rows: _task(rows) in shown[:1]).astype(bool)
+        ]  # one head for all
         counts = joined.groupby("line")["cell"].count()
         firsts = joined.drop_duplicates("line").to_dict("records")
         return csv_text([_record(line, n, columns) for line, n in zip(firsts, counts, strict=True)])
