@@ -96,13 +96,16 @@ def config_pages() -> Pages:
     top = "".join(config_section(path, "") for path in sorted(CONFIGS.glob("*.yaml")))
     pages["configs/index.md"] = f"{head} Groups: {links}.\n\n{top}"
     for group in groups:
-        sections = "".join(config_section(path, group.name) for path in sorted(group.glob("*.yaml")))
+        files = {path.relative_to(group).with_suffix("").as_posix(): path for path in group.rglob("*.yaml")}
+        by_task = sorted(files, key=lambda word: ("/" in word, word))  # gan/ring after all without a folder
+        sections = "".join(config_section(files[word], group.name, word) for word in by_task)
         pages[f"configs/{group.name}.md"] = f"# `{group.name}=`\n\n{sections}"
     return pages
 
 
-def config_section(path: Path, group: str) -> str:
-    """One yaml file in markdown: what stands at its head, what it builds, and a table of its options."""
+def config_section(path: Path, group: str, word: str = "") -> str:
+    """One yaml file in markdown, typed as `word` (its own name unless given): what stands at its head, what
+    it builds, and a table of its options."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -110,7 +113,7 @@ def config_section(path: Path, group: str) -> str:
     found = list(_options(root, lines, prefix)) if isinstance(root, yaml.MappingNode) else []
     head = itertools.takewhile(lambda line: line.startswith("#"), lines)
     about = " ".join(line.lstrip("# ") for line in head if "@package" not in line)
-    out = [f"## `{group}={path.stem}`" if group else f"## `{path.name}`", "", about, ""]
+    out = [f"## `{group}={word or path.stem}`" if group else f"## `{path.name}`", "", about, ""]
     built = f"{prefix}_target_"
     out += [f"Builds {_api_link(value)}.\n" for name, value, _ in found if name == built]
     rows = [

@@ -16,7 +16,7 @@ KEPT = Path("results/rows")
 
 def keep(places: list[Path], kept: Path) -> tuple[list[Path], list[str]]:
     """The files written, and one line for each row that could not be kept."""
-    rows, complaints = load_rows(places)
+    rows, complaints = load_rows(places, task=None)
     written = []
     for row in rows:
         try:

@@ -38,7 +38,7 @@ def probed_tables() -> str:
 
 
 def _rows() -> list[Row]:
-    rows, complaints = load_rows([ROWS])
+    rows, complaints = load_rows([ROWS], task=None)
     if complaints:
         raise UserError(complaints[0])
     return rows

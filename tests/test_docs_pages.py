@@ -66,8 +66,9 @@ def test_an_experiment_s_options_are_typed_as_they_stand(pages, tmp_path):
 def test_every_config_and_every_public_module_has_its_place(pages):
     made = pages.config_pages()
     for path in (REPO / "configs").rglob("*.yaml"):
-        page = "index" if path.parent.name == "configs" else path.parent.name
-        assert path.stem in made[f"configs/{page}.md"]
+        group, *rest = path.relative_to(REPO / "configs").with_suffix("").parts
+        named = f"## `{group}={'/'.join(rest)}`" if rest else f"## `{path.name}`"
+        assert named in made[f"configs/{group if rest else 'index'}.md"]
     api = pages.api_pages()
     named = {line for page in api.values() for line in page.splitlines() if line.startswith(":::")}
     assert "::: msda_train" in named

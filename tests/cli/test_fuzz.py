@@ -13,6 +13,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
 from msda_train.core.randomness import generator
 from msda_train.training.environment import environment
+from msda_train.training.gan import Game
 from msda_train.training.run import Progress, Run
 from msda_train.training.step import evaluate
 
@@ -67,7 +68,15 @@ def all_lines():
             for key in _keys(compose(chosen)):
                 if key.startswith(node):
                     yield from ([chosen, word] for word in _words(key))
+    yield from gan_lines()
     yield from ([flag] for flag in FLAGS)
+
+
+def gan_lines():
+    """Every key of a GAN that mixes, with every value and without it."""
+    for key in _keys(compose("task=gan", "method=gan/mixup")):
+        if key.partition(".")[0] in ("dataset", "model", "method", "recipe", "task"):
+            yield from (["task=gan", "method=gan/mixup", word] for word in _words(key))
 
 
 def _words(key):
@@ -94,12 +103,14 @@ def typed(tmp_path, small_run, monkeypatch, capfd):
     monkeypatch.chdir(here)
     monkeypatch.setattr("msda_train.data.dataset.fetch", _no_network)
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", _no_network)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", _no_network)
     monkeypatch.setattr(Run, "train", _one_step)
 
     def run(words):
         before = _state(here)
-        other = any(word.startswith("model=") for word in words)
-        code = main([*[word for word in small_run if not (other and word.startswith("model."))], *words])
+        other = any(word.startswith(("model=", "task=")) for word in words)
+        left_out = ("model.", *("recipe", "dataset.") * words[0].startswith("task="))
+        code = main([*[word for word in small_run if not (other and word.startswith(left_out))], *words])
         out, err = capfd.readouterr()
         lines = [line for line in err.splitlines() if line.strip() and not line.startswith("on cpu (")]
         trained = any(here.rglob("row.json"))  # what a probe makes of it then is its own business
@@ -123,6 +134,10 @@ def _no_network(*_, **__):
 
 
 def _one_step(self, step, say):
+    if isinstance(step, Game):
+        step.iteration(generator(self.seed, "game", 0, 0))
+        measured = {"epoch": 1, "modes": 0.5, "good": 0.5, "train_seconds": 1.0, "seconds": 1.0}
+        return Progress([measured], [{"from_epoch": 1, **environment(self.compute)}])
     step.network.train()
     here, x, y = next(step.over(self.train_loader, 0))
     step.update.set_lr(self.recipe.lr_at(0, 0.0))
@@ -137,6 +152,11 @@ def _one_step(self, step, say):
 @pytest.mark.parametrize("part", range(4))
 def test_a_line_is_done_or_refused_in_one_line(typed, lines, part):
     for line in random.Random(part).sample(lines, 12):
+        typed(line)
+
+
+def test_a_gan_is_trained_or_refused_in_one_line(typed):
+    for line in random.Random(5).sample(list(gan_lines()), 30):
         typed(line)
 
 

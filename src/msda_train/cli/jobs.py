@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from msda_train.cli.guard import explain
-from msda_train.cli.overrides import check_complete
+from msda_train.cli.overrides import check_complete, check_task
 from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
 from msda_train.core.programs import torchrun
@@ -83,6 +83,7 @@ class Jobs:
         row, code, told = None, 0, ""
         try:
             self._go_home()
+            check_task(choices)
             check_complete(cfg)
             if sweep and (torchrun() or cfg.devices not in (None, 1)):
                 typed = "torchrun" if torchrun() else f"devices={cfg.devices}"

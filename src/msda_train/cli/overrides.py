@@ -1,7 +1,7 @@
 """Overrides as people type them, made ready for Hydra; and what Hydra says about wrong ones, in one line."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,15 +14,24 @@ from msda_train.config import checks
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS
+from msda_train.records.summary import CLASSIFICATION, TASKS
 
 MOST_JOBS = 100_000  # of one sweep
-GROUPS = ("dataset", "model", "regulariser", "method", "recipe", "experiment")
+GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
 TEXT_OPTIONS = (
     *("runs", "dataset.root", "dataset.cache", "dataset.name", "method.teacher", "method.weights"),
     "probes.adversarial.source",
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
-    **{"seed": int, "device": str, "precision": str, "compile": bool, "graph": bool, "deterministic": bool},
+    **{
+        "task": str,
+        "seed": int,
+        "device": str,
+        "precision": str,
+        "compile": bool,
+        "graph": bool,
+        "deterministic": bool,
+    },
     **{"threads": int | None, "devices": int | None, "runs": str, "profile": bool},
     **{"checkpoint": str, "checkpoint_seconds": float},
 }
@@ -90,6 +99,25 @@ def check_choices(words: Sequence[str]) -> None:
             raise UserError(f"{both}: one {key} at a time; -m {key}=A,B runs one after the other{also}")
 
 
+def check_task(choices: Mapping[str, Any]) -> None:
+    """UserError for a file of one task typed with another task; `choices` are the names of all groups. The
+    files of classification lie in a group's own folder, those of a task NAME below it, in NAME."""
+    task = str(choices.get("task"))
+    own = "" if task == CLASSIFICATION else task
+    for group in ("experiment", "regulariser"):
+        name = choices.get(group)
+        if own and name not in (None, "none"):
+            raise UserError(f"{group}={name}: is of task={CLASSIFICATION}; leave it out, or task={task}")
+    for group in ("dataset", "model", "method", "recipe"):
+        folder, _, name = str(choices.get(group)).rpartition("/")
+        if folder == own or (not own and folder not in TASKS):  # a folder of one's own
+            continue
+        if not own:
+            raise UserError(f"{group}={folder}/{name}: is of another task; type task={folder}")
+        known = nearest(name, _choices(group, task))
+        raise UserError(f"{group}={choices[group]}: is not of task={task}; {known}")
+
+
 def _check_sweep(word: str) -> None:
     """UserError for a range that Hydra would write out for hours."""
     for inside in re.findall(r"range\(([^()]*)\)", word):
@@ -102,8 +130,10 @@ def _check_sweep(word: str) -> None:
             raise UserError(f"{word}: a sweep of more than {MOST_JOBS:,} jobs; type a shorter range")
 
 
-def _choices(group: str) -> list[str]:
-    return [path.stem for path in (CONFIGS / group).glob("*.yaml")]
+def _choices(group: str, task: str = CLASSIFICATION) -> list[str]:
+    """The files of a group for a task, as they are typed: digits, gan/ring."""
+    before = "" if task == CLASSIFICATION else f"{task}/"
+    return [f"{before}{path.stem}" for path in (CONFIGS / group / before).glob("*.yaml")]
 
 
 @contextmanager
@@ -121,7 +151,10 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
         group, _, word = problem.missing_cfg_file.rpartition("/")
         if group == "hydra/launcher" and (told := missing_launcher(word)):
             return told
-        return f"{group or 'config'}={word}: unknown; {nearest(word, problem.options or [])}"
+        group, _, word = problem.missing_cfg_file.partition("/")
+        task = next((o[5:] for o in overrides if o.startswith("task=")), CLASSIFICATION)
+        known = _choices(group, task) or problem.options or []
+        return f"{group or 'config'}={word}: unknown; {nearest(word, known)}"
     if isinstance(problem, OverrideParseException):
         return f"{problem.override}: cannot be read; type OPTION=VALUE, with quotes around special signs"
     text = str(problem).strip()

@@ -1,14 +1,14 @@
 """The one argument parser, and the options that several commands share."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from msda_train import __version__
 from msda_train.core.errors import UserError
 from msda_train.core.paths import PUBLISHED
-from msda_train.records.summary import METRICS
+from msda_train.records.summary import CLASSIFICATION, TASKS
 from msda_train.reporting.grid import STYLES
 
 
@@ -58,9 +58,10 @@ def add_folders(parser: Parser) -> None:
     )
 
 
-def add_metric(parser: Parser) -> None:
-    """--metric NAME."""
-    parser.add_argument("--metric", choices=METRICS, default="error", help="default: error")
+def add_metric(parser: Parser, tasks: Iterable[str] = (CLASSIFICATION,)) -> None:
+    """--metric NAME, of one of `tasks`."""
+    known = [metric for task in tasks for metric in TASKS[task]]
+    parser.add_argument("--metric", choices=known, default="error", help="default: error")
 
 
 def add_stored_run(parser: Parser) -> None:

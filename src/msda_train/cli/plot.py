@@ -18,13 +18,16 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.files import replace_file
 from msda_train.core.paths import CONFIGS
 from msda_train.records.rows import Row, load_rows
+from msda_train.records.summary import CLASSIFICATION
 from msda_train.reporting.draw import FORMATS, looks, rendered
 from msda_train.reporting.pictures.data import Probed, arrays_path, read_arrays, records_of
 from msda_train.reporting.pictures.picture import figure
+from msda_train.reporting.pictures.snapshots import KIND as GAN
+from msda_train.reporting.pictures.snapshots import snapshots_figure
 from msda_train.reporting.probe_plots import KINDS, Kind, kind_pictures
 
 ALL = "all"
-NAMES = (*KINDS, *method_plots.KINDS, ALL)
+NAMES = (*KINDS, *method_plots.KINDS, GAN, ALL)
 SETS = ("standard", "full")  # of probes, the cheap one first
 
 
@@ -39,8 +42,8 @@ def _run(words: Sequence[str]) -> int:
         description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
         f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
         f"minute with the methods of the runs, or with method=NAME ..., or with {', '.join(TOYS)}); {PCA} "
-        f"(blends of two images of dataset=NAME, by method=NAME ..., on principal components); {ALL} (but "
-        f"for {BOUNDARY} and {PCA}: every kind that the runs have data for).",
+        f"(blends of two images of dataset=NAME, by method=NAME ..., on principal components); {GAN} (what "
+        f"runs of task=gan generate); {ALL} (but for these three: every kind that the runs have data for).",
         epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
@@ -62,7 +65,8 @@ def _run(words: Sequence[str]) -> int:
     if args.kind not in NAMES:
         raise UserError(f"there is no plot '{args.kind}'; {nearest(args.kind, NAMES)}")
     _check_words(args, typed)
-    rows, complaints = _rows(args.runs, needed=args.kind not in method_plots.KINDS)
+    task = args.kind if args.kind == GAN else CLASSIFICATION
+    rows, complaints = _rows(args.runs, task, needed=args.kind not in method_plots.KINDS)
     if args.kind in method_plots.KINDS:
         files = {args.kind: _of_methods(args, rows, typed)}
     else:
@@ -93,6 +97,9 @@ def _of_methods(args: argparse.Namespace, rows: Sequence[Row], typed: Sequence[s
 
 def _files(name: str, rows: Sequence[Row], complaints: list[str]) -> dict[str, Make]:
     """Kind to its figure; adds a line to `complaints` for each run that has nothing to draw."""
+    if name == GAN:
+        generated = lines_frame(rows)
+        return {GAN: lambda: snapshots_figure(generated)}
     if name == ALL:
         lines = lines_frame(rows)
         made = {each: make for each, kind in KINDS.items() if (make := _make(kind, lines))}
@@ -111,12 +118,12 @@ def _make(kind: Kind, lines: DataFrame) -> Make | None:
     return (lambda: figure(pictures)) if pictures else None
 
 
-def _rows(places: Sequence[Path], *, needed: bool) -> tuple[list[Row], list[str]]:
-    """The rows of the finished runs at or under `places`, and what is wrong with others."""
+def _rows(places: Sequence[Path], task: str, *, needed: bool) -> tuple[list[Row], list[str]]:
+    """The rows of the finished runs of a task at or under `places`, and what is wrong with others."""
     if not places and needed:
         raise UserError("which run? type: msda-plot RUN_FOLDER reliability")
     check_runs(places)
-    rows, complaints = load_rows(places)
+    rows, complaints = load_rows(places, task)
     if places and not rows:
         raise UserError(complaints[0]) if complaints else no_finished_run(places[0])
     return rows, complaints

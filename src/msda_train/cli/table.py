@@ -11,6 +11,7 @@ from msda_train.cli.files import existing_folders, no_rows
 from msda_train.cli.guard import run_guarded
 from msda_train.cli.parser import Parser, add_folders, add_metric, add_styles
 from msda_train.core.errors import UserError
+from msda_train.records.summary import TASKS
 from msda_train.reporting.printed import print_table
 
 # The first word of a command line may name one of these, each a module of `commands` with `main(words)`,
@@ -43,7 +44,7 @@ def _table(words: list[str]) -> int:
         epilog="Exit code 2 if something given is wrong, bad rows included; good rows are still printed.",
     )
     add_folders(parser)
-    add_metric(parser)
+    add_metric(parser, TASKS)
     parser.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="only these; repeatable"
     )

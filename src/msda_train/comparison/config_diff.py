@@ -10,8 +10,9 @@ from msda_train.config.yaml_file import read_yaml, without_lines
 from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
 from msda_train.records.rows import Row, one_line
+from msda_train.records.summary import CLASSIFICATION
 
-_WORD = re.compile(r"[\w-]+")
+_WORD = re.compile(r"[\w-]+(/[\w-]+)?")  # gan/ring: of a task with a folder of its own
 _PLAIN = re.compile(r"[\w.+/-]+")
 _REFERENCE = re.compile(r"\$\{(\w+)\.(\w+)\}")
 
@@ -20,6 +21,7 @@ def column_words(row: Row, experiment: str | None) -> str:
     """What to type, besides the method, to get the column `row` is in."""
     chosen, overlay = experiment_choices(experiment)
     words = [f"experiment={experiment}"] if experiment else []
+    words += [] if row.task == CLASSIFICATION else [f"task={row.task}"]
     for node in NODES:
         if node != "method":
             name = row.names[node]

@@ -14,6 +14,7 @@ from msda_train.comparison.config_diff import column_words, method_words
 from msda_train.config.method_look import method_rank
 from msda_train.records.frame import runs_frame
 from msda_train.records.rows import Row, one_line
+from msda_train.records.summary import CLASSIFICATION
 
 _BLOCK = ["column", "content", "complete"]
 _LINE = [*_BLOCK, "fingerprint"]
@@ -105,8 +106,11 @@ def _told(rows: Sequence[Row]) -> tuple[str, str, tuple[str, ...]]:
     experiments = {row.names["experiment"] for row in rows}
     words = column_words(rows[0], experiments.pop() if len(experiments) == 1 else None)
     data = rows[0].data
-    images = f"{data['train_images']:,} training and {data['test_images']:,} test images"
-    facts = f"{images}, {data['classes']} classes"
+    if rows[0].task == CLASSIFICATION:
+        images = f"{data['train_images']:,} training and {data['test_images']:,} test images"
+        facts = f"{images}, {data['classes']} classes"
+    else:
+        facts = f"{data['modes']} modes, {data['judged']:,} generated points judged"
     notes = [] if data["complete"] else ["not the complete set: no published number stands beside these rows"]
     machines = Series([_machine(row) for row in rows]).value_counts().sort_index()
     if len(machines) > 1:

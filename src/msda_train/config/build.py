@@ -24,9 +24,10 @@ PLAIN = (str, int, float, tuple, list, dict, type(None))  # what a config can ho
 NEEDED = {"dataset": "examples", "model": "parameters", "method": "plan", "recipe": "lr_at"}
 
 
-def build(name: str, node: Any, **facts: Any) -> Any:
+def build(name: str, node: Any, *, needed: str | None = None, **facts: Any) -> Any:
     """The object that `node` describes, made of the node's values, nested nodes first, and of `facts` that no
-    config may state (class count, channels). Raises UserError naming `name`.* ."""
+    config may state (class count, channels). `needed`: what it has to be able to do, where that is another
+    thing than images need. Raises UserError naming `name`.* ."""
     if not isinstance(node, DictConfig):
         raise UserError(f"{name}={node}: has to be a node with {name}._target_, the class to build")
     try:
@@ -35,7 +36,7 @@ def build(name: str, node: Any, **facts: Any) -> Any:
         raise UserError(f"{name}: {str(e).splitlines()[0]}") from None
     made = _build(name, options, facts)
     a_probe = name.startswith("probes.") and name.count(".") == 1
-    needed = NEEDED.get(name, "__call__" if a_probe else "__class__")
+    needed = needed or NEEDED.get(name, "__call__" if a_probe else "__class__")
     if not hasattr(made, needed):
         raise UserError(f"{name}._target_={options['_target_']}: makes no {name}, for it has no {needed}")
     return made

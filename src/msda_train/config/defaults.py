@@ -43,7 +43,7 @@ def sources() -> Iterator[Path]:
 @cache
 def shipped(group: str) -> dict[str, str]:
     """By its last component, the full name of every class that the files of configs/`group` are of."""
-    texts = (file.read_text(encoding="utf-8") for file in sorted((CONFIGS / group).glob("*.yaml")))
+    texts = (file.read_text(encoding="utf-8") for file in sorted((CONFIGS / group).rglob("*.yaml")))
     named = (name for text in texts for name in re.findall(r"^_target_: (msda_train\.[\w.]+)", text, re.M))
     return {name.rpartition(".")[2]: name for name in named}
 

@@ -18,6 +18,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.packed import opened
 from msda_train.models.sizes import bounded
 from msda_train.records.rows import Row, read_row
+from msda_train.records.summary import CLASSIFICATION
 
 CHECKPOINT = "checkpoint.pt"  # beside row.json
 
@@ -57,6 +58,8 @@ def find_row(place: Path) -> Row:
     row, folder = read_row(path), path.parent.name
     if folder[:1] == "s" and folder[1:].isdigit() and folder != f"s{row.seed}":
         raise UserError(f"{path}: says seed {row.seed} in a folder named {folder}; one of them was changed")
+    if row.task != CLASSIFICATION:
+        raise UserError(f"{path}: is a run of task={row.task}; there is no classifier in it")
     return row
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from msda_train.core.errors import UserError
-from msda_train.records.summary import METRICS, PROTOCOLS, summarise
+from msda_train.records.summary import CLASSIFICATION, TASKS, protocols, summarise
 
 SCHEMA = 1
 NAMES = ("dataset", "model", "method", "recipe", "experiment")
@@ -25,13 +25,11 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "data": dict,
     "environment": dict,
 }
-_DATA_KEYS: dict[str, type] = {
-    "content": str,
-    "train_images": int,
-    "test_images": int,
-    "classes": int,
-    "complete": bool,
-}
+_DATA_KEYS: dict[str, type] = {"content": str, "complete": bool}
+_COUNTS = {
+    CLASSIFICATION: ("train_images", "test_images", "classes"),
+    "gan": ("modes", "judged"),
+}  # at least 1
 
 
 def checksum(raw: Mapping[str, Any]) -> str:
@@ -60,14 +58,17 @@ def parse(text: bytes) -> dict[str, Any]:
     if "checksum" in raw and raw["checksum"] != checksum(raw):
         raise UserError("was changed after it was written: its checksum does not fit; copy it anew")
     _check_types(raw, _KEYS, "")
-    _check_types(raw["data"], _DATA_KEYS, "data.")
+    task = raw.get("task", CLASSIFICATION)
+    if not isinstance(task, str) or task not in TASKS:
+        raise UserError(f"'task' is {str(task)[:60]!r}; update msda-train")
+    _check_types(raw["data"], _DATA_KEYS | dict.fromkeys(_COUNTS[task], int), "data.")
     for name in NAMES:
         if not isinstance(raw["names"].get(name), str | None):
             raise UserError(f"'names.{name}' is not a word")
     if not isinstance(raw.get("teacher"), str | None):
         raise UserError("'teacher' is not a word")
-    _check_ranges(raw)
-    _check_history(raw)
+    _check_ranges(raw, task)
+    _check_history(raw, task)
     return raw
 
 
@@ -107,8 +108,8 @@ def _check_types(raw: Mapping[str, Any], keys: Mapping[str, Any], prefix: str) -
             raise UserError(f"'{prefix}{key}' is a {type(raw[key]).__name__}")
 
 
-def _check_ranges(raw: Mapping[str, Any]) -> None:
-    for key in ("train_images", "test_images", "classes"):
+def _check_ranges(raw: Mapping[str, Any], task: str) -> None:
+    for key in _COUNTS[task]:
         if raw["data"][key] < 1:
             raise UserError(f"'data.{key}' is {raw['data'][key]}")
     if raw["seed"] < 0:
@@ -116,7 +117,7 @@ def _check_ranges(raw: Mapping[str, Any]) -> None:
     for key in ("seconds", "images_per_second"):
         if finite(raw[key], key) < 0:
             raise UserError(f"'{key}' is {raw[key]}")
-    for protocol in PROTOCOLS:
+    for protocol in protocols(task):
         if protocol not in raw["metrics"]:
             raise UserError(f"metric '{protocol}' is missing")
     for name, value in raw["metrics"].items():
@@ -126,23 +127,25 @@ def _check_ranges(raw: Mapping[str, Any]) -> None:
 def _check_metric(name: str, value: Any) -> None:
     number = finite(value, name)
     if number < 0 or (number > 1 and not name.startswith("nll")):
-        raise UserError(f"metric '{name}' is {number:g}: errors are fractions, nll is at least 0")
+        raise UserError(
+            f"metric '{name}' is {number:g}: errors are fractions, as are shares; nll is at least 0"
+        )
 
 
-def _check_history(raw: Mapping[str, Any]) -> None:
+def _check_history(raw: Mapping[str, Any], task: str) -> None:
     """The aggregates are those of the epochs, which are numbered from 1; a row without epochs (written by
     hand, for a test) has nothing to compare."""
-    history = raw["history"]
+    history, metrics = raw["history"], TASKS[task]
     for number, epoch in enumerate(history, 1):
-        if not isinstance(epoch, dict) or not all(metric in epoch for metric in METRICS):
-            raise UserError(f"epoch {number} of 'history' has no {', '.join(METRICS)}")
-        for metric in METRICS:
+        if not isinstance(epoch, dict) or not all(metric in epoch for metric in metrics):
+            raise UserError(f"epoch {number} of 'history' has no {', '.join(metrics)}")
+        for metric in metrics:
             value = epoch[metric]
             if type(value) is not float or not 0.0 <= value <= 1.0:  # most are, and rows are many
                 _check_metric(metric, value)
         if epoch.get("epoch", number) != number:
             raise UserError(f"epoch {number} of 'history' says it is epoch {epoch['epoch']}")
-    if history and any(raw["metrics"][name] != value for name, value in summarise(history).items()):
+    if history and any(raw["metrics"][name] != value for name, value in summarise(history, task).items()):
         raise UserError("'metrics' are not those of its 'history'")
 
 

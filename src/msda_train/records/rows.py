@@ -15,6 +15,7 @@ from msda_train.config.fingerprint import fingerprints
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file
 from msda_train.records.row_checks import NAMES, checksum, parse, probed
+from msda_train.records.summary import CLASSIFICATION
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Row:
     environment: Mapping[str, Any]
     signed: bool = False  # whether it carries a checksum, which it then fits
     teacher: str | None = None  # which finished run taught its method, where one did and the row says so
+    task: str = CLASSIFICATION
     probes: Mapping[str, Any] = field(default_factory=dict)  # as stored; `probe_records` looks through it
 
     @property
@@ -92,6 +94,7 @@ def read_row(path: Path) -> Row:
             environment=raw["environment"],
             signed="checksum" in raw,
             teacher=raw.get("teacher"),
+            task=raw.get("task", CLASSIFICATION),
             probes=raw.get("probes", {}),
         )
     except UserError as error:
@@ -128,8 +131,8 @@ def unsigned(rows: Iterable[Row]) -> str | None:
     return f"rows from before rows had a checksum: {count}" if count else None
 
 
-def load_rows(places: Iterable[Path]) -> tuple[list[Row], list[str]]:
-    """All sound rows at or under `places`, and one line for each file that is not one.
+def load_rows(places: Iterable[Path], task: str | None = CLASSIFICATION) -> tuple[list[Row], list[str]]:
+    """The sound rows of a task (None: of any) at or under `places`, and one line for each file that is none.
 
     Copies of one run (in runs/ and in results/rows/) count once. Where two rows of the same configuration,
     data and seed disagree, the first found is used and the complaint names both.
@@ -141,6 +144,8 @@ def load_rows(places: Iterable[Path]) -> tuple[list[Row], list[str]]:
             row = read_row(path)
         except UserError as error:
             complaints.append(one_line(error))
+            continue
+        if task not in (None, row.task):
             continue
         first = found.setdefault(row.key, row)
         if len(row.metrics) > len(first.metrics) and same_run(row, first):  # a copy that was probed since
@@ -167,6 +172,8 @@ def one_line(text: object) -> str:
 def kept_name(row: Row) -> Path:
     """Where a row is kept below results/rows: `<experiment or column>/<fingerprint>-s<seed>.json`."""
     parts = [row.names[node] or "unnamed" for node in ("dataset", "model", "recipe")]
+    if row.task != CLASSIFICATION:
+        parts = [row.task, *(part.removeprefix(f"{row.task}/") for part in parts)]
     folder = row.names["experiment"] or "-".join(parts)
     if not folder.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise UserError(f"{row.path}: '{one_line(folder)}' cannot name a folder")

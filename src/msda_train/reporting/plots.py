@@ -6,6 +6,7 @@ from pandas import DataFrame
 
 from msda_train.comparison.compare import in_cell_unit
 from msda_train.records.published import Cell
+from msda_train.records.summary import TASKS
 from msda_train.reporting.draw import looks
 from msda_train.reporting.intervals import Entry, interval_panel, printed_interval
 from msda_train.reporting.pictures.picture import WIDTH, Panel, Picture
@@ -13,6 +14,7 @@ from msda_train.reporting.words import metric_title, told_apart
 
 _LEAST = {"percent": 0.5, "nats": 0.02}  # the narrowest axis: a hair's breadth must not fill a plot
 SEEDS_TITLE = "test error of the last epoch, %"
+_SEEDS_TITLES = {"error": SEEDS_TITLE, "modes": "modes found at the end, % of all"}
 PUBLISHED_NOTE = (
     "Grey bar: published value ± its spread, or the interval that rounds to it where none is printed. "
     "Coloured bar: mean of our seeds with its 90 % interval; below it every seed. "
@@ -44,13 +46,17 @@ def _label(cell: Cell) -> str:
 
 
 def seeds_picture(block: DataFrame, width: float = WIDTH) -> Picture:
-    """Last-epoch errors of a block of `lines_frame`, without published numbers."""
+    """What the last epochs of a block of `lines_frame` measured first, errors or modes found, without
+    published numbers."""
+    metric = TASKS[block["rows"].iloc[0][0].task][0]
     found = zip(block["method"], looks(block["method_name"]), block["rows"], strict=True)
     entries = [
-        Entry(name, look, tuple(100 * row.metrics["error/last"] for row in rows))
+        Entry(name, look, tuple(100 * row.metrics[f"{metric}/last"] for row in rows))
         for name, look, rows in found
     ]
-    panel = interval_panel("Mean with its 90 % interval, and every seed", entries, SEEDS_TITLE, width=width)
+    panel = interval_panel(
+        "Mean with its 90 % interval, and every seed", entries, _SEEDS_TITLES[metric], width=width
+    )
     return Picture("Every seed of every method", (panel,), ())
 
 

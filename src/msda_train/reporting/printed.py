@@ -22,7 +22,7 @@ def print_table(
 ) -> int:
     """Print the table of the rows at or under `places`; bad rows go to stderr. Returns the exit code."""
     places = list(places)
-    rows, complaints = load_rows(places)
+    rows, complaints = load_rows(places, task=None)
     papers, slips = load_sound_papers()
     complaints += slips
     for complaint in complaints:

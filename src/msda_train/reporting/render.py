@@ -12,10 +12,12 @@ from msda_train.records.frame import cells_frame
 from msda_train.records.published import Cell, Paper, load_papers
 from msda_train.records.row_checks import NAMES
 from msda_train.records.rows import Row, one_line
-from msda_train.records.summary import PROTOCOLS
+from msda_train.records.summary import CLASSIFICATION, TASKS, protocols
 from msda_train.reporting.grid import Grid, csv_text, draw
 
 _TITLES = {"error": "error, %", "top5_error": "top-5 error, %", "nll": "NLL, nats"}
+_TITLES |= {"modes": "modes found, %", "good": "good samples, %"}
+_SPEEDS = {CLASSIFICATION: "images/s", "gan": "real points/s"}
 _PUBLISHED = ["published", "protocol", "ours - publ.", "where"]
 
 
@@ -35,10 +37,26 @@ def render(
     cells = cells[["fingerprint", "cell"]].assign(complete=True).astype(object)
     joined = lines.merge(cells, on=["fingerprint", "complete"], how="left")  # a line for each cell beside
     if style == "csv":
+        shown = [_task(rows) for rows in joined["rows"] if _metrics(rows, metric)]
+        joined = joined[
+            joined["rows"].map(lambda rows: _task(rows) in shown[:1]).astype(bool)
+        ]  # one head for all
         counts = joined.groupby("line")["cell"].count()
         firsts = joined.drop_duplicates("line").to_dict("records")
         return csv_text([_record(line, n, columns) for line, n in zip(firsts, counts, strict=True)])
-    return draw([_grid(block, metric, columns) for _, block in joined.groupby("block")], style)
+    blocks = [block for _, block in joined.groupby("block")]
+    asked = [(block, each) for block in blocks for each in _metrics(block["rows"].iloc[0], metric)]
+    return draw([_grid(block, each, columns) for block, each in asked], style)
+
+
+def _task(rows: Sequence[Row]) -> str:
+    return rows[0].task
+
+
+def _metrics(rows: Sequence[Row], metric: str) -> tuple[str, ...]:
+    """The one that was asked for; of a task without `error`, which nobody has to ask for, all."""
+    known = TASKS[_task(rows)]
+    return (metric,) if metric in known else known if metric == "error" else ()
 
 
 def _grid(block: DataFrame, metric: str, columns: Sequence[str]) -> Grid:
@@ -47,7 +65,7 @@ def _grid(block: DataFrame, metric: str, columns: Sequence[str]) -> Grid:
     shown = DataFrame({_TITLES[metric]: block["method"], "seeds": block["seeds"].map(str)}, dtype=object)
     for rule, word in RULES.items():
         shown[word] = [stat.words(digits, scale) for stat in block[f"{metric}/{rule}"]]
-    shown["images/s"] = block["images_per_second"].map("{:,.0f}".format)
+    shown[_SPEEDS[_task(block["rows"].iloc[0])]] = block["images_per_second"].map("{:,.0f}".format)
     for name in columns:
         stats = block.get(name, [None] * len(block))
         shown[name] = ["-" if stat is None else stat.words(4) for stat in stats]
@@ -84,7 +102,7 @@ def _record(line: Mapping[str, Any], cells: int, columns: Sequence[str]) -> dict
     record |= {"column_words": line["words"], "method_words": line["method"]}
     record |= {"fingerprint": line["fingerprint"], "seeds": len(rows)}
     record["seed_list"] = " ".join(str(each.seed) for each in rows)
-    for key in PROTOCOLS:
+    for key in protocols(row.task):
         stat, unit = line[key], "nats" if key.startswith("nll") else "fraction"
         name = key.replace("/", "_")
         record |= {f"{name}_mean_{unit}": stat.mean, f"{name}_std_{unit}": stat.std}
@@ -93,7 +111,7 @@ def _record(line: Mapping[str, Any], cells: int, columns: Sequence[str]) -> dict
         record |= {f"{name}_mean": found and found.mean, f"{name}_std": found and found.std}
     record["images_per_second_median"] = line["images_per_second"]
     data = ("content", "complete", "train_images", "test_images", "classes")
-    record |= {f"data_{key}": one_line(row.data[key]) for key in data}
+    record |= {f"data_{key}": one_line(row.data.get(key, "")) for key in data}
     for key in ("device_name", "precision"):
         record[key] = "; ".join(sorted({one_line(each.environment.get(key) or "") for each in rows}))
     keys = ("paper", "table", "label", "metric", "value", "std", "n", "unit", "protocol", "compared_with")

@@ -1,18 +1,15 @@
 """What a finished run leaves: its row, and the line that says so."""
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from msda_train.config.fingerprint import fingerprint, former_fingerprint
 from msda_train.core.errors import UserError
-from msda_train.data.examples import Examples
 from msda_train.records.rows import Row, read_row
-from msda_train.records.summary import summarise
+from msda_train.records.summary import CLASSIFICATION, summarise
 from msda_train.training.memory import peak_memory
 from msda_train.training.run import Progress, Run
 
@@ -21,30 +18,20 @@ def row_of(
     run: Run, progress: Progress, names: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The finished run as one JSON-ready value; see `records.rows` for its schema."""
-    history, images = progress.history, run.images
-    # The first epoch warms caches up (and compiles): the median ignores it where it can.
-    speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
+    history = progress.history
     return {
         "schema": 1,
+        **({} if run.task == CLASSIFICATION else {"task": run.task}),
         "fingerprint": run.fingerprint,
         "names": dict(names),
         "seed": run.seed,
         "config": config,
-        "metrics": summarise(history),
+        "metrics": summarise(history, run.task),
         "history": history,
         "seconds": sum(h["seconds"] for h in history),
-        "images_per_second": median(speeds),
+        **run.facts(progress, config["dataset"].get("source")),
         # Of a process that has made other runs before, some of whose memory it may still hold.
         "memory": {**peak_memory(run.compute.device), "earlier_runs": run.cache.runs},
-        "data": {
-            "content": images.content,
-            "train_images": len(images.y_train),
-            "test_images": len(images.y_test),
-            "classes": len(images.classes),
-            "complete": images.complete,
-            "source": config["dataset"].get("source"),
-            **_corruption(images),
-        },
         "environment": {k: v for k, v in progress.sessions[-1].items() if not k.endswith("_epoch")},
         "sessions": progress.sessions,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -82,16 +69,13 @@ def expected_row(path: Path, identity: str, content: str, seed: int, teacher: st
 
 def complete(row: Row) -> str:
     """A line about a run that has its row."""
-    m, epochs = row.metrics, row.config["recipe"]["epochs"]
+    m, recipe = row.metrics, row.config["recipe"]
+    begun = f"complete: {row.names['method']} seed {row.seed}, "
+    if row.task != CLASSIFICATION:
+        modes, good = row.data["modes"], f"{100 * m['good/last']:.2f} % good samples"
+        found = f"{round(m['modes/last'] * modes)} of {modes} modes found"
+        return f"{begun}{recipe['iterations']} iterations, {found}, {good}"
     return (
-        f"complete: {row.names['method']} seed {row.seed}, {epochs} epochs, test error "
+        f"{begun}{recipe['epochs']} epochs, test error "
         f"{100 * m['error/last']:.2f} % last, {100 * m['error/best']:.2f} % best, nll {m['nll/last']:.3f}"
     )
-
-
-def _corruption(images: Examples) -> dict[str, Any]:
-    """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
-    if images.y_clean is None:
-        return {}
-    digest = hashlib.sha256(images.y_train.astype("<i8").tobytes()).hexdigest()
-    return {"wrong_labels": int((images.y_train != images.y_clean).sum()), "labels_sha256": digest}

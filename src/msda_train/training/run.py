@@ -1,14 +1,16 @@
 """One seed of one configuration on one device: its loaders, its network, its epochs."""
 
 import copy
+import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, ClassVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -22,12 +24,13 @@ from msda_train.core.errors import RunFailed, UserError
 from msda_train.core.mix import Method, PicksPartners, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.batches import Batches, Draw
+from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Examples
 from msda_train.data.partners import partners_of
 from msda_train.models.sizes import bounded
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
-from msda_train.training.distributed import ALONE, Team
+from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
 from msda_train.training.loaders import make_loader
 from msda_train.training.optimizer import fit, new_update
@@ -44,7 +47,7 @@ Log = Callable[[str], None]
 class Progress:
     """The little that a run remembers besides weights: how far it is, what it measured, who worked on it."""
 
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -64,10 +67,39 @@ class Run:
     form: str = "full"  # of its checkpoints, one of checkpoint.FORMS
     team: Team = ALONE  # the processes that train it
 
+    task: ClassVar[str] = "classification"
+    needs: ClassVar[Mapping[str, str]] = {}  # of data set, method, recipe: what `build` asks of them
+
+    @property
+    def steps(self) -> int:
+        """Of an epoch."""
+        return len(self.train_loader)
+
+    @classmethod
+    def fitting(cls, cfg: DictConfig, compute: Compute) -> Compute:
+        """`compute` as it is used here; UserError for what this task cannot do."""
+        return compute
+
+    @classmethod
+    def data(
+        cls, node: DictConfig, config: Mapping[str, Any], recipe: Any, seed: int, team: Team, cache: RunCache
+    ) -> Examples:
+        """What is learned from: the examples that `node` names, read or kept of a run before. UserError where
+        their batches cannot be shared out as `recipe` and `team` want."""
+        dataset: Dataset = build("dataset", node)
+        wanted = (config, dataset.split_of(seed))
+        found: Examples | None = cache.find("images", wanted)
+        if found is None:
+            found = dataset.examples(seed)
+            if is_ours(config):
+                cache.keep("images", wanted, found)
+        check_shares(team, recipe.batchnorm_parts, recipe.batch_size, len(found.y_train))
+        return found
+
     def prepare(self, model: DictConfig, method: Method) -> Step:
         """The step with a freshly initialised network; initialisation is a function of the seed."""
         shape = self.images.shape
-        facts = {"classes": len(self.images.classes), "channels": shape[0]}
+        facts: dict[str, Any] = {"classes": len(self.images.classes), "channels": shape[0]}
         config: Any = OmegaConf.to_container(model, resolve=True)
         recipe = lasting(asdict(self.recipe))
         wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads())
@@ -123,11 +155,27 @@ class Run:
         made = make_loader(self.images, x, y, r, device, batch_size=batch_size, seed=seed)
         return self.cache.keep(kind, wanted, made)
 
+    def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
+        """What the row says of speed and data; `source`: where these are from."""
+        images, history = self.images, progress.history
+        # The first epoch warms caches up (and compiles): the median ignores it where it can.
+        speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
+        data = {
+            "content": images.content,
+            "train_images": len(images.y_train),
+            "test_images": len(images.y_test),
+            "classes": len(images.classes),
+            "complete": images.complete,
+            "source": source,
+            **_corruption(images),
+        }
+        return {"images_per_second": median(speeds), "data": data}
+
     def train(self, step: Step, log: Log) -> Progress:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
         path = self.folder / "checkpoint.pt"
         progress, lost = Progress(), dict[str, str]()
-        steps, total = len(self.train_loader), self.recipe.epochs
+        steps, total = self.steps, self.recipe.epochs
         if path.exists():
             saved = checkpoint.load(path, step.update, self.fingerprint)
             if saved.get("teacher") not in (None, self.teacher):  # those of before say nothing
@@ -171,7 +219,7 @@ class Run:
         done = {"history": progress.history, "sessions": progress.sessions}
         return {"fingerprint": self.fingerprint, **done, **taught}
 
-    def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, float]:
+    def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, Any]:
         """Trains one 0-based epoch and tests; nothing returns to the host before its end."""
         # Dropout and its like draw from torch's own generator: it, too, is a function of seed and epoch.
         torch.manual_seed(int(generator(self.seed, "layers", epoch).integers(2**62)))
@@ -203,3 +251,11 @@ class Run:
             "train_seconds": trained - started,
             "seconds": time.perf_counter() - started,
         }
+
+
+def _corruption(images: Examples) -> dict[str, Any]:
+    """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
+    if images.y_clean is None:
+        return {}
+    digest = hashlib.sha256(images.y_train.astype("<i8").tobytes()).hexdigest()
+    return {"wrong_labels": int((images.y_train != images.y_clean).sum()), "labels_sha256": digest}

@@ -12,24 +12,23 @@ from msda_train.config.fingerprint import fingerprint
 from msda_train.core.files import replace_file
 from msda_train.core.mix import HasTeacher, Method
 from msda_train.core.paths import typed_path
-from msda_train.data.dataset import Dataset
-from msda_train.data.examples import Examples
 from msda_train.records.rows import read_row, write_row
+from msda_train.records.summary import CLASSIFICATION
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
-from msda_train.training.distributed import check_shares
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
+from msda_train.training.gan import GanRun
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.processes import enlist, together
 from msda_train.training.profile import profile
-from msda_train.training.recipe import Recipe
 from msda_train.training.run import Log, Run
-from msda_train.training.run_cache import RunCache, is_ours
+from msda_train.training.run_cache import RunCache
 from msda_train.training.step import Step
 
 AXES = ("dataset", "model", "method", "recipe")
+RUNS: dict[str, type[Run]] = {run.task: run for run in (Run, GanRun)}  # by task
 SETTINGS = (
-    *("seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
+    *("task", "seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
     *("devices", "runs", "checkpoint", "checkpoint_seconds", "profile"),
 )
 
@@ -69,20 +68,20 @@ def _train(
     checks.one_of("checkpoint", cfg.checkpoint, tuple(checkpoint.FORMS))
     checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
     checks.flag("profile", cfg.profile)
-    team, compute = enlist(cfg, compute_from(cfg), seat)
+    checks.one_of("task", cfg.task, tuple(RUNS))
+    kind = RUNS[cfg.task]
+    team, compute = enlist(cfg, kind.fitting(cfg, compute_from(cfg)), seat)
     typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
-    recipe: Recipe = build("recipe", cfg.recipe)
-    method = build("method", cfg.method)
+    recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
     if not team.called():
         return None
-    images = _images(cfg.dataset, config["dataset"], cfg.seed, cache)
-    check_shares(team, recipe.batchnorm_parts, recipe.batch_size, len(images.y_train))
+    images = kind.data(cfg.dataset, config["dataset"], recipe, cfg.seed, team, cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     saving = (cfg.checkpoint_seconds, folder, cache, teacher, cfg.checkpoint)
-    run = Run(cfg.seed, identity, recipe, images, compute, *saving, team)
+    run = kind(cfg.seed, identity, recipe, images, compute, *saving, team)
     if not team.leads:
         with together(team, cfg, log):
             run.train(_ready(run, cfg, method), log)
@@ -102,7 +101,8 @@ def _train(
             step = _ready(run, cfg, method)
             log(compute.told)
             progress = run.train(step, log)
-        gallery.keep(run, step, log)
+        if cfg.task == CLASSIFICATION:
+            gallery.keep(run, step, log)
         write_row(row_path, row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {}))
         log(f"{complete(read_row(row_path))}\n{row_path}")
     cache.runs += 1
@@ -115,14 +115,3 @@ def _ready(run: Run, cfg: DictConfig, method: Method) -> Step:
     run.load()
     reset_peak_memory(run.compute.device)  # only now has everything of the run before been let go
     return step
-
-
-def _images(node: DictConfig, config: Mapping[str, Any], seed: int, cache: RunCache) -> Examples:
-    dataset: Dataset = build("dataset", node)
-    wanted = (config, dataset.split_of(seed))
-    found: Examples | None = cache.find("images", wanted)
-    if found is None:
-        found = dataset.examples(seed)
-        if is_ours(config):
-            cache.keep("images", wanted, found)
-    return found

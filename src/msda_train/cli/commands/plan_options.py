@@ -31,6 +31,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda|cuda:\d{1,3}")
 _RESERVED = {
     "seed": "type --seeds 0-4",
     "experiment": "the table names it",
+    "task": "published tables are of classifiers",
     "method": "the table names it; one of its options is method.OPTION=VALUE",
     "devices": "each run has one device; several at a time are --devices cuda:0,cuda:1",
 }
