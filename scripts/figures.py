@@ -14,12 +14,12 @@ from pathlib import Path
 from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
 from msda_train.records.rows import load_rows
-from msda_train.reporting.book import open_book
 from msda_train.reporting.curves import curves_picture
 from msda_train.reporting.draw import rendered
 from msda_train.reporting.pictures.picture import Picture, figure
 from msda_train.reporting.pictures.snapshots import snapshots_figure
 from msda_train.reporting.plots import seeds_picture
+from msda_train.reporting.report import make_report
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = REPO / "results" / "rows"
@@ -34,13 +34,13 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
     if complaints:
         raise UserError(complaints[0])
     generated = lines_frame(load_rows(places, "gan")[0])
-    book = open_book([], rows, made=datetime.fromtimestamp(0, UTC))
-    groups = book.lines.groupby(["block", "words"])
+    report = make_report([], rows, made=datetime.fromtimestamp(0, UTC))
+    groups = report.lines.groupby(["block", "words"])
     blocks = [(block, words) for (_, words), block in groups if len(block) >= LEAST_METHODS]
     seeds: list[tuple[Picture, str]] = [(seeds_picture(block, WIDTH), words) for block, words in blocks]
     by_block = generated.groupby(["block", "words"])
     seeds += [(seeds_picture(block, WIDTH), words) for (_, words), block in by_block]
-    curves = [(made, words) for block, words in blocks if (made := curves_picture(book.curves(block)))]
+    curves = [(made, words) for block, words in blocks if (made := curves_picture(report.curves(block)))]
     files: dict[str, bytes] = {}
     for name, pictures in (("seeds", seeds), ("learning_curves", curves)):
         if pictures:

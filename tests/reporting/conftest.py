@@ -10,8 +10,8 @@ import pytest
 
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
-from msda_train.reporting.book import open_book
 from msda_train.reporting.page import html
+from msda_train.reporting.report import make_report
 
 ROWS = Path(__file__).parents[1] / "stored" / "rows"
 VOID = {"meta", "img", "br"}
@@ -29,20 +29,20 @@ def rows(tmp_path):
 
 
 @pytest.fixture
-def book(papers):
-    """The book of the rows at or under some places."""
+def report(papers):
+    """The report of the rows at or under some places."""
 
     def made(*places):
         rows, complaints = load_rows(places)
-        return open_book(papers, rows, complaints=complaints, made=datetime(2026, 1, 2, tzinfo=UTC))
+        return make_report(papers, rows, complaints=complaints, made=datetime(2026, 1, 2, tzinfo=UTC))
 
     return made
 
 
 @pytest.fixture
-def page(book):
+def page(report):
     """The page of the rows at or under some places, parsed."""
-    return lambda *places: Page(html(book(*places)))
+    return lambda *places: Page(html(report(*places)))
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from msda_train.records.rows import load_rows
-from msda_train.reporting.book import open_book
 from msda_train.reporting.page import html
+from msda_train.reporting.report import make_report
 
 pytestmark = pytest.mark.browser
 ROWS = Path(__file__).parents[1] / "stored" / "rows"
@@ -44,8 +44,8 @@ def page_file(papers, tmp_path_factory):
     raw = json.loads(path.read_text())
     raw["names"] |= {"method": EVIL, "dataset": EVIL}
     path.write_text(json.dumps(raw))
-    book = open_book(papers, load_rows([rows])[0], made=datetime(2026, 1, 2, tzinfo=UTC))
-    (folder / "report.html").write_text(html(book), encoding="utf-8")
+    report = make_report(papers, load_rows([rows])[0], made=datetime(2026, 1, 2, tzinfo=UTC))
+    (folder / "report.html").write_text(html(report), encoding="utf-8")
     return folder / "report.html"
 
 

@@ -185,7 +185,7 @@ def test_many_columns_that_resemble_a_published_one_are_named(page, rows, tmp_pa
     assert "2 more are left out to keep this page small" in made.text
 
 
-def test_time_and_size_do_not_grow_with_the_rows(rows, book, tmp_path, monkeypatch):
+def test_time_and_size_do_not_grow_with_the_rows(rows, report, tmp_path, monkeypatch):
     """Ten times the rows: what the page itself reads and draws stays the same."""
     source = json.loads(next((rows / "digits-preactresnet18-smoke").iterdir()).read_text())
     monkeypatch.setattr(limits, "RUNS", 20)
@@ -197,7 +197,7 @@ def test_time_and_size_do_not_grow_with_the_rows(rows, book, tmp_path, monkeypat
             source["config"]["method"]["k"] = k
             source["metrics"]["error/last"] = k / n
             (place / f"{k}.json").write_text(json.dumps(source))
-        made = book(place)
+        made = report(place)
         made_page = html(made)
         counts.append((len(made._histories), made_page.count("<tr"), made_page.count("<img")))
     assert counts[0] == counts[1]

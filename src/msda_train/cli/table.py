@@ -12,7 +12,7 @@ from msda_train.cli.guard import run_guarded
 from msda_train.cli.parser import Parser, add_folders, add_metric, add_styles
 from msda_train.core.errors import UserError
 from msda_train.records.summary import TASKS
-from msda_train.reporting.printed import print_table
+from msda_train.reporting.print_table import print_table
 
 # The first word of a command line may name one of these, each a module of `commands` with `main(words)`,
 # which returns the exit code and raises UserError. Any other command line is the table of rows.

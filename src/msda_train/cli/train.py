@@ -97,7 +97,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
 
 def _summarise(jobs: Jobs, arguments: Sequence[str]) -> None:
     """A sweep's table. UserError for one of which nothing came: `seed=glob(*)` where nothing fits."""
-    from msda_train.reporting.printed import print_table
+    from msda_train.reporting.print_table import print_table
 
     if not jobs.outcomes:
         shows = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "--shell-completion", "-sc")

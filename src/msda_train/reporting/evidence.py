@@ -11,11 +11,11 @@ from pandas import Series
 
 from msda_train.records.rows import Row
 from msda_train.reporting import limits
-from msda_train.reporting.book import Book
 from msda_train.reporting.history import Epoch, History, thinned
+from msda_train.reporting.number_words import seconds_words
+from msda_train.reporting.report import Report
 from msda_train.reporting.table_view import NONE
 from msda_train.reporting.template import render
-from msda_train.reporting.words import seconds_words
 
 LONGEST_TEXT = 20_000  # characters of one configuration or environment
 _HEADS = ("epoch", "lr", "train loss", "error, %", "top-5 error, %", "NLL")
@@ -27,21 +27,21 @@ def line_id(row: Row) -> str:
     return f"config-{row.fingerprint}-{digest}"
 
 
-def evidence(book: Book) -> Markup:
+def evidence(report: Report) -> Markup:
     """Every line that the page has room for, folded, with some epochs of each run."""
-    shown = [row for rows in book.evident["rows"] for row in rows]
+    shown = [row for rows in report.evident["rows"] for row in rows]
     most = min(limits.MOST_EPOCHS, max(4, limits.EPOCHS // max(len(shown), 1)))
     numbers, environments = Series([_json(row.environment) for row in shown], dtype=object).factorize()
-    runs = (_run(row, book.history(row), most, n + 1) for row, n in zip(shown, numbers, strict=True))
+    runs = (_run(row, report.history(row), most, n + 1) for row, n in zip(shown, numbers, strict=True))
     lines = [
         {
             **{"id": line_id(line.rows[0]), "method": line.method, "words": line.words, "facts": line.facts},
             **{"fingerprint": line.fingerprint, "config": _json(line.rows[0].config)},
             "runs": list(islice(runs, line.seeds)),
         }
-        for line in book.evident.itertuples()
+        for line in report.evident.itertuples()
     ]
-    rest = len(book.rows) - len(shown)
+    rest = len(report.rows) - len(shown)
     said = (
         f"{rest:,} more runs are left out to keep this page small; their files hold all of this."
         if rest

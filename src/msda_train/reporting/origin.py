@@ -7,7 +7,7 @@ from pandas import Series
 from msda_train import __version__
 from msda_train.core.commit import commit
 from msda_train.records.rows import Row
-from msda_train.reporting.words import many
+from msda_train.reporting.number_words import many
 
 
 def origin() -> str:

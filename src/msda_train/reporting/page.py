@@ -10,28 +10,28 @@ from msda_train.comparison.compare import TABLE
 from msda_train.comparison.verdict import WORDS
 from msda_train.records.external_results import foreign_table
 from msda_train.reporting import limits
-from msda_train.reporting.book import Book
 from msda_train.reporting.evidence import evidence, line_id
-from msda_train.reporting.frames import Frames
 from msda_train.reporting.origin import makers
+from msda_train.reporting.page_pictures import PagePictures
+from msda_train.reporting.report import Report
 from msda_train.reporting.sections import Drawer, Part, galleries, gathered, probe_section
 from msda_train.reporting.tables import TableRow, Tables, badge, html_table
 from msda_train.reporting.template import render, text_of
 
 
-def html(book: Book) -> str:
+def html(report: Report) -> str:
     """The whole page. Of thousands of runs it shows what `limits` say, and says what it leaves out."""
     script = text_of("page.js")
-    found = book.compared
+    found = report.compared
     counts = found["verdict"].value_counts()
     facts = [
-        (len(book.rows), "runs"),
+        (len(report.rows), "runs"),
         (int(found["block"].notna().sum()), "published numbers with runs"),
         (int(found["low"].notna().sum()), "compared by an interval"),
         (len(found), "published numbers"),
         (len(found.groupby(TABLE)), "published tables"),
     ]
-    sections, limited = _sections(book)
+    sections, limited = _sections(report)
     page = render(
         "page",
         allowed=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -39,22 +39,22 @@ def html(book: Book) -> str:
         script=Markup(script),
         facts=facts,
         badges=[badge(word, counts[word]) for word in WORDS if word in counts],
-        made=book.made,
-        origin=book.origin,
-        makers=makers(book.rows),
+        made=report.made,
+        origin=report.origin,
+        makers=makers(report.rows),
         limited=limited,
-        any_runs=bool(book.rows),
-        complaints=book.complaints[: limits.COMPLAINTS],
-        complaints_count=len(book.complaints),
+        any_runs=bool(report.rows),
+        complaints=report.complaints[: limits.COMPLAINTS],
+        complaints_count=len(report.complaints),
         sections=sections,
     )
     return f"{page}\n"
 
 
-def _sections(book: Book) -> tuple[list[Part], list[str]]:
+def _sections(report: Report) -> tuple[list[Part], list[str]]:
     """The sections, and what they leave out of so many runs."""
-    frames = Frames()
-    drawer = Drawer(book, frames, Tables({line_id(rows[0]) for rows in book.evident["rows"]}))
+    page_pictures = PagePictures()
+    drawer = Drawer(report, page_pictures, Tables({line_id(rows[0]) for rows in report.evident["rows"]}))
     published = list(drawer.published())
     similar = gathered(*drawer.similar())
     blocks = list(drawer.others())
@@ -65,18 +65,18 @@ def _sections(book: Book) -> tuple[list[Part], list[str]]:
     candidates = [
         ("similar", "Other schedules and settings", similar),
         ("others", "Columns of no published table", others),
-        ("probes", "Probes", probe_section(book, frames)),
-        ("foreign", "Rows of other programs", _foreign(book)),
-        ("images", "Mixed images", galleries(book) if book.rows else None),
-        ("runs", "Configurations, environments, histories", evidence(book) if book.rows else None),
-        ("rest", "Published tables without runs", _rest(book.compared)),
+        ("probes", "Probes", probe_section(report, page_pictures)),
+        ("foreign", "Rows of other programs", _foreign(report)),
+        ("images", "Mixed images", galleries(report) if report.rows else None),
+        ("runs", "Configurations, environments, histories", evidence(report) if report.rows else None),
+        ("rest", "Published tables without runs", _rest(report.compared)),
     ]
     made = published + [Part(name, title, content) for name, title, content in candidates if content]
-    return made, _limited(book, frames)
+    return made, _limited(report, page_pictures)
 
 
-def _limited(book: Book, frames: Frames) -> list[str]:
-    lines = max(book.lines.groupby("block").size(), default=0)
+def _limited(report: Report, page_pictures: PagePictures) -> list[str]:
+    lines = max(report.lines.groupby("block").size(), default=0)
     said = []
     if lines > limits.PICTURED:
         said.append(
@@ -84,13 +84,13 @@ def _limited(book: Book, frames: Frames) -> list[str]:
             f"{limits.LINES} with the lowest mean error, pictures {limits.PICTURED} of them; "
             "msda-table lists them all."
         )
-    if frames.left_out:
-        said.append(f"{frames.left_out:,} pictures are left out to keep this page small.")
+    if page_pictures.left_out:
+        said.append(f"{page_pictures.left_out:,} pictures are left out to keep this page small.")
     return said
 
 
-def _foreign(book: Book) -> Markup | None:
-    return render("foreign", table=foreign_table(book.external)) if book.external else None
+def _foreign(report: Report) -> Markup | None:
+    return render("foreign", table=foreign_table(report.external)) if report.external else None
 
 
 def _rest(compared: DataFrame) -> Markup | None:

@@ -9,8 +9,8 @@ from msda_train.records.published import Cell
 from msda_train.records.summary import TASKS
 from msda_train.reporting.draw import looks
 from msda_train.reporting.intervals import Entry, interval_panel, printed_interval
+from msda_train.reporting.number_words import metric_title, told_apart
 from msda_train.reporting.pictures.picture import WIDTH, Panel, Picture
-from msda_train.reporting.words import metric_title, told_apart
 
 _LEAST = {"percent": 0.5, "nats": 0.02}  # the narrowest axis: a hair's breadth must not fill a plot
 SEEDS_TITLE = "test error of the last epoch, %"

@@ -8,14 +8,14 @@ from pandas import DataFrame, Series
 
 from msda_train.comparison.compare import TABLE
 from msda_train.reporting import limits
-from msda_train.reporting.book import Book
 from msda_train.reporting.curves import curves_picture
 from msda_train.reporting.evidence import line_id
-from msda_train.reporting.frames import Frames
 from msda_train.reporting.gallery import Gallery, show
+from msda_train.reporting.page_pictures import PagePictures
 from msda_train.reporting.pictures.data import probed
 from msda_train.reporting.plots import SEEDS_TITLE, listed, published_picture, seeds_picture
 from msda_train.reporting.probe_plots import KINDS
+from msda_train.reporting.report import Report
 from msda_train.reporting.tables import Tables, orders
 from msda_train.reporting.template import render
 
@@ -31,18 +31,18 @@ class Part:
 
 @dataclass
 class Drawer:
-    """Draws a book, `published` first, `others` last; remembers what it has drawn, so that a block that
+    """Draws a report: `published` first, `others` last; remembers what it has drawn, so that a block that
     serves two tables is drawn once and linked to afterwards."""
 
-    book: Book
-    frames: Frames
+    report: Report
+    page_pictures: PagePictures
     tables: Tables
     _drawn: set[int] = field(default_factory=set)  # blocks
     _told: set[str] = field(default_factory=set)  # fingerprints of lines that stand in some table
 
     def published(self) -> Iterator[Part]:
         """Each published table with rows of exactly its configurations."""
-        for _, cells in self.book.compared.groupby(TABLE, sort=False):
+        for _, cells in self.report.compared.groupby(TABLE, sort=False):
             if cells["block"].notna().any():
                 cell = cells["cell"].iloc[0]
                 title = f"{cell.paper}, {cell.table_name}"
@@ -59,7 +59,7 @@ class Drawer:
             source=f"{paper.title} ({paper.venue})",
             caption=shown.caption.rstrip("."),
             comparison=self.tables.comparison(cells),
-            plots=self.frames.show(published_picture(cells), said),
+            plots=self.page_pictures.show(published_picture(cells), said),
             curves=[self._curves(int(number)) for number in run["block"].unique()],
             notes=[note for note in (paper.note, shown.note) if note],
         )
@@ -69,9 +69,9 @@ class Drawer:
         and the words of those that there is no room for."""
         parts: list[Part] = []
         names: list[str] = []
-        found = self.book.resembling
+        found = self.report.resembling
         for number, some in found[found["common"] > 0].groupby("block", sort=False):
-            block = self.book.block(number)
+            block = self.report.block(number)
             lines = set(block["fingerprint"])
             if lines <= self._told and (some["common"] < 2).all():
                 continue  # they stand above already, and there is nothing to add
@@ -87,21 +87,21 @@ class Drawer:
 
     def others(self) -> Iterator[DataFrame]:
         """Blocks of our own, with the lines that stand in no section so far."""
-        lines = self.book.lines
+        lines = self.report.lines
         for _, block in lines[~lines["fingerprint"].isin(self._told)].groupby("block"):
             yield block
 
     def other(self, block: DataFrame) -> Part:
         """The section of one of `others`."""
         first = block.iloc[0]
-        made = self._column(self.book.block(first["block"]), [self.tables.plain(block)])
+        made = self._column(self.report.block(first["block"]), [self.tables.plain(block)])
         return Part(f"line-{line_id(first['rows'][0])}", first["words"], made)
 
     def _column(self, block: DataFrame, tables: Sequence[Markup]) -> Markup:
         """Notes, seeds and curves of our own numbers; the plots only the first time."""
         number, shown = int(block["block"].iloc[0]), limits.best(block, limits.PICTURED)
         said = f"{SEEDS_TITLE}: {listed(shown['method'])}"
-        seeds = None if number in self._drawn else self.frames.show(seeds_picture(shown), said)
+        seeds = None if number in self._drawn else self.page_pictures.show(seeds_picture(shown), said)
         return render(
             "column",
             tables=Markup("\n").join(tables),
@@ -111,13 +111,13 @@ class Drawer:
         )
 
     def _curves(self, number: int) -> Markup:
-        block = self.book.block(number)
+        block = self.report.block(number)
         shown, first, picture = limits.best(block, limits.PICTURED), block.iloc[0], None
         again = number in self._drawn
         self._drawn.add(number)
         if not again:
             said = f"By epoch: {listed(shown['method'])}"
-            picture = self.frames.show(curves_picture(self.book.curves(shown)), said)
+            picture = self.page_pictures.show(curves_picture(self.report.curves(shown)), said)
         name, left_out = f"curves-{line_id(first['rows'][0])}", fewer(block, shown)
         return render(
             "curves", id=name, words=first["words"], again=again, picture=picture, left_out=left_out
@@ -143,21 +143,21 @@ def gathered(parts: Iterable[Part], names: Sequence[str] = ()) -> Markup | None:
     return render("gathered", parts=parts, names=names[: limits.COLUMNS], unnamed=unnamed)
 
 
-def probe_section(book: Book, frames: Frames) -> Markup | None:
+def probe_section(report: Report, page_pictures: PagePictures) -> Markup | None:
     """Each column's pictures of what probes found, but for the learning curves, which stand elsewhere."""
     shown, left_out = [], []
     kinds = [kind for kind in KINDS.values() if kind.probe]
-    for (_, words), block in book.lines.groupby(["block", "words"]):
+    for (_, words), block in report.lines.groupby(["block", "words"]):
         if not _is_probed(block):
             continue
-        if frames.drawn >= limits.PICTURES or frames.size >= limits.PICTURE_BYTES:
+        if page_pictures.drawn >= limits.PICTURES or page_pictures.size >= limits.PICTURE_BYTES:
             left_out.append(words)
             continue
         best = limits.best(block, limits.PICTURED)
         methods = probed(best)
         pictures = [picture for kind in kinds if (picture := kind.picture(methods))]
         said = f"{words}: {listed(best['method'])}"
-        drawn = [frames.show(picture, said, title=True) for picture in pictures]
+        drawn = [page_pictures.show(picture, said, title=True) for picture in pictures]
         if drawn:
             shown.append((words, drawn, fewer(block, best)))
     named = left_out[: limits.COLUMNS]
@@ -172,9 +172,9 @@ def _is_probed(block: DataFrame) -> bool:
     return told or any(row.path.name == "row.json" and (row.path.parent / "probes").is_dir() for row in rows)
 
 
-def galleries(book: Book) -> Markup:
+def galleries(report: Report) -> Markup:
     """Mixed images by data set and method; methods without any are named with the reason."""
-    examples = book.examples()
+    examples = report.examples()
     groups = []
     for dataset, some in examples[: limits.EXAMPLES].groupby("dataset", sort=False):
         drawn = Series([isinstance(each, Gallery) for each in some["gallery"]], some.index)

@@ -16,9 +16,7 @@ from msda_train.records.rows import Row
 from msda_train.records.summary import METRICS
 from msda_train.reporting import limits
 from msda_train.reporting.evidence import line_id
-from msda_train.reporting.table_view import NONE
-from msda_train.reporting.template import render
-from msda_train.reporting.words import (
+from msda_train.reporting.number_words import (
     METRIC_TITLES,
     many,
     metric_title,
@@ -26,6 +24,8 @@ from msda_train.reporting.words import (
     stat_words,
     told_apart,
 )
+from msda_train.reporting.table_view import NONE
+from msda_train.reporting.template import render
 
 # Besides colour, a sign: and the word itself stands beside it.
 SIGNS = {"reproduced": "=", "better": "▲", "worse": "▼", "inconclusive": "?", "single run": "•"}

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from msda_train.reporting.words import many
+from msda_train.reporting.number_words import many
 
 FOLDER = Path(__file__).with_name("templates")
 

@@ -8,9 +8,9 @@ from msda_train.cli.parser import Parser, add_folders, add_published
 from msda_train.core.files import replace_file
 from msda_train.records.external_results import DEFAULT_FOLDER, load_foreign
 from msda_train.records.rows import load_rows
-from msda_train.reporting.book import open_book
 from msda_train.reporting.origin import origin
 from msda_train.reporting.page import html
+from msda_train.reporting.report import make_report
 
 
 def main(words: list[str]) -> int:
@@ -27,10 +27,10 @@ def main(words: list[str]) -> int:
     external, more = load_foreign(DEFAULT_FOLDER)
     complaints += more
     code = log_complaints(complaints)
-    book = open_book(
+    report = make_report(
         papers, rows, external=external, complaints=complaints, made=datetime.now(UTC), origin=origin()
     )
-    page = html(book).encode("utf-8")
+    page = html(report).encode("utf-8")
     with writing("--out", args.out):
         replace_file(args.out, page)
     print(f"{args.out}: {len(page) / 1e6:.2f} MB")

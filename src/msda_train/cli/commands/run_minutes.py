@@ -17,7 +17,7 @@ from msda_train.launch.minutes_text import minutes_head
 from msda_train.records.published import load_sound_papers
 from msda_train.records.rows import Row, one_line
 from msda_train.reporting.grid import draw
-from msda_train.reporting.printed import print_table
+from msda_train.reporting.print_table import print_table
 from msda_train.reporting.table_view import cells_grid
 
 

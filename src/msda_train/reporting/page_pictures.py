@@ -27,7 +27,7 @@ class Image:
 
 
 @dataclass
-class Frames:
+class PagePictures:
     """Draws for one page, until its share of the file is full."""
 
     drawn: int = 0

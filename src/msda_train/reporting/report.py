@@ -24,7 +24,7 @@ from msda_train.reporting.history import History, read_history
 
 
 @dataclass(frozen=True)
-class Book:
+class Report:
     """All that a report shows: our lines, published numbers beside them, and what was wrong with files."""
 
     rows: tuple[Row, ...]
@@ -81,7 +81,7 @@ class Book:
         return frame.sort_values(["dataset", "order"])
 
 
-def open_book(
+def make_report(
     papers: Sequence[Paper],
     rows: Sequence[Row],
     *,
@@ -89,11 +89,11 @@ def open_book(
     complaints: Iterable[str] = (),
     made: datetime,
     origin: str = "",
-) -> Book:
+) -> Report:
     """Everything about `rows` beside `papers`."""
     lines = lines_frame(rows)
     compared = compare(papers, lines)
-    return Book(
+    return Report(
         rows=tuple(rows),
         lines=lines,
         compared=compared,
