@@ -13,12 +13,13 @@ from pathlib import Path
 
 from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
+from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 from msda_train.reporting.curves import curves_picture
 from msda_train.reporting.draw import rendered
 from msda_train.reporting.pictures.picture import Picture, figure
 from msda_train.reporting.pictures.snapshots import snapshots_figure
-from msda_train.reporting.plots import seeds_picture
+from msda_train.reporting.plots import published_picture, seeds_picture
 from msda_train.reporting.report import make_report
 
 REPO = Path(__file__).resolve().parents[1]
@@ -34,7 +35,8 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
     if complaints:
         raise UserError(complaints[0])
     generated = lines_frame(load_rows(places, "gan")[0])
-    report = make_report([], rows, made=datetime.fromtimestamp(0, UTC))
+    report = make_report(load_papers(), rows, made=datetime.fromtimestamp(0, UTC))
+    published = report.compared[report.compared["rows"].map(bool)]
     groups = report.lines.groupby(["block", "words"])
     blocks = [(block, words) for (_, words), block in groups if len(block) >= LEAST_METHODS]
     seeds: list[tuple[Picture, str]] = [(seeds_picture(block, WIDTH), words) for block, words in blocks]
@@ -46,6 +48,9 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
         if pictures:
             content = rendered(partial(figure, _one_title(pictures)))
             files |= {f"{name}.{kind}": made for kind, made in content.items()}
+    for (paper, table), cells in published.groupby(["paper", "table"], sort=False):
+        content = rendered(partial(figure, [(published_picture(cells), f"{paper}/{table}")]))
+        files |= {f"published_{paper}_{table}.{kind}": made for kind, made in content.items()}
     if len(generated):
         content = rendered(lambda: snapshots_figure(generated))
         files |= {f"gan.{kind}": made for kind, made in content.items()}

@@ -6,10 +6,18 @@ No number in either is typed by hand; tests/test_tables.py fails when they are n
 import sys
 from pathlib import Path
 
+from pandas import DataFrame
+
+from msda_train.comparison.compare import compare
+from msda_train.comparison.table import lines_frame
 from msda_train.config.method_look import method_order
 from msda_train.core.errors import UserError
+from msda_train.records.published import load_papers
 from msda_train.records.rows import Row, load_rows
+from msda_train.records.summary import CLASSIFICATION
+from msda_train.reporting.grid import draw
 from msda_train.reporting.render import render
+from msda_train.reporting.table_view import cells_grid
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = REPO / "results" / "rows"
@@ -23,6 +31,7 @@ COLUMNS = (  # of probes.md: one or two numbers of each probe
     *("deformations/rotation_40/error", "gradients/test_each_near_over_far"),
     *("representation/knn_5_cosine/error", "memorisation/train_error_given"),
 )
+VERDICTS = "<!-- verdicts: begin, written by `make tables` -->\n", "<!-- verdicts: end -->"
 BEGIN, END = "<!-- measured: begin, written by `make tables` -->\n", "<!-- measured: end -->"
 
 
@@ -35,6 +44,23 @@ def probed_tables() -> str:
     """The kept rows that have been through probes, with COLUMNS."""
     probed = [row for row in _rows() if any(name in row.metrics for name in COLUMNS)]
     return render(probed, "markdown", "error", columns=COLUMNS)
+
+
+def verdict_table() -> str:
+    """Every published number that kept rows are of, with its verdict."""
+    return draw([cells_grid(_published())], "markdown").partition("\n\n")[2]
+
+
+def other_tables() -> str:
+    """The kept rows that are of no published number."""
+    published = set(_published()["fingerprint"])
+    return render([row for row in _rows() if row.fingerprint not in published], "markdown", "error")
+
+
+def _published() -> DataFrame:
+    rows = [row for row in _rows() if row.task == CLASSIFICATION]
+    found = compare(load_papers(), lines_frame(rows))
+    return found[found["rows"].map(bool)]
 
 
 def _rows() -> list[Row]:
@@ -62,6 +88,7 @@ def with_table(readme: str, table: str) -> str:
     """`readme` with its tables and the list of methods written anew."""
     methods = " ".join(f"`{name}`" for name in method_order())
     readme = _between(_between(readme, BEGIN, END, table), *METHODS, methods)
+    readme = _between(readme, *VERDICTS, verdict_table())
     return _between(readme, *EXAMPLE, example())
 
 
@@ -77,7 +104,7 @@ def main() -> int:
     """Exit code 0, or 2 where a kept row is damaged."""
     try:
         table, probed = tables(), probed_tables()
-        readme = with_table(README.read_text(), table)
+        readme = with_table(README.read_text(), other_tables())
     except UserError as error:
         print(f"write_tables: {error}", file=sys.stderr)
         return 2
