@@ -91,7 +91,7 @@ def _trained(name, cfg, team):
     for module in network.modules():  # of a ReLU's input at zero rounding decides, and all differs from there
         if type(module) is torch.nn.ReLU and "densenet" not in name:  # that has another one, fused
             module.__class__ = torch.nn.SiLU
-    step = Step(method, recipe.augment, 10, new_update(network, recipe, CPU, team), team)
+    step = Step(method, recipe.augment, 10, new_update(network, recipe, CPU, team), team=team)
     draw, losses, batches = torch.Generator().manual_seed(1), [], []
     for i, size in enumerate(SIZES):
         x = torch.randn(size, 3, 16, 16, generator=draw).contiguous(memory_format=torch.channels_last)
