@@ -88,7 +88,7 @@ def test_every_network_of_the_suite_goes_round_it():
 
 def test_a_network_of_ones_own_goes_round_it_too():
     network = nn.Sequential(nn.Conv2d(3, 6, 1, 2))
-    fit(network, 3, 8, 8, FLOAT)
+    fit(network, (3, 8, 8), FLOAT)
     assert isinstance(network[0], Thinned)
     assert network.training
 
@@ -106,11 +106,11 @@ class ByHand(nn.Module):
 
 def test_what_cannot_be_made_safe_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"1x1 convolution of 3 channels with stride 2") as error:
-        fit(ByHand(3), 3, 8, 8, FLOAT)
+        fit(ByHand(3), (3, 8, 8), FLOAT)
     assert "\n" not in str(error.value)
-    fit(ByHand(16), 16, 8, 8, FLOAT)
-    fit(ByHand(3), 3, 7, 7, FLOAT)
-    fit(ByHand(3), 3, 8, 8, Compute(torch.device("cuda"), "fp32", False))
+    fit(ByHand(16), (16, 8, 8), FLOAT)
+    fit(ByHand(3), (3, 7, 7), FLOAT)
+    fit(ByHand(3), (3, 8, 8), Compute(torch.device("cuda"), "fp32", False))
 
 
 @pytest.mark.slow

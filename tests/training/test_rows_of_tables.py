@@ -19,7 +19,7 @@ from msda_train.training.device import Compute
 from msda_train.training.optimizer import new_update
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
-ANY_SHAPE = {"erm", "mixup", "manifold_mixup"}
+ANY_SHAPE = {"erm", "gaussian_noise", "mixup", "manifold_mixup"}
 
 
 @pytest.fixture
@@ -189,11 +189,12 @@ def test_probes_that_need_no_pictures_work(words, tmp_path, capsys):
 
     assert main(words) == 0
     (run,) = (tmp_path / "runs").glob("*/s0")
-    probe([str(run), "probes=standard"])
+    assert probe([str(run), "probes=standard"]) == 0
     err = capsys.readouterr().err
     numbers = _row(tmp_path)["probes"]
     assert "calibration/ece_15" in {f"calibration/{key}" for key in numbers["calibration"]["numbers"]}
-    assert "needs pictures, and these are rows" in err
+    assert "probe ood left out: needs pictures, and these are rows" in err
+    assert probe([str(run), "probes=mixup_fgsm"]) == 2  # nothing else was asked for
 
 
 def test_a_recipe_of_before_keeps_its_name():

@@ -63,7 +63,8 @@ def explain(prog: str, error: Exception, words: Sequence[str] = ()) -> tuple[int
     expected = isinstance(error, UserError | RunFailed)
     if (expected or _raised_by_hydra(error)) and follows():
         # The leader says it, and should end first: torchrun then ends the others.
-        time.sleep(FOLLOWER_SECONDS)
+        with suppress(KeyboardInterrupt):  # torchrun's own SIGTERM
+            time.sleep(FOLLOWER_SECONDS)
         return 1, ""
     line = str(error) if expected else _describe(error, words)
     if line is None:

@@ -19,7 +19,15 @@ from msda_train.records.summary import CLASSIFICATION, TASKS
 MOST_JOBS = 100_000  # of one sweep
 GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
 TEXT_OPTIONS = (
-    *("runs", "dataset.root", "dataset.cache", "dataset.name", "method.teacher", "method.weights"),
+    *(
+        "runs",
+        "dataset.root",
+        "dataset.cache",
+        "dataset.name",
+        "dataset.target",
+        "method.teacher",
+        "method.weights",
+    ),
     "probes.adversarial.source",
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
@@ -151,7 +159,8 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
         group, _, word = problem.missing_cfg_file.rpartition("/")
         if group == "hydra/launcher" and (told := missing_launcher(word)):
             return told
-        group, _, word = problem.missing_cfg_file.partition("/")
+        if not group.startswith("hydra"):  # of a task: dataset/gan/ring
+            group, _, word = problem.missing_cfg_file.partition("/")
         task = next((o[5:] for o in overrides if o.startswith("task=")), CLASSIFICATION)
         known = _choices(group, task) or problem.options or []
         return f"{group or 'config'}={word}: unknown; {nearest(word, known)}"

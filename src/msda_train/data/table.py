@@ -5,6 +5,7 @@ is a number. A missing number becomes the median of its column, a missing word a
 numbered in the order of their numbers, else of the alphabet.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -92,7 +93,9 @@ class TableSet(Dataset):
         if self.target is None:
             raise UserError("dataset.target is null; type dataset.target=COLUMN, the column of classes")
         where = f"dataset.root={path}"
-        frame = read_csv(path, where)
+        frame = with_headings(read_csv(path, where, header=None), where)
+        if self.target in self.leave_out:
+            raise UserError(f"dataset.leave_out={self.target}: is the target; leave it out there")
         for option, columns in (("target", (self.target,)), ("leave_out", self.leave_out)):
             for column in columns:
                 if column not in frame:
@@ -119,6 +122,23 @@ def read_csv(path: "Path | BytesIO", where: str, **options: Any) -> "DataFrame":
         raise UserError(f"{where}: cannot be read as CSV ({reason}); give one line per row") from None
 
 
+def with_headings(frame: "DataFrame", where: str) -> "DataFrame":
+    """`frame`, whose first row names the columns. UserError where these names are not clear: two of one name,
+    a column without one, or headings alone."""
+    names = frame.iloc[0].astype(object).where(frame.iloc[0].notna(), None).tolist()
+    if None in names:
+        raise UserError(
+            f"{where}: column {names.index(None) + 1} of {len(names)} has no name; give it one, or take a "
+            f"comma away"
+        )
+    names = [name.strip() for name in names]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{where}: two columns are called '{twice[0]}'; give each a name of its own")
+    if len(frame) == 1:
+        raise UserError(f"{where}: headings only; give one line per row below them")
+    return frame.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+
+
 def encode_classes(target: "Series[str]", where: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """(N,) int64 labels and the names of the classes. UserError where there are none to learn."""
     import pandas as pd
@@ -128,6 +148,8 @@ def encode_classes(target: "Series[str]", where: str) -> tuple[np.ndarray, tuple
         raise UserError(f"{where}: row {row} has no class in column '{target.name}'; leave that row out")
     words = target.str.strip()
     numbers = pd.to_numeric(words, errors="coerce")
+    if numbers.notna().all():  # 1, 1.0 and 01 are one class
+        words = numbers.map(lambda number: f"{number:g}" if number % 1 else f"{number:.0f}")
     kinds = (
         sorted(set(words), key=lambda word: (float(word), word))
         if numbers.notna().all()
@@ -154,13 +176,13 @@ def encode_columns(frame: "DataFrame", where: str) -> np.ndarray:
         numbers = pd.to_numeric(words, errors="coerce")
         good, there = numbers.notna(), words.notna()
         if not there.any():
-            raise UserError(f"{where}: column '{name}' is empty; type dataset.leave_out=[{name}]")
+            raise UserError(f"{where}: column '{name}' is empty; type {_leave_out(name)}")
         if good.any():
             if (wrong := there & ~good).any():
                 row, text = int(wrong.to_numpy().argmax()) + 1, str(words[wrong].iloc[0])[:40]
                 raise UserError(
                     f"{where}: column '{name}' holds numbers, and in row {row} the text {text!r}; mend it, "
-                    f"or type dataset.leave_out=[{name}]"
+                    f"or type {_leave_out(name)}"
                 )
             values = numbers.fillna(numbers.median()).to_numpy(np.float64)
             if not (np.abs(values) < 1e30).all():
@@ -169,16 +191,23 @@ def encode_columns(frame: "DataFrame", where: str) -> np.ndarray:
                 )
             parts.append(values[:, None])
             continue
+        if words.str.fullmatch(r"\s*[-+]?\d+,\d+\s*").any():
+            raise UserError(f"{where}: column '{name}' has commas in its numbers; write a point, as in 0.5")
         kinds = sorted(set(words.dropna().str.strip())) + (["?"] if not there.all() else [])
         if len(kinds) > MOST_WORDS:
             raise UserError(
-                f"{where}: column '{name}' has {len(kinds)} different words; type dataset.leave_out=[{name}]"
+                f"{where}: column '{name}' has {len(kinds)} different words; type {_leave_out(name)}"
             )
         held = words.str.strip().fillna("?").to_numpy()
         parts.append(np.stack([held == kind for kind in kinds], axis=1).astype(np.float64))
     if not parts:
         raise UserError(f"{where}: no column is left to learn from")
     return np.concatenate(parts, axis=1).astype(np.float32) + np.float32(0)  # no -0: it has other bytes
+
+
+def _leave_out(name: object) -> str:
+    """As it is typed in a shell."""
+    return shlex.quote(f'dataset.leave_out=["{name}"]')
 
 
 def whole_table(x: np.ndarray, y: np.ndarray, classes: Sequence[str]) -> Arrays:

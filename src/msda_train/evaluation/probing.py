@@ -19,7 +19,7 @@ from msda_train.config.build import build
 from msda_train.core.errors import UserError
 from msda_train.core.files import NotWritten, replace_file, writing
 from msda_train.evaluation.finished_run import OpenedRun, open_run
-from msda_train.evaluation.probes.subject import Finding, Probe, Subject
+from msda_train.evaluation.probes.subject import Finding, NeedsPictures, Probe, Subject
 from msda_train.records.rows import add_probe, already_asked, read_row
 from msda_train.training import checkpoint
 from msda_train.training.environment import environment
@@ -66,17 +66,21 @@ def probe_run(
         opened = open_run(path, device=device, trust=trust, network_needed=False)
         subject = _subject(opened)
         codes = [_tried(opened, asked, subject, log) for asked in missing]
-    return max(codes, default=0)
+    return max((code for code in codes if code is not None), default=2)
 
 
-def _tried(opened: OpenedRun, asked: Asked, subject: Subject, log: Log) -> int:
-    """The probe's exit code; at 0, what it found is in the row."""
+def _tried(opened: OpenedRun, asked: Asked, subject: Subject, log: Log) -> int | None:
+    """The probe's exit code; at 0, what it found is in the row. None where it has nothing to say of such
+    examples: one of several may be left out."""
     try:
         found = asked.probe(subject)
         _keep_logits(opened, subject)
         _keep(opened, asked, found)
     except NotWritten:  # no other probe could keep what it finds, either
         raise
+    except NeedsPictures as error:
+        log(f"probe {asked.name} left out: {error}")
+        return None
     except Exception as error:  # out of memory, a data set that is not here: the others go on
         log(f"probe {asked.name} failed: {' '.join(str(error).split())[:300] or type(error).__name__}")
         return error.exit_code if isinstance(error, UserError) else 1

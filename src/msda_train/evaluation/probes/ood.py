@@ -73,6 +73,7 @@ class Ood:
     def __call__(self, subject: Subject) -> Finding:
         """See `Probe`. A set that is not on this machine, or is the run's own, is left out with a remark;
         UserError where none is left."""
+        _ = subject.pictures  # the out sets are some
         remarks = [*self.notes]
         views = self._views(subject, remarks)
         numbers: dict[str, dict[str, float]] = {}

@@ -21,6 +21,10 @@ def _unseen(items: Iterator[Any], total: int, label: str) -> Iterator[Any]:
     return items
 
 
+class NeedsPictures(UserError):
+    """The probe says nothing of such examples."""
+
+
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A trained network with the examples it was trained and tested on. Of other examples than pictures
@@ -57,7 +61,7 @@ class Subject:
     def pictures(self) -> Images:
         """The images; UserError where the examples are none."""
         if not isinstance(self.images, Images):
-            raise UserError(f"needs pictures, and these are {self.images.noun}")
+            raise NeedsPictures(f"needs pictures, and these are {self.images.noun}")
         return self.images
 
     def logits(self, pixels: Tensor) -> Tensor:

@@ -51,6 +51,12 @@ def test_classes_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:
     assert whole.classes == ("2", "9", "10")
 
 
+def test_numbers_that_are_equal_are_one_class(tmp_path: Path) -> None:
+    text = "x,class\n1,1\n2,1.0\n3,02\n4,2\n5,2.5\n6,2.50\n"
+    whole = _table(tmp_path, text).prepare()
+    assert whole.classes == ("1", "2", "2.5")
+
+
 def test_the_order_of_the_file_does_not_matter(tmp_path: Path) -> None:
     head, *lines = FILE.splitlines()
     one = _table(tmp_path).prepare()
@@ -106,10 +112,20 @@ def test_a_class_without_rows_is_told_after_the_split(tmp_path: Path) -> None:
         (FILE, {"leave_out": ["sxe"]}, r"dataset.leave_out=sxe: no column of .*'sex'"),
         (FILE.replace(",c\n", ",b\n").replace(",a\n", ",b\n"), {}, "one class only"),
         ("x,class\n1,1.5\n2,2.5\n3,3.5\n4,3.5\n", {}, "3 classes in 4 rows"),
-        (FILE.replace("40", "forty"), {}, "column 'weight ' holds numbers, and in row 4 the text 'forty'"),
+        (FILE.replace("40", "forty"), {}, "column 'weight' holds numbers, and in row 4 the text 'forty'"),
         (FILE.replace("40", "inf"), {}, "holds a number that float32 cannot work with"),
         (FILE.replace(",a\n", ",\n", 1), {}, "row 2 has no class in column 'class'"),
-        ("x,z,class\n,1,a\n,2,a\n,3,b\n,4,b\n", {}, r"column 'x' is empty; type dataset.leave_out=\[x\]"),
+        (
+            "x,z,class\n,1,a\n,2,a\n,3,b\n,4,b\n",
+            {},
+            r"column 'x' is empty; type 'dataset.leave_out=\[\"x\"\]'",
+        ),
+        ("x,y,class\n1,2,a,\n3,4,b,\n", {}, "cannot be read as CSV .*Expected 3 fields in line 2, saw 4"),
+        ("x,class,\n1,a,\n3,b,\n", {}, "column 3 of 3 has no name"),
+        ("class,x,class\na,1,a\nb,2,b\n", {}, "two columns are called 'class'"),
+        ("x,class\n", {}, "headings only; give one line per row"),
+        ('x,class\n"0,9",a\n"0,8",b\n' * 1 + '"0,7",a\n"0,6",b\n', {}, "has commas in its numbers"),
+        (FILE, {"leave_out": ["class"]}, "dataset.leave_out=class: is the target"),
         ("class\na\nb\na\nb\n", {}, "no column is left to learn from"),
         ("", {}, "cannot be read as CSV"),
         ("x,class\n1,a,3,4\n", {}, "cannot be read as CSV|has no class|one class"),
@@ -131,7 +147,7 @@ def test_what_cannot_be_used_is_one_line(tmp_path: Path, text: str, options: dic
 def test_names_are_no_categories(tmp_path: Path) -> None:
     text = "name,class\n" + "".join(f"n{k},{k % 2}\n" for k in range(300))
     with pytest.raises(
-        UserError, match=r"column 'name' has 300 different words; type dataset.leave_out=\[name\]"
+        UserError, match=r"column 'name' has 300 different words; type 'dataset.leave_out=\[\"name\"\]'"
     ):
         _table(tmp_path, text).prepare()
 
