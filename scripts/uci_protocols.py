@@ -115,8 +115,8 @@ def text(found: pd.DataFrame) -> str:
         "both numbers of a protocol agree with the paper where both intervals lie within "
         f"{MARGIN} points of them.",
         "",
-        f"**{int(found['agrees'].sum())} of {len(found)} protocols agree.** One of each table that does, else "
-        "the nearest:",
+        f"**{int(found['agrees'].sum())} of {len(found)} protocols agree.** One of each table that does, "
+        "else the nearest:",
         "",
     ]
     lines = [
