@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.stats import t
 
 from msda_train.cli.train import main as train
+from msda_train.comparison.verdict import MARGINS
 from msda_train.core.errors import UserError
 from msda_train.records.published import load_papers
 from msda_train.records.rows import Row, load_rows
@@ -26,7 +27,7 @@ TABLES = ("abalone", "arcene", "arrhythmia", "htru2", "iris", "phishing")
 GRID = {"test share": (0.5, 0.2), "scaling": (None, "standardise")}
 ALPHAS = (0.2, 1.0)
 EPOCHS = {"last": "error/last", "best": "error/best", "median of all ten": "error/median_last10"}
-MARGIN = 0.5  # points, as for verdicts
+MOST, SHARE = MARGINS["percent"]  # of a difference that does not matter, as for verdicts
 PROTOCOL = ["test share", "scaling", "epoch"]
 
 
@@ -86,7 +87,8 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
             mixup, gain = by_seed[alpha], by_seed[alpha] - erm
             far = [erm.mean() - theirs.loc[table, "erm"], mixup.mean() - theirs.loc[table, "mixup"]]
             widths = [half_width(erm), half_width(mixup)]
-            agrees = all(abs(f) + w <= MARGIN for f, w in zip(far, widths, strict=True))
+            margins = [min(MOST, SHARE * theirs.loc[table, method]) for method in ("erm", "mixup")]
+            agrees = all(abs(f) + w <= m for f, w, m in zip(far, widths, margins, strict=True))
             numbers = [
                 len(erm),
                 erm.mean(),
@@ -112,8 +114,8 @@ def text(found: pd.DataFrame) -> str:
         f"Written by `scripts/uci_protocols.py` from {found['seeds'].min()} runs or more of each of "
         f"{len(found)} protocols: two hidden layers of 128, Adam, 10 epochs of batches of 16; "
         "each seed draws its own split. Errors in percent, mean ± half of the 90 % interval of the mean; "
-        "both numbers of a protocol agree with the paper where both intervals lie within "
-        f"{MARGIN} points of them.",
+        f"a protocol agrees where both intervals lie within {MOST} points of the paper's numbers, at most "
+        f"{100 * SHARE:g} % of them.",
         "",
         f"**{int(found['agrees'].sum())} of {len(found)} protocols agree.** One of each table that does, "
         "else the nearest:",

@@ -94,7 +94,9 @@ def _row(dataset: "Dataset") -> tuple[str, ...]:
         files = ", ".join([*map(_short, paths[:1]), *(path.name for path in paths[1:])])
         files = files or "comes with scikit-learn"
     except UserError:
-        files = "yours: dataset.root=FOLDER, or dataset.source=npz dataset.root=FILE.npz"
+        files = f"yours: {dataset.example}"
+        if "npz" in dataset.sources:
+            files = "yours: dataset.root=FOLDER, or dataset.source=npz dataset.root=FILE.npz"
     return (
         dataset.name,
         _splits(dataset) or "-",

@@ -121,11 +121,15 @@ def _make(kind: Kind, lines: DataFrame) -> Make | None:
 def _rows(places: Sequence[Path], task: str, *, needed: bool) -> tuple[list[Row], list[str]]:
     """The rows of the finished runs of a task at or under `places`, and what is wrong with others."""
     if not places and needed:
-        raise UserError("which run? type: msda-plot RUN_FOLDER reliability")
+        raise UserError(f"which run? type: msda-plot RUN_FOLDER {GAN if task == GAN else 'reliability'}")
     check_runs(places)
     rows, complaints = load_rows(places, task)
     if places and not rows:
-        raise UserError(complaints[0]) if complaints else no_finished_run(places[0])
+        if complaints:
+            raise UserError(complaints[0])
+        if load_rows(places, None)[0]:
+            raise UserError(f"{places[0]}: there is no finished run of task={task}, only of another task")
+        raise no_finished_run(places[0])
     return rows, complaints
 
 

@@ -102,12 +102,16 @@ def _blocks(runs: DataFrame) -> DataFrame:
     return blocks.rename_axis("block").reset_index()
 
 
+def _noun(row: Row) -> str:
+    return "rows" if "test_share" in row.config["dataset"] else "images"
+
+
 def _told(rows: Sequence[Row]) -> tuple[str, str, tuple[str, ...]]:
     experiments = {row.names["experiment"] for row in rows}
     words = column_words(rows[0], experiments.pop() if len(experiments) == 1 else None)
     data = rows[0].data
     if rows[0].task == CLASSIFICATION:
-        images = f"{data['train_images']:,} training and {data['test_images']:,} test images"
+        images = f"{data['train_images']:,} training and {data['test_images']:,} test {_noun(rows[0])}"
         facts = f"{images}, {data['classes']} classes"
     else:
         facts = f"{data['modes']} modes, {data['judged']:,} generated points judged"

@@ -174,12 +174,15 @@ class Dataset:
         if self.source == "download":
             return [self._folder() / remote.filename for remote in self.remotes]
         if self.root is None:
-            example = "FILE.npz" if self.source == "npz" else "FOLDER"
-            raise UserError(
-                f"dataset.root is null; type dataset.root={example} with dataset.source={self.source}"
-            )
+            raise UserError(f"dataset.root is null; type {self.example}")
         path = paths.typed_path("dataset.root", self.root).absolute()
         return [path / f"{self.name}.npz" if self.source == "npz" and path.is_dir() else path]
+
+    @property
+    def example(self) -> str:
+        """What to type where `root` is missing."""
+        root = "FILE.npz" if self.source == "npz" else "FOLDER"
+        return f"dataset.root={root} with dataset.source={self.source}"
 
     def command(self, verb: str) -> str:
         """The words to type for `msda-data VERB` on this source."""

@@ -5,6 +5,7 @@ is a number. A missing number becomes the median of its column, a missing word a
 numbered in the order of their numbers, else of the alphabet.
 """
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,6 +53,17 @@ class TableSet(Dataset):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "leave_out", tuple(self.leave_out))
+
+    @property
+    def example(self) -> str:
+        """See `Dataset`."""
+        return "dataset.root=FILE.csv dataset.target=COLUMN"
+
+    def command(self, verb: str) -> str:
+        """See `Dataset`."""
+        target = [] if self.target is None else [f"dataset.target={self.target}"]
+        left_out = [f"dataset.leave_out={json.dumps(self.leave_out)}"] if self.leave_out else []
+        return " ".join([super().command(verb), *map(shlex.quote, [*target, *left_out])])
 
     def split_of(self, seed: int) -> int | None:
         """See `Dataset`."""
