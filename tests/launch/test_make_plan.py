@@ -1,9 +1,11 @@
 """Seeds, jobs, shares: what is decided before anything runs."""
 
+import os
+
 import pytest
 
 from msda_train.core.errors import UserError
-from msda_train.launch.claims import Disk, fits
+from msda_train.launch.claims import Disk, Failure, fits
 from msda_train.launch.execute import Devices
 from msda_train.launch.plan import typed
 from msda_train.launch.seeds import parse_seeds
@@ -133,3 +135,27 @@ def _written(path, row):
 )
 def test_shares_of_devices(names, jobs, running, answer):
     assert Devices(names, jobs).free(running) == answer
+
+
+def test_own_data_are_told_apart_by_their_place_and_age(plan, make_row, tmp_path, monkeypatch):
+    """Two files of one's own have one fingerprint: each run of theirs has a name, a row and a failure of its
+    own, and a file that was written later than a row is not the one that the row is of."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.npz", "other.npz"):
+        (tmp_path / name).write_bytes(b"")
+    (one, _) = plan(0, extra=["dataset.source=npz", "dataset.root=one.npz"]).jobs
+    (other, _) = plan(0, extra=["dataset.source=npz", "dataset.root=other.npz"]).jobs
+    assert one.fingerprint == other.fingerprint
+    assert one.key != other.key
+    disk = Disk(tmp_path)
+    disk.record(one, Failure("msda-train", 2, ("bad",)))
+    assert disk.failure(other) is None
+    raw = make_row(one)
+    raw["data"]["complete"] = False
+    path = tmp_path / f"{one.fingerprint}-x" / "s0" / "row.json"
+    write_row(path, raw)
+    os.utime(tmp_path / "one.npz", (1, 1))
+    assert disk.row(one) is not None
+    assert disk.row(other) is None
+    os.utime(tmp_path / "one.npz", (path.stat().st_mtime + 5,) * 2)
+    assert disk.row(one) is None

@@ -114,7 +114,7 @@ class Disk:
         self._failure(job).unlink(missing_ok=True)
 
     def _failure(self, job: Job) -> Path:
-        return self.runs / "failed" / job.fingerprint / f"s{job.seed}" / "failure.json"
+        return self.runs / "failed" / job.fingerprint / job.name / "failure.json"
 
 
 def fits(row: Row, configuration: Configuration) -> bool:
@@ -129,7 +129,15 @@ def fits(row: Row, configuration: Configuration) -> bool:
         return False
     ours, theirs = configuration.config["dataset"], row.config["dataset"]
     same_place = all(ours.get(key) == theirs.get(key) for key in ("source", "root"))
-    return bool(row.data["complete"]) or same_place
+    return bool(row.data["complete"]) or (same_place and _older(ours.get("root"), row.path))
+
+
+def _older(root: str | None, path: Path) -> bool:
+    """Whether the file of one's own data was last written before the row at `path`."""
+    try:
+        return root is None or not Path(root).is_file() or Path(root).stat().st_mtime <= path.stat().st_mtime
+    except OSError:
+        return False
 
 
 def last_lines(text: str, count: int = 5) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """Which runs a published table asks for: its distinct configurations times the seeds."""
 
 import shlex
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from msda_train.comparison.config_diff import experiment_choices
@@ -69,8 +71,17 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Names the run's claim, log and failure; the data's content is not known before they are read."""
-        return f"{self.fingerprint}-s{self.seed}"
+        """Names the run's claim, log and failure; the data's content is not known before they are read, only
+        where they lie."""
+        return f"{self.fingerprint}-{self.name}"
+
+    @property
+    def name(self) -> str:
+        """The seed, and a mark of the place where the config says that data of one's own lie."""
+        root = self.configuration.config["dataset"].get("root")
+        place = Path(str(root)).absolute()
+        mark = "" if root is None else f"-{zlib.crc32(str(place).encode()):08x}"
+        return f"s{self.seed}{mark}"
 
     def words(self, runs: str, device: str | None = None, threads: int | None = None) -> list[str]:
         """Everything to type after `msda-train`."""

@@ -170,11 +170,15 @@ def one_line(text: object) -> str:
 
 
 def kept_name(row: Row) -> Path:
-    """Where a row is kept below results/rows: `<experiment or column>/<fingerprint>-s<seed>.json`."""
+    """Where a row is kept below results/rows: `<experiment or column>/<fingerprint>-s<seed>.json`; of data
+    that are no official set `<column>-<content>/...`."""
     parts = [row.names[node] or "unnamed" for node in ("dataset", "model", "recipe")]
     if row.task != CLASSIFICATION:
         parts = [row.task, *(part.removeprefix(f"{row.task}/") for part in parts)]
     folder = row.names["experiment"] or "-".join(parts)
+    own = not row.data["complete"] and row.config["dataset"].get("root") is not None
+    if own:  # whatever the experiment says, and each set in a folder of its own
+        folder = "-".join([*parts, str(row.data["content"])[:8]])
     if not folder.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise UserError(f"{row.path}: '{one_line(folder)}' cannot name a folder")
     return Path(folder) / f"{row.fingerprint}-s{row.seed}.json"
