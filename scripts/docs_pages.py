@@ -22,6 +22,7 @@ PROSE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "results/NOTES.md": "results/notes.md",
+    "results/tables/uci_protocols.md": "results/uci_protocols.md",
 }
 LINK = re.compile(r"\]\(([^)#\s]+)")
 
