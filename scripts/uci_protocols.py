@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from msda_train.cli.train import main as train
-from msda_train.comparison.verdict import MARGINS
+from msda_train.comparison.verdict import MARGINS, half_width
 from msda_train.core.errors import UserError
 from msda_train.records.published import load_papers
 from msda_train.records.rows import Row, load_rows
@@ -70,10 +69,8 @@ def published() -> pd.DataFrame:
     )
 
 
-def half_width(values: pd.Series) -> float:
-    """Half of the 90 % interval of a mean, Student's; NaN for a single value."""
-    n = len(values)
-    return float(values.std() / np.sqrt(n) * t.ppf(0.95, n - 1)) if n > 1 else float("nan")
+def _half(errors: pd.Series) -> float:
+    return half_width(float(errors.std()), len(errors)) if len(errors) > 1 else float("nan")
 
 
 def compared(frame: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +83,7 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
         for alpha in [column for column in by_seed if column]:
             mixup, gain = by_seed[alpha], by_seed[alpha] - erm
             far = [erm.mean() - theirs.loc[table, "erm"], mixup.mean() - theirs.loc[table, "mixup"]]
-            widths = [half_width(erm), half_width(mixup)]
+            widths = [_half(erm), _half(mixup)]
             margins = [min(MOST, SHARE * theirs.loc[table, method]) for method in ("erm", "mixup")]
             agrees = all(abs(f) + w <= m for f, w, m in zip(far, widths, margins, strict=True))
             numbers = [
@@ -96,7 +93,7 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
                 mixup.mean(),
                 widths[1],
                 gain.mean(),
-                half_width(gain),
+                _half(gain),
             ]
             lines.append([table, *protocol, alpha, *numbers, max(map(abs, far)), agrees])
     numbers = ["seeds", "ERM", "ERM ±", "mixup", "mixup ±", "gain", "gain ±", "farthest", "agrees"]

@@ -19,29 +19,15 @@ from msda_train.records.summary import CLASSIFICATION, TASKS
 MOST_JOBS = 100_000  # of one sweep
 GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
 TEXT_OPTIONS = (
-    *(
-        "runs",
-        "dataset.root",
-        "dataset.cache",
-        "dataset.name",
-        "dataset.target",
-        "method.teacher",
-        "method.weights",
-    ),
-    "probes.adversarial.source",
+    *("runs", "dataset.root", "dataset.cache", "dataset.name", "dataset.target"),
+    *("method.teacher", "method.weights", "probes.adversarial.source"),
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
-    **{
-        "task": str,
-        "seed": int,
-        "device": str,
-        "precision": str,
-        "compile": bool,
-        "graph": bool,
-        "deterministic": bool,
-    },
-    **{"threads": int | None, "devices": int | None, "runs": str, "profile": bool},
-    **{"checkpoint": str, "checkpoint_seconds": float},
+    **dict.fromkeys(("task", "device", "precision", "runs", "checkpoint"), str),
+    **dict.fromkeys(("compile", "graph", "deterministic", "profile"), bool),
+    **dict.fromkeys(("threads", "devices"), int | None),
+    "seed": int,
+    "checkpoint_seconds": float,
 }
 # Hydra's launchers that come with a package of their own, and the extra that has it.
 LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}

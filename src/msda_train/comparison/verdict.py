@@ -110,13 +110,18 @@ def interval(cell: Cell, difference: float, std: float, n: int) -> tuple[float, 
         total, parts = ours + theirs, ours**2 / (n - 1) + theirs**2 / ((cell.n or 2) - 1)
         half = _quantile(total**2 / parts) * math.sqrt(total) if parts else 0.0
     else:
-        half = _quantile(n - 1) * math.sqrt(ours) + rounding(cell)
+        half = half_width(std, n) + rounding(cell)
     return difference - half, difference + half
 
 
 def is_welch(cell: Cell) -> bool:
     """Whether the paper prints what Welch's interval needs; otherwise its number is a constant."""
     return cell.std is not None and cell.n is not None and cell.n > 1
+
+
+def half_width(std: float, n: int) -> float:
+    """Half of the 90 % interval of a mean, Student's, from `n` >= 2 values of sample deviation `std`."""
+    return _quantile(n - 1) * (std / math.sqrt(n))
 
 
 def _quantile(freedom: float) -> float:

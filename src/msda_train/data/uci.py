@@ -6,6 +6,7 @@ training and a validation file (Arcene) are one table here; a run splits it.
 """
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +25,13 @@ ADDRESS = "https://archive.ics.uci.edu/ml/machine-learning-databases"
 def _remote(path: str, **facts: Any) -> Remote:
     """The file at this path of the repository, under its plain name."""
     return Remote(path.rpartition("/")[2].replace("%20", "_"), (f"{ADDRESS}/{path}",), **facts)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot read it ({error.strerror or error})") from None
 
 
 @dataclass(frozen=True)
@@ -60,21 +68,16 @@ class UciTable(TableSet):
         return False
 
     def _decode(self, folder: Path) -> Arrays:
-        return self._of_text(folder / self.remotes[0].filename)
+        path = folder / self.remotes[0].filename
+        return self._of_lines(path, _lines(path))
 
-    def _of_text(self, path: Path, text: bytes | None = None, *, skip: int = 0) -> Arrays:
-        """Comma-separated lines, the class last; a line of headings may come first."""
-        where = str(path)
-        try:
-            content = (path.read_bytes() if text is None else text).decode("utf-8", "replace")
-        except OSError as error:
-            raise UserError(f"{path}: cannot read it ({error.strerror or error})") from None
-        lines = [line.strip() for line in content.splitlines()[skip:] if line.strip()]
-        if lines and self._is_heading(lines[0]):
-            lines = lines[1:]
-        frame = read_csv(BytesIO("\n".join(lines).encode()), where, header=None)
-        y, classes = encode_classes(frame[frame.columns[-1]], where)
-        return whole_table(encode_columns(frame[frame.columns[:-1]], where), y, classes)
+    def _of_lines(self, path: Path, lines: Sequence[str]) -> Arrays:
+        """Values with commas between them, the class last; a line of headings may come first."""
+        rows = [line.strip() for line in lines if line.strip()]
+        rows = rows[1:] if rows and self._is_heading(rows[0]) else rows
+        frame = read_csv(BytesIO("\n".join(rows).encode()), str(path), header=None)
+        y, classes = encode_classes(frame[frame.columns[-1]], str(path))
+        return whole_table(encode_columns(frame[frame.columns[:-1]], str(path)), y, classes)
 
     def _is_heading(self, line: str) -> bool:
         """Whether the second value of a line, which is a number in every row of these tables, is none."""
@@ -162,7 +165,7 @@ class Htru2(UciTable):
     def _decode(self, folder: Path) -> Arrays:
         path = folder / "HTRU_2.csv"
         if path.is_file():
-            return self._of_text(path)
+            return self._of_lines(path, _lines(path))
         try:
             with zipfile.ZipFile(folder / "HTRU2.zip") as archive:
                 if archive.getinfo("HTRU_2.csv").file_size > 1 << 24:
@@ -172,7 +175,7 @@ class Htru2(UciTable):
             raise UserError(
                 f"{folder / 'HTRU2.zip'}: not UCI's archive ({error}); delete it, type it again"
             ) from None
-        return self._of_text(path, text)
+        return self._of_lines(path, text.decode("utf-8", "replace").splitlines())
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,8 @@ class Phishing(UciTable):
 
     def _decode(self, folder: Path) -> Arrays:
         path = folder / self.remotes[0].filename
-        lines = path.read_bytes().lower().splitlines() if path.is_file() else []
-        heads = [k for k, line in enumerate(lines) if line.strip() == b"@data"]
+        lines = _lines(path)
+        heads = [k for k, line in enumerate(lines) if line.strip().lower() == "@data"]
         if not heads:
             raise UserError(f"{path}: not UCI's ARFF file (no @data); delete it, then type the command again")
-        return self._of_text(path, skip=heads[0] + 1)
+        return self._of_lines(path, lines[heads[0] + 1 :])

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 from matplotlib.axes import Axes
 
-from msda_train.comparison.verdict import CONFIDENCE, rounding
+from msda_train.comparison.verdict import half_width, rounding
 from msda_train.records.published import Cell
 from msda_train.reporting.draw import Look
 from msda_train.reporting.pictures.dots import head
@@ -29,10 +29,7 @@ class Entry:
         """The 90 % interval of our mean; None below two seeds."""
         if len(self.ours) < 2:
             return None
-        from scipy.special import stdtrit  # a quarter of a second that a report without seeds saves
-
-        half = float(stdtrit(len(self.ours) - 1, (1 + CONFIDENCE) / 2))
-        half *= stdev(self.ours) / math.sqrt(len(self.ours))
+        half = half_width(stdev(self.ours), len(self.ours))
         return fmean(self.ours) - half, fmean(self.ours) + half
 
     @property
