@@ -17,10 +17,10 @@ from msda_train.core.paths import CONFIGS
 from msda_train.records.summary import CLASSIFICATION, TASKS
 
 MOST_JOBS = 100_000  # of one sweep
-GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
+GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment", "logger")
 TEXT_OPTIONS = (
     *("runs", "dataset.root", "dataset.cache", "dataset.name", "dataset.target"),
-    *("method.teacher", "method.weights", "probes.adversarial.source"),
+    *("method.teacher", "method.weights", "probes.adversarial.source", "logger.folder", "logger.uri"),
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
     **dict.fromkeys(("task", "device", "precision", "runs", "checkpoint"), str),
@@ -31,7 +31,7 @@ SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have 
 }
 # Hydra's launchers that come with a package of their own, and the extra that has it.
 LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
-NODES = ("dataset", "model", "method", "recipe", "probes")
+NODES = ("dataset", "model", "method", "recipe", "probes", "logger")
 
 
 def quote_text(word: str) -> str:

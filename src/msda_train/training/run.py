@@ -33,6 +33,7 @@ from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
 from msda_train.training.loaders import make_loader
+from msda_train.training.logger import Audience, numbers_of
 from msda_train.training.optimizer import fit, new_update
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
@@ -66,6 +67,7 @@ class Run:
     teacher: str | None = None  # which finished run teaches its method
     form: str = "full"  # of its checkpoints, one of checkpoint.FORMS
     team: Team = ALONE  # the processes that train it
+    audience: Audience = field(default_factory=Audience)  # who else is told how it goes
 
     task: ClassVar[str] = "classification"
     needs: ClassVar[Mapping[str, str]] = {}  # of data set, method, recipe: what `build` asks of them
@@ -155,11 +157,15 @@ class Run:
         made = make_loader(self.images, x, y, r, device, batch_size=batch_size, seed=seed)
         return self.cache.keep(kind, wanted, made)
 
+    def speed(self, measured: Mapping[str, Any]) -> float:
+        """Examples per second of training, in a measured epoch."""
+        return len(self.images.y_train) / float(measured["train_seconds"])
+
     def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
         """What the row says of speed and data; `source`: where these are from."""
         images, history = self.images, progress.history
         # The first epoch warms caches up (and compiles): the median ignores it where it can.
-        speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
+        speeds = [self.speed(h) for h in history[1:] or history]
         data = {
             "content": images.content,
             "train_images": len(images.y_train),
@@ -188,6 +194,7 @@ class Run:
             without = "; its checkpoint holds no momentum, which begins anew" if lost else ""
             log(f"going on after epoch {len(progress.history)} of {total}{without}")
         first = len(progress.history)
+        self.audience.begin([numbers_of(each, self.speed(each)) for each in progress.history])
         session = {"from_epoch": first + 1, **environment(self.compute), **lost}
         if first < total:
             progress.sessions.append(session)
@@ -197,6 +204,7 @@ class Run:
             for epoch in range(first, total):
                 measured = self.epoch(epoch, step, bar)
                 progress.history.append(measured)
+                self.audience.epoch(numbers_of(measured, self.speed(measured)))
                 session["to_epoch"] = epoch + 1
                 last = self.team.told(stop.asked()) or epoch + 1 == total
                 if self.team.leads:

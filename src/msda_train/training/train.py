@@ -1,5 +1,6 @@
 """The order of events of one run: build, resume, epochs, row. Running the same command again is resuming."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
+from msda_train.training.logger import Audience, Logger, about, numbers_of
+from msda_train.training.loggers.plain import History
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.processes import enlist, together
 from msda_train.training.profile import profile
@@ -62,31 +65,31 @@ def _train(
     cache: RunCache,
     seat: tuple[int, int] | None,
 ) -> Path | None:
-    for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
-        checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
-    checks.whole("seed", cfg.seed, least=0)
-    checks.one_of("checkpoint", cfg.checkpoint, tuple(checkpoint.FORMS))
-    checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
-    checks.flag("profile", cfg.profile)
-    checks.one_of("task", cfg.task, tuple(RUNS))
+    _check_settings(cfg)
     kind = RUNS[cfg.task]
     team, compute = enlist(cfg, kind.fitting(cfg, compute_from(cfg)), seat)
     typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
+    loggers: dict[str, Logger] = {}
+    if cfg.logger:
+        logger = build("logger", cfg.logger, needed="epoch")
+        loggers[f"logger={type(logger).__name__.lower()}"] = logger
     if not team.called():
         return None
     images = kind.data(cfg.dataset, config["dataset"], recipe, cfg.seed, team, cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     saving = (cfg.checkpoint_seconds, folder, cache, teacher, cfg.checkpoint)
-    run = kind(cfg.seed, identity, recipe, images, compute, *saving, team)
+    audience = Audience(about(folder, config, names, cfg.seed), loggers, log)
+    run = kind(cfg.seed, identity, recipe, images, compute, *saving, team, audience)
     if not team.leads:
+        loggers.clear()
         with together(team, cfg, log):
             run.train(_ready(run, cfg, method), log)
         return None
-    with checkpoint.owned(folder):
+    with checkpoint.owned(folder), audience:
         if cfg.profile:
             profile(run, run.prepare(cfg.model, method), folder, log)
             cache.clear()  # gradients are no longer where a recording would look for them
@@ -95,7 +98,10 @@ def _train(
         if row_path.exists():
             log(complete(expected_row(row_path, identity, images.content, cfg.seed, teacher)))
             team.dismissed()
+            if loggers:
+                _retold(json.loads(row_path.read_bytes()), run)
             return row_path
+        loggers["history.csv"] = History(folder)
         replace_file(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
         with together(team, cfg, log):
             step = _ready(run, cfg, method)
@@ -103,11 +109,29 @@ def _train(
             progress = run.train(step, log)
         if cfg.task == CLASSIFICATION:
             gallery.keep(run, step, log)
-        write_row(row_path, row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {}))
+        row = row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {})
+        write_row(row_path, row)
+        audience.end(row, gallery.pictures(folder))
         log(f"{complete(read_row(row_path))}\n{row_path}")
     cache.runs += 1
     cache.written.add(row_path)
     return row_path
+
+
+def _check_settings(cfg: DictConfig) -> None:
+    for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
+        checks.one_of("option", word, (*SETTINGS, *AXES, "probes", "logger"))
+    checks.whole("seed", cfg.seed, least=0)
+    checks.one_of("checkpoint", cfg.checkpoint, tuple(checkpoint.FORMS))
+    checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
+    checks.flag("profile", cfg.profile)
+    checks.one_of("task", cfg.task, tuple(RUNS))
+
+
+def _retold(row: Mapping[str, Any], run: Run) -> None:
+    """Tells the loggers of a run that is finished already."""
+    run.audience.begin([numbers_of(each, run.speed(each)) for each in row["history"]])
+    run.audience.end(row, gallery.pictures(run.folder))
 
 
 def _ready(run: Run, cfg: DictConfig, method: Method) -> Step:
