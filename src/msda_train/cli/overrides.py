@@ -29,8 +29,16 @@ SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have 
     "seed": int,
     "checkpoint_seconds": float,
 }
-# Hydra's launchers that come with a package of their own, and the extra that has it.
-LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+# Hydra's launchers and sweepers that come with a package of their own, and the extra that has it.
+PLUGINS = {
+    "hydra/launcher": {
+        "joblib": "joblib",
+        "submitit_local": "slurm",
+        "submitit_slurm": "slurm",
+        "ray": "ray",
+    },
+    "hydra/sweeper": {"optuna": "optuna"},
+}
 NODES = ("dataset", "model", "method", "recipe", "probes", "logger")
 
 
@@ -143,7 +151,7 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     """One line for an exception raised while Hydra composed `overrides`."""
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
         group, _, word = problem.missing_cfg_file.rpartition("/")
-        if group == "hydra/launcher" and (told := missing_launcher(word)):
+        if told := missing_plugin(group, word):
             return told
         if not group.startswith("hydra"):  # of a task: dataset/gan/ring
             group, _, word = problem.missing_cfg_file.partition("/")
@@ -165,14 +173,11 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     return " ".join(lines[:2])
 
 
-def missing_launcher(name: str) -> str:
-    """What to say where a launcher's package is missing; empty for a name that nobody knows."""
-    extra = LAUNCHERS.get(name)
-    return (
-        f"hydra/launcher={name}: its package is missing; type pip install 'msda-train[{extra}]'"
-        if extra
-        else ""
-    )
+def missing_plugin(group: str, name: str) -> str:
+    """What to say where the package of a launcher or sweeper is missing; empty for a name that nobody
+    knows."""
+    extra = PLUGINS.get(group, {}).get(name)
+    return f"{group}={name}: its package is missing; type pip install 'msda-train[{extra}]'" if extra else ""
 
 
 def launcher_options(name: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from msda_train.core.errors import UserError
-from msda_train.records.summary import TASKS
+from msda_train.records.summary import HELD_OUT, METRICS, TASKS
 
 Epoch = Mapping[str, float]  # the numbers of one epoch, by their names in the row's history; `epoch` from 1
 
@@ -101,21 +101,28 @@ class Audience:
                     logger.close()
 
 
-def numbers_of(measured: Mapping[str, Any], speed: float) -> Epoch:
-    """An epoch of the history without what is no number, with `speed` in examples per second."""
-    plain = {key: value for key, value in measured.items() if isinstance(value, int | float)}
+def numbers_of(measured: Mapping[str, Any], speed: float, *, apart: bool) -> Epoch:
+    """An epoch of the history without what is no number, with `speed` in examples per second. `apart`: its
+    metrics are those of a held-out part of the training examples, and get names that say so."""
+    plain = {
+        f"{HELD_OUT}_{key}" if apart and key in METRICS else key: value
+        for key, value in measured.items()
+        if isinstance(value, int | float)
+    }
     return {**plain, "images_per_second": speed}
 
 
 def titled(numbers: Epoch) -> dict[str, float]:
-    """The same under names that the tools sort into groups: test/error, train/lr, speed/seconds."""
-    tested = {metric for metrics in TASKS.values() for metric in metrics}
+    """The same under names that the tools sort into groups: test/error, train/lr, speed/seconds; of a
+    held-out part held_out/error."""
+    tested = {metric: f"test/{metric}" for metrics in TASKS.values() for metric in metrics}
+    tested |= {f"{HELD_OUT}_{metric}": f"{HELD_OUT}/{metric}" for metric in METRICS}
     found = {}
     for key, value in numbers.items():
         fast = key == "images_per_second" or key.endswith("seconds")
-        group = "test" if key in tested else "speed" if fast else "train"
+        other = f"speed/{key}" if fast else f"train/{key.removeprefix('train_')}"
         if key != "epoch":
-            found[f"{group}/{key.removeprefix('train_') if group == 'train' else key}"] = float(value)
+            found[tested.get(key, other)] = float(value)
     return found
 
 

@@ -5,7 +5,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +28,13 @@ from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Examples
 from msda_train.data.partners import partners_of
 from msda_train.models.sizes import bounded
+from msda_train.records.summary import HELD_OUT
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
 from msda_train.training.loaders import make_loader
-from msda_train.training.logger import Audience, numbers_of
+from msda_train.training.logger import Audience, Epoch, numbers_of
 from msda_train.training.optimizer import fit, new_update
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
@@ -161,6 +162,11 @@ class Run:
         """Examples per second of training, in a measured epoch."""
         return len(self.images.y_train) / float(measured["train_seconds"])
 
+    def numbers(self, history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
+        """What loggers are told of each measured epoch."""
+        apart = isinstance(self.images, Examples) and self.images.holdout > 0
+        return [numbers_of(each, self.speed(each), apart=apart) for each in history]
+
     def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
         """What the row says of speed and data; `source`: where these are from."""
         images, history = self.images, progress.history
@@ -173,6 +179,7 @@ class Run:
             "classes": len(images.classes),
             "complete": images.complete,
             "source": source,
+            **({"measured_on": HELD_OUT} if images.holdout else {}),
             **_corruption(images),
         }
         return {"images_per_second": median(speeds), "data": data}
@@ -194,7 +201,7 @@ class Run:
             without = "; its checkpoint holds no momentum, which begins anew" if lost else ""
             log(f"going on after epoch {len(progress.history)} of {total}{without}")
         first = len(progress.history)
-        self.audience.begin([numbers_of(each, self.speed(each)) for each in progress.history])
+        self.audience.begin(self.numbers(progress.history))
         session = {"from_epoch": first + 1, **environment(self.compute), **lost}
         if first < total:
             progress.sessions.append(session)
@@ -204,7 +211,7 @@ class Run:
             for epoch in range(first, total):
                 measured = self.epoch(epoch, step, bar)
                 progress.history.append(measured)
-                self.audience.epoch(numbers_of(measured, self.speed(measured)))
+                self.audience.epoch(self.numbers([measured])[0])
                 session["to_epoch"] = epoch + 1
                 last = self.team.told(stop.asked()) or epoch + 1 == total
                 if self.team.leads:

@@ -19,7 +19,7 @@ from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
-from msda_train.training.logger import Audience, Logger, about, numbers_of
+from msda_train.training.logger import Audience, Logger, about
 from msda_train.training.loggers.plain import History
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.processes import enlist, together
@@ -130,7 +130,7 @@ def _check_settings(cfg: DictConfig) -> None:
 
 def _retold(row: Mapping[str, Any], run: Run) -> None:
     """Tells the loggers of a run that is finished already."""
-    run.audience.begin([numbers_of(each, run.speed(each)) for each in row["history"]])
+    run.audience.begin(run.numbers(row["history"]))
     run.audience.end(row, gallery.pictures(run.folder))
 
 
