@@ -33,6 +33,7 @@ from msda_train.training import checkpoint
 from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
+from msda_train.training.inputs import Inputs
 from msda_train.training.loaders import make_loader
 from msda_train.training.logger import Audience, Epoch, numbers_of
 from msda_train.training.optimizer import fit, new_update
@@ -232,7 +233,14 @@ class Run:
         """What a checkpoint holds besides tensors."""
         taught = {"teacher": self.teacher} if self.teacher else {}
         done = {"history": progress.history, "sessions": progress.sessions}
-        return {"fingerprint": self.fingerprint, **done, **taught}
+        return {"fingerprint": self.fingerprint, **done, **taught, **self.inputs}
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """What a network is used with elsewhere: names of its classes, shape and scaling of its examples."""
+        if not isinstance(self.images, Examples):
+            return {}
+        return {"inputs": asdict(Inputs.of(self.images, self.recipe))}
 
     def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, Any]:
         """Trains one 0-based epoch and tests; nothing returns to the host before its end."""
