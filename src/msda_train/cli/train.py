@@ -13,6 +13,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, open_dict
 
 from msda_train.cli.guard import run_guarded
+from msda_train.cli.help import asked, short_help
 from msda_train.cli.jobs import Jobs, log
 from msda_train.cli.overrides import check_choices, quote_text
 from msda_train.cli.parser import Parser
@@ -58,6 +59,10 @@ def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
 
 def _hydra(jobs: Jobs, arguments: list[str]) -> None:
     """Hydra's own command line, made to raise what it would print over many lines; a sweep's table."""
+    if asked(arguments):
+        print(short_help(), end="")
+        return
+    arguments = ["--help" if word == "--help-all" else word for word in arguments]
     sys.argv = ["msda-train", *_flags_first(arguments)]
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -77,6 +77,7 @@ def open_run(
 
 
 def node_of(row: Row, axis: str, *, trust: bool) -> DictConfig:
+    """The part `axis` of the row's config, which may be built. UserError where it may not."""
     try:
         return buildable(axis, row.config[axis], trust=trust)
     except UserError as error:
@@ -117,6 +118,7 @@ def images_of(row: Row, node: DictConfig) -> Examples:
 
 
 def recipe_of(row: Row, node: DictConfig) -> Recipe:
+    """The recipe that `node`, of the row, describes. UserError where it cannot be."""
     try:
         recipe: Recipe = build("recipe", node)
     except (TypeError, ValueError) as error:  # a word where a list should be
