@@ -56,7 +56,8 @@ SHELLS = {
     "zsh": """
         autoload -Uz compinit bashcompinit; compinit -u; bashcompinit
         eval "$(msda-train -sc install=zsh)"
-        export COMP_LINE="$LINE" COMP_POINT=${#LINE}; words=(${=LINE}); CURRENT=2
+        export COMP_LINE="$LINE" COMP_POINT=${#LINE} COMP_CWORD=1; words=(${=LINE}); CURRENT=2
+        COMP_WORDS=(${=LINE})
         compgen -F hydra_bash_completion -- method=cu
     """,
     "fish": 'msda-train -sc install=fish | source; complete -C "$LINE"',

@@ -58,6 +58,11 @@ def quote_text(word: str) -> str:
     return f"{key}=" + ",".join('"' + re.sub(r"(\\+)$", r"\1\1", part) + '"' for part in parts)
 
 
+def without_plus(word: str) -> str:
+    """`+experiment=NAME`, as Hydra's own examples have it, without the plus: the group is there already."""
+    return word[1:] if word.startswith("+") and word[1:].partition("=")[0] in (*GROUPS, "probes") else word
+
+
 def check_complete(cfg: DictConfig) -> None:
     """UserError where something that train.yaml declares is missing or of another type: the command line, or
     a user's own file, can take anything away."""
@@ -151,6 +156,8 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     """One line for an exception raised while Hydra composed `overrides`."""
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
         group, _, word = problem.missing_cfg_file.rpartition("/")
+        if not group:
+            return f"--config-name={word}: there is no such file; leave it out"
         if told := missing_plugin(group, word):
             return told
         if not group.startswith("hydra"):  # of a task: dataset/gan/ring
