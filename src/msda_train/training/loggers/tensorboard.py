@@ -51,8 +51,11 @@ class TensorBoard:
             labels = "\n".join(f"{n}. {picture.label}" for n, picture in enumerate(pictures, 1))
             self._writer.add_text("mixed/labels", labels, self._last)
         self._writer.add_text("row", f"```json\n{row_text(row)}\n```", self._last)
-        # "." keeps it in the run's own folder: no second run in the list.
-        self._writer.add_hparams(dict(self._about.options), dict(row["metrics"]), run_name=".")
+        # "." keeps it in the run's own folder: no second run in the list. Groups are shown by the alphabet:
+        # this one comes after the curves.
+        metrics = {f"whole_run/{name}": value for name, value in row["metrics"].items()}
+        options = dict(self._about.options)
+        self._writer.add_hparams(options, metrics, run_name=".", global_step=self._last)
 
     def close(self) -> None:
         """See `Logger`."""
