@@ -134,13 +134,15 @@ def about(folder: Path, config: Mapping[str, Any], names: Mapping[str, Any], see
 
 
 def options_of(config: Mapping[str, Any], names: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The words of a run, then every option by its dotted name; lists as text."""
+    """The words of a run, then every option by its dotted name, but for a place on this machine; lists as
+    text."""
     flat: dict[str, Any] = {key: str(name) for key, name in names.items() if name} | {"seed": seed}
 
     def walk(path: str, node: Any) -> None:
         if isinstance(node, Mapping):
             for key, item in node.items():
-                walk(f"{path}.{key}", item)
+                if key != "cache":
+                    walk(f"{path}.{key}", item)
         else:
             flat[path] = node if isinstance(node, bool | int | float) else str(node)[:500]
 
