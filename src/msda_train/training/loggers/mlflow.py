@@ -35,6 +35,8 @@ class MLflow:
         # Plain files are in MLflow's maintenance mode: it wants to be told that they are meant. And it sends
         # reports of its use unless it is told not to.
         wanted = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        for name, value in {"MAX_RETRIES": "2", "TIMEOUT": "20"}.items():  # MLflow's own take minutes
+            os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
         with mock.patch.dict(os.environ, wanted):
             from mlflow import MlflowClient
 
