@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from msda_train.core.errors import UserError
+from msda_train.core.pixels import Box, blend, blend_two, paste
 from msda_train.core.randomness import Rng
 
 NOWHERE = -1  # a depth that no stage has: the batch stays as it is
@@ -24,6 +25,7 @@ class Mix:
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
     sources: (own, other) where they are not (h, h[perm]).
     shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
+    box: where the host knows that the mask is 0 in this box, the same for all, and 1 outside: the edges.
     """
 
     perm: Tensor
@@ -32,6 +34,7 @@ class Mix:
     depth: int = 0
     sources: tuple[Tensor, Tensor] | None = None
     shares: Tensor | None = None
+    box: Box | None = None
 
     @classmethod
     def identity(cls, x: Tensor) -> "Mix":
@@ -39,32 +42,20 @@ class Mix:
         one = torch.ones(1, device=x.device)
         return cls(torch.arange(len(x), device=x.device), one, one.view(1, 1, 1, 1), depth=NOWHERE)
 
-    def apply(self, h: Tensor) -> Tensor:
+    def apply(self, h: Tensor, owned: bool = False) -> Tensor:
         """Mixed pixels or features mask * own + (1 - mask) * other, of the shape (B, ...) and in the type of
-        `h`; `h` itself is left alone.
+        `h`, as `core/pixels.py` says. `h` itself is left alone, unless it is `owned`: then it may be
+        overwritten."""
+        if self.sources is not None:
+            return blend_two(*self.sources, self.mask).to(h.dtype)
+        if self.box is not None:
+            return paste(h, self.perm, self.box, owned)
+        return blend(h, self.perm, self.mask, owned)
 
-        torch.lerp computes from the nearer end: where the mask is 0 or 1 the pixels are bit for bit the
-        originals. It runs in the mask's float32, so lam is not rounded where features are bfloat16.
-        """
-        pictures = h.ndim == 4 and h.is_contiguous(memory_format=torch.channels_last)
-        if self.sources is None and h.dtype == torch.float32 and pictures:
-            return self._by_rows(h)
-        own, other = self.sources or (h[: len(self.perm)], h[self.perm])
-        mask = self.mask if h.ndim == 4 else self.mask.view(-1, *[1] * (h.ndim - 1))
-        return torch.lerp(other.float(), own.float(), mask).to(h.dtype)
-
-    def _by_rows(self, h: Tensor) -> Tensor:
-        """The same for float32 channels_last, an image a row: partners are gathered once, mixed in place, and
-        the mask is written out over channels beforehand, three to eight times faster than broadcasting it."""
-        (batch, channels, height, width), mask = h.shape, self.mask.permute(0, 2, 3, 1)
-        rows, own = h.permute(0, 2, 3, 1).reshape(batch, -1), len(self.perm)
-        wide = mask if mask[0].numel() == 1 else mask.expand(-1, height, width, channels)
-        mixed = rows.index_select(0, self.perm).lerp_(rows[:own], wide.reshape(len(mask), -1))
-        return mixed.view(own, height, width, channels).permute(0, 3, 1, 2)
-
-    def pixels(self, x: Tensor) -> Tensor:
-        """Mixed examples (B, ...) where this plan mixes those, else x as it is."""
-        return self.apply(x) if self.depth == 0 else x
+    def pixels(self, x: Tensor, owned: bool = False) -> Tensor:
+        """Mixed examples (B, ...) where this plan mixes those, else x as it is.
+        owned: x may be overwritten."""
+        return self.apply(x, owned) if self.depth == 0 else x
 
     def target(self, y: Tensor, classes: int) -> Tensor:
         """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm]), or shares @ onehot(y)."""

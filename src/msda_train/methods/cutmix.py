@@ -9,7 +9,7 @@ issues 30 and 10).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -24,6 +24,8 @@ from msda_train.methods._pairwise import Pairwise, to_device
 @dataclass(frozen=True)
 class CutMix(Pairwise):
     """x~ = M x + (1 - M) x[perm]; M is 0 in a box of about 1 - lam of the image, else 1."""
+
+    whole_numbers: ClassVar = True
 
     prob: float = 0.5
     label: str = "area"
@@ -42,4 +44,8 @@ class CutMix(Pairwise):
         else:
             edges = continuous_box(lam, rng.random((len(lam), 2)) * (height, width), height, width)
         weight = kept_share(edges, height, width) if self.label == "area" else lam
-        return Mix(perm, to_device(weight, x), box_mask(edges, height, width, x.device))
+        mask, box = (
+            box_mask(edges, height, width, x.device),
+            tuple(edges[0].tolist()) if len(lam) == 1 else None,
+        )
+        return Mix(perm, to_device(weight, x), mask, box=box)
