@@ -48,7 +48,7 @@ class Mix:
         overwritten."""
         if self.sources is not None:
             return blend_two(*self.sources, self.mask).to(h.dtype)
-        if self.box is not None:
+        if self.box is not None and not torch.compiler.is_compiling():  # each box would be compiled anew
             return paste(h, self.perm, self.box, owned)
         return blend(h, self.perm, self.mask, owned)
 

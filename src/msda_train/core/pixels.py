@@ -20,7 +20,8 @@ HUGE = (
 def blend(h: Tensor, perm: Tensor, mask: Tensor, owned: bool = False) -> Tensor:
     """mask * h + (1 - mask) * h[perm], of the type of `h`: h (N, ...), perm (B,) with B at most N, mask
     (B|1, 1, H|1, W|1). owned: h may be overwritten."""
-    rows = _rows(h) if h.dtype == torch.float32 else None
+    quick = h.dtype == torch.float32 and not torch.compiler.is_compiling()  # which makes one loop of it anyway
+    rows = _rows(h) if quick else None
     if rows is None:
         return blend_two(h[: len(perm)], h[perm], mask)
     own, weight = rows[: len(perm)], _weight(h, mask)

@@ -89,7 +89,15 @@ class Mixer:
         left alone, but for `inplace`, and returned as it is where nothing is mixed.
         y (B,): integer labels below K. step: draws those of this step, in place of the next one's.
         origin: where x comes from, for a method that saw `train_images` (`msda_train.core.mix.Origin`).
+        torch.compile leaves the call out of its graph.
         """
+        if torch.compiler.is_compiling():
+            return _uncompiled(self, x, y, step, origin)
+        return self._mix(x, y, step, origin)
+
+    def _mix(
+        self, x: Tensor, y: Tensor, step: int | None, origin: Origin | None
+    ) -> tuple[Tensor, Tensor]:
         with _value_errors(x):
             y = self._checked(x, y)
             plan = self._planned(x, y, step, origin)
@@ -188,6 +196,13 @@ class Mixer:
                 f"num_classes={self.num_classes}: labels must be 0 to {self.num_classes - 1}, and these go "
                 f"from {int(y.min())} to {int(y.max())}"
             )
+
+
+def _uncompiled(mixer: Mixer, *batch: Any) -> tuple[Tensor, Tensor]:
+    """Draws are Python's work, of which a compiler would make pieces. As a decorator `disable` would import the
+    compiler with this module."""
+    mixed: tuple[Tensor, Tensor] = torch.compiler.disable(Mixer._mix)(mixer, *batch)
+    return mixed
 
 
 def _chosen(method: Name | Sequence[Name], options: dict[str, Any]) -> Method:
