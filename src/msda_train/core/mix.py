@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,6 +13,7 @@ from msda_train.core.pixels import Box, blend, blend_two, paste
 from msda_train.core.randomness import Rng
 
 NOWHERE = -1  # a depth that no stage has: the batch stays as it is
+LOOKED_UP = 1024  # classes whose rows are kept, 4 MB of them: one operation instead of three
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,31 @@ class Mix:
 
     def target(self, y: Tensor, classes: int) -> Tensor:
         """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm]), or shares @ onehot(y)."""
-        own = torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)
+        own = one_hot(y, classes)
         if self.shares is not None:
             return (self.shares[:, :, None] * own).sum(dim=1)  # no matmul: autocast would round it
-        return own.index_select(0, self.perm).lerp_(own[: len(self.perm)], self.lam[:, None])
+        other = own.index_select(0, self.perm)
+        return other.lerp_(own if other.shape == own.shape else own[: len(other)], self.lam.unsqueeze(1))
 
     def first(self, count: int) -> "Mix":
         """The plan for the first `count` samples alone; their partners may be any of the batch."""
         lam, mask = self.lam[:count], self.mask[:count]
         own = self.sources and (self.sources[0][:count], self.sources[1][:count])
         return replace(self, perm=self.perm[:count], lam=lam, mask=mask, sources=own)
+
+
+def one_hot(y: Tensor, classes: int) -> Tensor:
+    """(B, K) float32 of labels y (B,). Raises IndexError or RuntimeError where one is not below K; on CUDA
+    the device stops later."""
+    if classes > LOOKED_UP:
+        return torch.zeros(y.shape[0], classes, device=y.device).scatter_(1, y.unsqueeze(1), 1.0)
+    return _unit_rows(classes, y.device).index_select(0, y)
+
+
+@cache
+def _unit_rows(classes: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.eye(classes, device=device)
 
 
 def picture_size(x: Tensor) -> tuple[int, int]:

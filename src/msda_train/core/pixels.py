@@ -20,12 +20,15 @@ HUGE = (
 def blend(h: Tensor, perm: Tensor, mask: Tensor, owned: bool = False) -> Tensor:
     """mask * h + (1 - mask) * h[perm], of the type of `h`: h (N, ...), perm (B,) with B at most N, mask
     (B|1, 1, H|1, W|1). owned: h may be overwritten."""
-    quick = h.dtype == torch.float32 and not torch.compiler.is_compiling()  # which makes one loop of it anyway
+    quick = (
+        h.dtype == torch.float32 and not torch.compiler.is_compiling()
+    )  # which makes one loop of it anyway
     rows = _rows(h) if quick else None
     if rows is None:
         return blend_two(h[: len(perm)], h[perm], mask)
-    own, weight = rows[: len(perm)], _weight(h, mask)
-    if isinstance(weight, float) and rows[0].nbytes >= LONG and not _has_gradient(h):
+    count, weight = perm.shape[0], _weight(h, mask)
+    own = rows if count == h.shape[0] else rows[:count]
+    if isinstance(weight, float) and 4 * rows.shape[1] >= LONG and not _has_gradient(h):
         partner = perm.tolist()
         in_place = owned and sorted(partner) == list(range(len(h)))
         mixed = _in_place(rows, partner, weight) if in_place else _one_by_one(rows, partner, weight)
@@ -45,17 +48,24 @@ def blend_two(own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
 
 def paste(h: Tensor, perm: Tensor, box: Box, owned: bool = False) -> Tensor:
     """h (N, C, H, W) with the same box of h[perm] in each image; perm (B,). owned: h may be overwritten."""
-    top, bottom, left, right = box
-    whole = len(perm) == len(h)
-    partners = h[:, :, top:bottom, left:right].index_select(0, perm)
-    if owned and whole and _rows(h) is not None and not _has_gradient(h):
+    count, learning = perm.shape[0], _has_gradient(h)
+    partners = _region(h, box).index_select(0, perm)
+    if owned and count == h.shape[0] and not learning and _rows(h) is not None:
         mixed = h
-    elif _has_gradient(h) or h.nbytes < HUGE:
-        mixed = h[: len(perm)].clone()
+    elif learning or h.numel() * h.element_size() < HUGE:
+        mixed = h[:count].clone()
     else:
-        mixed = _room(h, len(perm)).copy_(h[: len(perm)])
-    mixed[:, :, top:bottom, left:right] = partners
+        mixed = _room(h, count).copy_(h[:count])
+    _region(mixed, box).copy_(partners)
     return mixed
+
+
+def _region(h: Tensor, box: Box) -> Tensor:
+    """The box in each of (N, C, H, W), with channels where they lie in memory."""
+    top, bottom, left, right = box
+    if not h.is_contiguous() and h.is_contiguous(memory_format=torch.channels_last):
+        return h.permute(0, 2, 3, 1)[:, top:bottom, left:right]
+    return h[:, :, top:bottom, left:right]
 
 
 def _has_gradient(h: Tensor) -> bool:
@@ -67,16 +77,16 @@ def _rows(h: Tensor) -> Tensor | None:
     if h.numel() == 0:
         return None
     if h.is_contiguous():
-        return h.view(len(h), -1)
+        return h.view(h.shape[0], -1)
     if h.ndim == 4 and h.is_contiguous(memory_format=torch.channels_last):
-        return h.permute(0, 2, 3, 1).view(len(h), -1)
+        return h.permute(0, 2, 3, 1).view(h.shape[0], -1)
     return None
 
 
 def _unfold(rows: Tensor, h: Tensor) -> Tensor:
     """The inverse: rows (B, -1) in the shape and memory format of h (N, ...)."""
     if h.is_contiguous():
-        return rows.view(len(rows), *h.shape[1:])
+        return rows.view(-1, *h.shape[1:])
     _, channels, height, width = h.shape
     return rows.view(len(rows), height, width, channels).permute(0, 3, 1, 2)
 
@@ -84,8 +94,8 @@ def _unfold(rows: Tensor, h: Tensor) -> Tensor:
 def _weight(h: Tensor, mask: Tensor) -> Tensor | float:
     """What rows of h are multiplied by: one number where that is known here, else (B|1, 1 or all columns).
     The mask is written out over channels beforehand, three to eight times faster than broadcasting it."""
-    if mask.numel() == 1 and mask.device.type == "cpu":
-        return float(mask)
+    if mask.numel() == 1 and mask.is_cpu:
+        return mask.item()
     if mask[0].numel() == 1:
         return mask.view(-1, 1)
     wide = mask.expand(-1, *h.shape[1:])

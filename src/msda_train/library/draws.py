@@ -13,6 +13,8 @@ from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.core.randomness import Rng, generator
 
+AHEAD = 32  # generators made at once: in a row they cost a sixth of what each does between two large batches
+
 
 @dataclass
 class Draws:
@@ -29,6 +31,7 @@ class Draws:
     epoch: int = 0
     step: int = 0
     rank: int | None = field(default=None, repr=False)  # of this process; found where it is first needed
+    ready: list[tuple[Any, Rng]] = field(default_factory=list, repr=False)  # the last one is next
 
     def __post_init__(self) -> None:
         if self.seed is not None:
@@ -51,8 +54,12 @@ class Draws:
         if self.seed is None:
             drawn = int(torch.randint(2**62, (), generator=self.source))
             return generator(drawn, stream)
+        place = (stream, self.epoch, self.step)
+        if not self.ready or self.ready[-1][0] != place:
+            steps = range(self.step + AHEAD - 1, self.step - 1, -1)
+            self.ready = [((*place[:2], k), generator(self.seed, *place[:2], k)) for k in steps]
         self.step += 1
-        return generator(self.seed, stream, self.epoch, self.step - 1)
+        return self.ready.pop()[1]
 
     def _stream(self, worker: int | None) -> str:
         """The stream of training steps, "mix", or one of its own for each other place."""
@@ -62,7 +69,8 @@ class Draws:
         return f"mix{of_rank}" + (f", worker {worker}" if worker is not None else "")
 
     def __getstate__(self) -> Mapping[str, Any]:
-        return {**self.__dict__, "rank": _rank() if self.rank is None else self.rank}
+        rank = _rank() if self.rank is None else self.rank
+        return {**self.__dict__, "rank": rank, "ready": []}
 
 
 def _rank() -> int:

@@ -76,6 +76,7 @@ class Mixer:
             self.network = NoNetwork(_channels(chosen)) if model is None else Network(model, layers)
             images: Iterable[Tensor] = _NoImages() if train_images is None else train_images
             self.method = prepared(chosen, self.network, images)  # type: ignore[arg-type]
+            self._remembers = isinstance(self.method, OfOrigin)
         self._plan: Mix | None = None
 
     def __call__(
@@ -95,15 +96,15 @@ class Mixer:
             return _uncompiled(self, x, y, step, origin)
         return self._mix(x, y, step, origin)
 
-    def _mix(
-        self, x: Tensor, y: Tensor, step: int | None, origin: Origin | None
-    ) -> tuple[Tensor, Tensor]:
-        with _value_errors(x):
+    def _mix(self, x: Tensor, y: Tensor, step: int | None, origin: Origin | None) -> tuple[Tensor, Tensor]:
+        try:
             y = self._checked(x, y)
             plan = self._planned(x, y, step, origin)
             target = self._target(plan, y)
             if isinstance(self.network, Network):
                 self.network.set(plan)
+        except UserError as error:
+            raise _value_error(error, x) from None
         self._plan = plan
         mixed = plan.pixels(x, owned=self.inplace)
         return (mixed.contiguous() if x.is_contiguous() else mixed), target
@@ -155,26 +156,29 @@ class Mixer:
         return f"Mixer({self.method!r}, num_classes={self.num_classes})"
 
     def _checked(self, x: Tensor, y: Tensor) -> Tensor:
+        """y as int64. UserError where x or y cannot be mixed."""
         if not isinstance(x, Tensor) or x.ndim < 1:
             raise UserError("x: must be a tensor (B, C, H, W)")
         if not isinstance(y, Tensor):
-            raise UserError(f"y: a batch needs labels, a tensor (B,) of whole numbers; {_said(y)}")
-        if y.is_floating_point() or y.ndim != 1:
+            what = "y is missing" if y is None else f"y is a {type(y).__name__}"
+            raise UserError(f"y: a batch needs labels, a tensor (B,) of whole numbers; {what}")
+        if y.ndim != 1 or y.dtype.is_floating_point:
             what = f"{str(y.dtype).removeprefix('torch.')} {tuple(y.shape)}"
             raise UserError(f"y: must be class numbers (B,), not yet mixed or smoothed; these are {what}")
-        if len(x) != len(y) or x.device != y.device:
+        if x.shape[0] != y.shape[0] or x.device != y.device:
             raise UserError(
                 f"y: has to go with x; they are {len(y)} labels on {y.device}, {len(x)} images on {x.device}"
             )
-        check_numbers(self.method, x)
+        if not x.dtype.is_floating_point:
+            check_numbers(self.method, x)
         return y.long()
 
     def _planned(self, x: Tensor, y: Tensor, step: int | None, origin: Origin | None) -> Mix:
         method = self.method
-        if isinstance(method, OfOrigin):
+        if self._remembers:
             if origin is None:
                 raise UserError("origin: this method remembers the training images; say which these are")
-            method = method.at(origin)
+            method = method.at(origin)  # type: ignore[attr-defined]
         try:
             plan = method.plan(x, y, self.network, self.draws.next(step))
         except (IndexError, RuntimeError):
@@ -199,8 +203,8 @@ class Mixer:
 
 
 def _uncompiled(mixer: Mixer, *batch: Any) -> tuple[Tensor, Tensor]:
-    """Draws are Python's work, of which a compiler would make pieces. As a decorator `disable` would import the
-    compiler with this module."""
+    """Draws are Python's work, of which a compiler would make pieces. As a decorator `disable` would import
+    the compiler with this module."""
     mixed: tuple[Tensor, Tensor] = torch.compiler.disable(Mixer._mix)(mixer, *batch)
     return mixed
 
@@ -252,17 +256,17 @@ class _NoImages:
         raise UserError("train_images: this method looks at all of them first; give their batches")
 
 
-def _said(y: object) -> str:
-    return "y is missing" if y is None else f"y is a {type(y).__name__}"
+def _value_error(error: UserError, x: Any = None) -> ValueError:
+    """The same in the words of a call: options without their group's name in front."""
+    text = str(error).replace("method.", "")
+    if text.startswith("method: this one needs pictures") and isinstance(x, Tensor):
+        text = f"x: this method needs pictures (B, C, H, W); these are {tuple(x.shape)}"
+    return ValueError(text)
 
 
 @contextmanager
-def _value_errors(x: Any = None) -> Iterator[None]:
-    """A UserError as ValueError, in the words of a call: options without the group's name in front."""
+def _value_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        text = str(error).replace("method.", "")
-        if text.startswith("method: this one needs pictures") and isinstance(x, Tensor):
-            text = f"x: this method needs pictures (B, C, H, W); these are {tuple(x.shape)}"
-        raise ValueError(text) from None
+        raise _value_error(error) from None

@@ -1,5 +1,5 @@
-"""From a name and options to a method, by the files of configs/method/, without Hydra; and the one place that
-says which methods a call can stand for."""
+"""From a name and options to a method, by the files of configs/method/ and without Hydra; and the one
+place that says which methods a call can stand for."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -56,8 +56,9 @@ def named(name: str, given: Mapping[str, Any]) -> Method:
     hints = get_type_hints(made.__init__)
     for option, value in options.items():
         checks.kind(option, value, hints[option])
-    method: Method = made(**options)
-    return method.taught_by(teacher) if isinstance(teacher, nn.Module) else method  # type: ignore[attr-defined]
+    method = made(**options)
+    found: Method = method.taught_by(teacher) if isinstance(teacher, nn.Module) else method
+    return found
 
 
 def _example(option: str) -> str:
@@ -90,7 +91,10 @@ def check_served(method: Method) -> None:
 
 def check_plan(method: Method, plan: Mix) -> None:
     """UserError where `plan` says more than who is mixed with whom, where and how much."""
-    more = [name for name, value in vars(plan).items() if name not in PLANNED and value is not None]
+    said = vars(plan)
+    if type(plan) is Mix and said.keys() == PLANNED:
+        return
+    more = [name for name, value in said.items() if name not in PLANNED and value is not None]
     if type(plan) is not Mix or more:
         raise UserError(
             f"method={type(method).__name__}: its plan says more than a mixer can do "
@@ -99,8 +103,8 @@ def check_plan(method: Method, plan: Mix) -> None:
 
 
 def check_numbers(method: Method, x: Tensor) -> None:
-    """UserError where x (B, ...) holds numbers that `method` cannot work with."""
-    if x.is_floating_point() or (x.dtype == torch.uint8 and getattr(method, "whole_numbers", False)):
+    """UserError where x (B, ...) holds whole numbers that `method` cannot work with."""
+    if x.dtype == torch.uint8 and getattr(method, "whole_numbers", False):
         return
     who = type(method).__name__
     if x.dtype == torch.uint8:
