@@ -145,6 +145,18 @@ def test_who_takes_bytes_never_looks_at_them(name, network, told):
         assert all(torch.equal(getattr(one, key), getattr(mix.plan, key)) for key in ("perm", "lam", "mask"))
 
 
+@pytest.mark.parametrize("name", BLIND)
+def test_no_value_is_asked_for(name):
+    """On torch's meta device there are none: what runs there waits for no GPU."""
+    x = torch.empty(6, 3, 32, 32, device="meta")
+    y = torch.empty(6, dtype=torch.int64, device="meta")
+    for inplace in (False, True):
+        mix = Mixer(name, num_classes=K, seed=0, inplace=inplace)
+        for _ in range(3):
+            mixed, target = mix(x, y)
+            assert (mixed.device.type, mixed.shape, target.shape) == ("meta", x.shape, (6, K))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_floats_are_mixed_no_coarser_than_float32(dtype, batch):
     x, y = batch
