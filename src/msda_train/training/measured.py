@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from msda_train.config import checks
 from msda_train.config.build import build
 from msda_train.core.errors import UserError
 from msda_train.data.dataset import Dataset
@@ -30,6 +31,11 @@ def auto(cfg: DictConfig) -> list[str]:
 def stand_in(cfg: DictConfig) -> DictConfig:
     """`cfg` with some number for what is not measured yet: enough to check all other options. UserError where
     the recipe would not look at it."""
+    for key in ("mean", "std"):
+        value = OmegaConf.select(cfg, f"dataset.{key}")
+        if isinstance(value, str) and value != AUTO:
+            hint = f"type dataset.{key}={AUTO}, or a number for each channel"
+            raise UserError(f"dataset.{key}={checks.shown(value)}: unknown; {hint}")
     if auto(cfg):
         recipe: Any = OmegaConf.to_container(cfg.recipe, resolve=False)
         for key in auto(cfg):
