@@ -129,9 +129,9 @@ def _dataset(name: str, words: Sequence[str]) -> "Dataset":
 
 
 def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
-    images = dataset.prepare(rebuild=rebuild)
     from msda_train.data.images import Images
 
+    images = dataset.prepare(rebuild=rebuild)
     chosen = dataset.select(images)  # so that a wrong subset or cap is found now, not by the first run
     print(f"{images.name}: {_counts(images)}, content {images.content}")
     print(f"{images.name}: {_official_status(dataset, images)}")
@@ -144,10 +144,9 @@ def _moments(images: "Examples") -> str:
     """Of one's own pictures, as it is typed."""
     from msda_train.data.moments import measured
 
-    words = [
-        f"dataset.{key}=[{','.join(map(str, found))}]" for key, found in measured(images.x_train).items()
-    ]
-    return f"its training images measured: {' '.join(words)}, which auto would find, too"
+    found = measured(images.x_train)
+    words = [f"dataset.{key}=[{','.join(map(str, numbers))}]" for key, numbers in found.items()]
+    return f"its training images measured: {' '.join(words)}, as auto does"
 
 
 def _verify(dataset: "Dataset") -> int:
