@@ -7,11 +7,11 @@ the shape changes. A bottleneck's stride lies on its 3x3 convolution.
   many channels at the end; He normal initialisation (fan out), BatchNorms 1 and 0: `init=he`.
 - ResNet-18 (the one of pytorch-cifar, in Cutout's and SaliencyMix's rows): 4 x 2 basic blocks of widths 64 to
   512; torch's own initialisation: `init=torch`.
-- ResNeXt-50 32x4d (Xie et al., CVPR 2017, arXiv:1611.05431; Westlake-AI/openmixup's ResNeXt_CIFAR): bottlenecks
-  of ResNet-50, whose 3x3 convolution has `cardinality` groups.
-`init=openmixup` is that program's own: He normal (fan out), a block's last BatchNorm 0, the classifier normal of
-deviation 0.01 without bias. Its version of 2023 asks for these only beside pre-trained weights, and has torch's
-otherwise; which one made the published numbers is not stated.
+- ResNeXt-50 32x4d (Xie et al., CVPR 2017, arXiv:1611.05431; ResNeXt_CIFAR of Westlake-AI/openmixup):
+  ResNet-50's bottlenecks, with `cardinality` groups in the 3x3 convolution.
+`init=openmixup` is that program's own: He normal (fan out), a block's last BatchNorm 0, the classifier
+normal of deviation 0.01 without bias. A later version of it starts like this only beside pre-trained weights
+and leaves torch's otherwise; which one made the published numbers is not stated.
 Depths for mixing: 0 pixels, then after each group.
 """
 

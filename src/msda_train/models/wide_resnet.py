@@ -24,11 +24,10 @@ from msda_train.core.errors import UserError
 from msda_train.models.regulariser import Regulariser, branch_end
 from msda_train.models.staged import GlobalMean, Staged, he_fan_out, openmixup_start
 
-
-NORMS: dict[str, dict[str, float]] = {  # of BatchNorm: torch's eps 1e-5 and momentum 0.1 but where said
-    "standard": {},
-    "manifold": {},
-    "openmixup": {"eps": 1e-3, "momentum": 1e-3},
+NORMS = {  # eps and momentum of BatchNorm
+    "standard": (1e-5, 0.1),
+    "manifold": (1e-5, 0.1),
+    "openmixup": (1e-3, 1e-3),
 }
 
 
@@ -52,7 +51,8 @@ class WideBlock(nn.Module):
     ):
         super().__init__()
         strides = (1, stride) if variant == "manifold" else (stride, 1)
-        conv, norm = partial(nn.Conv2d, bias=variant != "standard"), partial(nn.BatchNorm2d, **NORMS[variant])
+        conv, (eps, momentum) = partial(nn.Conv2d, bias=variant != "standard"), NORMS[variant]
+        norm = partial(nn.BatchNorm2d, eps=eps, momentum=momentum)
         self.bn1 = norm(channels_in)
         self.conv1 = conv(channels_in, channels, 3, strides[0], padding=1)
         self.bn2 = norm(channels)
@@ -134,7 +134,8 @@ def wide_resnet(
         stages = [nn.Sequential(stem, first), nn.Sequential(*others), *groups[1:]]
     else:
         stages = [nn.Sequential(stem, *groups[0]), *groups[1:]]
-    final = nn.BatchNorm2d(channels_in, **(NORMS[variant] | ({"momentum": 0.9} if manifold else {})))
+    eps, momentum = NORMS[variant]
+    final = nn.BatchNorm2d(channels_in, eps=eps, momentum=0.9 if manifold else momentum)
     head = nn.Sequential(final, _activation(variant), GlobalMean(), nn.Linear(channels_in, classes))
     model = Staged([*stages, head])
     if init == "xavier":
