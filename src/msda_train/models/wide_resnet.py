@@ -84,6 +84,15 @@ def _xavier(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def _start(model: nn.Module, variant: str, init: str | None) -> None:
+    if init == "xavier":
+        _xavier(model)
+    elif variant != "manifold":
+        he_fan_out(model)
+    if variant == "openmixup":
+        openmixup_start(model)
+
+
 def wide_resnet(
     depth: int,
     width: int,
@@ -134,14 +143,8 @@ def wide_resnet(
         stages = [nn.Sequential(stem, first), nn.Sequential(*others), *groups[1:]]
     else:
         stages = [nn.Sequential(stem, *groups[0]), *groups[1:]]
-    eps, momentum = NORMS[variant]
-    final = nn.BatchNorm2d(channels_in, eps=eps, momentum=0.9 if manifold else momentum)
+    final = nn.BatchNorm2d(channels_in, NORMS[variant][0], 0.9 if manifold else NORMS[variant][1])
     head = nn.Sequential(final, _activation(variant), GlobalMean(), nn.Linear(channels_in, classes))
     model = Staged([*stages, head])
-    if init == "xavier":
-        _xavier(model)
-    elif not manifold:
-        he_fan_out(model)
-    if variant == "openmixup":
-        openmixup_start(model)
+    _start(model, variant, init)
     return model
