@@ -210,7 +210,7 @@ class _Deeper(Mix):
 
     team: Team = ALONE
 
-    def apply(self, h: Tensor) -> Tensor:
+    def apply(self, h: Tensor, owned: bool = False) -> Tensor:
         """Own features (n, C, H, W), mixed."""
         everybody: Tensor = Gather.apply(h, self.team, self.team.batch)
         sources = (h, everybody.index_select(0, self.perm))
