@@ -29,14 +29,13 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Criterion, Mix
 from msda_train.models.batchnorm import shares
 
 # DistributedDataParallel's word for: before each forward pass the first process's buffers go to the others.
 # It was renamed in torch 2.14. Here buffers are the same everywhere by the end of a step.
 _KNOWN = signature(DistributedDataParallel).parameters
 QUIET: Any = {"forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers": False}
-Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(eq=False)
@@ -86,13 +85,14 @@ class Team:
         def own(values: Tensor) -> Tensor:
             return values[rows] if values.dim() and len(values) > 1 else values
 
-        perm, lam, mask = mix.perm[rows], own(mix.lam), own(mix.mask)
+        perm, lam, mask, loss = mix.perm[rows], own(mix.lam), own(mix.mask), mix.loss and mix.loss.of_rows(rows)
+        begun = x[rows if mix.own is None else mix.own[rows]]
         if mix.sources is not None:
             sources = (own(mix.sources[0]), own(mix.sources[1]))
-            return Mix(perm, lam, mask, mix.depth, sources), x[rows], target[rows]
+            return Mix(perm, lam, mask, mix.depth, sources, loss=loss), begun, target[rows]
         if mix.depth == 0:
-            return Mix(perm, lam, mask, sources=(x[rows], x[perm])), x[rows], target[rows]
-        return _Deeper(perm, lam, mask, mix.depth, team=self), x[rows], target[rows]
+            return Mix(perm, lam, mask, sources=(begun, x[perm]), loss=loss), begun, target[rows]
+        return _Deeper(perm, lam, mask, mix.depth, loss=loss, team=self), begun, target[rows]
 
     def seen(self, network: nn.Module) -> nn.Module:
         """What methods see in place of the `network`."""
