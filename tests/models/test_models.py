@@ -77,6 +77,10 @@ REGULARISED = [
     "wrn28_10 model.depth=10 model.width=1 regulariser=dropblock model.regulariser.block=2"
     " model.regulariser.seed_rate=code",
 ]
+TRANSFORMERS = [
+    "deit_s model.size=[32,32] model.patch=8 model.width=8 model.depth=4 model.heads=2",
+    "swin_t model.width=6 model.heads=[1,2,3,4] model.patch=2 model.window=4",
+]
 LARGE = [  # these need 32 pixels a side
     "vgg16_bn model.width=4 model.hidden=8",
     "resnet50 model.blocks=[1,1,1,1] model.width=4",
@@ -89,6 +93,7 @@ LARGE = [  # these need 32 pixels a side
         *((words, *shape) for words in SMALL + REGULARISED for shape in ((3, 32), (1, 8), (3, 64))),
         *((words, 3, side) for words in LARGE for side in (32, 64)),
         (LARGE[0], 1, 40),
+        *((words, 3, 32) for words in TRANSFORMERS),
     ],
 )
 def test_output_shape(words, channels, side):
@@ -101,7 +106,7 @@ def test_output_shape(words, channels, side):
 def test_every_network_runs_without_memory(words):
     """In training mode on the meta device: how a run sees, before it starts, whether the images fit."""
     spectrogram = (1, 161, 101)
-    made_for = {"resnet50": (3, 224, 224), "mlp": (9,)}
+    made_for = {"mlp": (9,)} | dict.fromkeys(("resnet50", "deit_s", "swin_t"), (3, 224, 224))
     made_for |= dict.fromkeys(("lenet_speech", "vgg11_speech"), spectrogram)
     shape = made_for.get(words, (3, 32, 32))
     with torch.device("meta"):
@@ -121,7 +126,7 @@ def test_too_small_images_are_refused(words, side):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("words", SMALL + LARGE)
+@pytest.mark.parametrize("words", SMALL + LARGE + TRANSFORMERS)
 def test_mixing_at_each_depth_equals_doing_it_by_hand(words, batch):
     x, y = batch
     network = make(words).eval()
@@ -135,7 +140,7 @@ def test_mixing_at_each_depth_equals_doing_it_by_hand(words, batch):
         torch.testing.assert_close(network(x, mix), h)
 
 
-@pytest.mark.parametrize("words", SMALL + REGULARISED + LARGE)
+@pytest.mark.parametrize("words", SMALL + REGULARISED + LARGE + TRANSFORMERS)
 def test_bf16_channels_last_reaches_every_weight(words, batch):
     torch.manual_seed(5)
     x, y = batch
