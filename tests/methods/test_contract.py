@@ -67,9 +67,11 @@ def test_contract(words, size, model, make):
     kept = x.clone()
     for seed in range(3 if words.startswith(SLOW) else 12):
         mix = method.plan(x, y, model, np.random.default_rng(seed))
-        assert torch.equal(mix.perm.sort().values, torch.arange(size))
-        assert mix.lam.shape in ((1,), (size,))
-        assert mix.mask.shape[0] in (1, size)
+        twice = 2 if words.startswith("regmixup") else 1  # the clean images, too
+        count = twice * size
+        assert torch.equal(mix.perm.sort().values, torch.arange(size).repeat_interleave(twice))
+        assert mix.lam.shape in ((1,), (count,))
+        assert mix.mask.shape[0] in (1, count)
         assert mix.mask.shape[1] == 1
         for weights in (mix.lam, mix.mask):
             assert weights.dtype == torch.float32
@@ -77,12 +79,12 @@ def test_contract(words, size, model, make):
             assert weights.max() <= 1
         if not words.startswith((*ALONE, "comixup")):
             off = 1 / 1024 if words.startswith("fmix") else 1e-5  # FMix keeps the sampled lam
-            mean = mix.mask.mean((1, 2, 3)).expand(size)
-            torch.testing.assert_close(mix.lam.expand(size), mean, atol=off, rtol=0)
+            mean = mix.mask.mean((1, 2, 3)).expand(count)
+            torch.testing.assert_close(mix.lam.expand(count), mean, atol=off, rtol=0)
         target = mix.target(y, 10)
-        torch.testing.assert_close(target.sum(1), torch.ones(size))
+        torch.testing.assert_close(target.sum(1), torch.ones(count))
         mixed = mix.apply(x)
-        assert mixed.shape == x.shape
+        assert mixed.shape == (count, *x.shape[1:])
         assert mixed.dtype == x.dtype
         again = method.plan(x, y, model, np.random.default_rng(seed))
         assert torch.equal(mixed, again.apply(x))
