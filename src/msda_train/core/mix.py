@@ -196,7 +196,7 @@ class Extends(Protocol):
 
     def extend(self, network: nn.Module, classes: int) -> None:
         """Makes the new `network` keep something of each forward pass, or gives it a second head, which is
-        trained, saved and resumed with it (`models.kept`). UserError where the network is of another kind."""
+        trained, saved and resumed with it (`models.second_head`). UserError where the network is of another kind."""
         ...
 
 

@@ -16,7 +16,7 @@ step); through the network go only its own rows, so that together they do what o
 Sums are formed in another order than on one device, so a step agrees within rounding, not bit for bit.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
 from itertools import islice
@@ -85,7 +85,8 @@ class Team:
         def own(values: Tensor) -> Tensor:
             return values[rows] if values.dim() and len(values) > 1 else values
 
-        perm, lam, mask, loss = mix.perm[rows], own(mix.lam), own(mix.mask), mix.loss and mix.loss.of_rows(rows)
+        perm, lam, mask = mix.perm[rows], own(mix.lam), own(mix.mask)
+        loss = mix.loss and mix.loss.of_rows(rows)
         begun = x[rows if mix.own is None else mix.own[rows]]
         if mix.sources is not None:
             sources = (own(mix.sources[0]), own(mix.sources[1]))
@@ -218,6 +219,13 @@ class _Deeper(Mix):
         everybody: Tensor = Gather.apply(h, self.team, self.team.batch)
         sources = (h, everybody.index_select(0, self.perm))
         return Mix(self.perm, self.lam, self.mask, sources=sources).apply(h)
+
+
+def check_alone(team: Team, method: Any) -> None:
+    """UserError where `method` needs one device (its `alone` is true), and there are several."""
+    if team.size > 1 and getattr(method, "alone", False):
+        name = type(method).__name__
+        raise UserError(f"devices={team.size}: {name} looks at the network's whole batch; type devices=1")
 
 
 def check_shares(team: Team, parts: int, batch_size: int, images: int) -> None:

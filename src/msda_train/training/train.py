@@ -16,6 +16,7 @@ from msda_train.records.rows import read_row, write_row
 from msda_train.records.summary import CLASSIFICATION
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
+from msda_train.training.distributed import check_alone
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
 from msda_train.training.memory import reset_peak_memory
@@ -74,6 +75,7 @@ def _train(
     typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
+    check_alone(team, method)
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
     if not team.called():
         return None
