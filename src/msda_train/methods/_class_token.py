@@ -1,10 +1,12 @@
 """What methods for vision transformers share: the class token's attention, and the grid of patches."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Attends
+from msda_train.models.vision_transformer import SelfAttention
 
 
 def attending(network: nn.Module, method: str) -> Attends:
@@ -27,3 +29,42 @@ def on_patches(mask: Tensor, patches: int) -> Tensor:
     """A mask (n, 1, H, W) of pixels as one (n, patches): each patch has its first pixel's value."""
     height, width = mask.shape[2:]
     return F.interpolate(mask, grid_of(height, width, patches), mode="nearest").flatten(1)
+
+
+@torch.no_grad()
+def look(network: nn.Module, x: Tensor, method: str, asked: str) -> tuple[Tensor, Tensor]:
+    """What a network in evaluation mode says of x (B, C, H, W): logits (B, K) and attention to its N patches
+    (B, N), both float32, the last block's mean over heads. asked: whose attention: of the `class` token, or
+    what `patches` get from all patches on average. Leaves the network in training mode."""
+    attends = attending(network, method)
+    block = [module for module in network.modules() if isinstance(module, SelfAttention)][-1]
+    inputs: list[Tensor] = []
+    hook = block.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    before, attends.attend = attends.attend, asked == "class"
+    network.eval()
+    logits = network(x)
+    network.train()
+    seen = attends.attention if asked == "class" else among_patches(block, inputs[0])
+    attends.attend = before
+    hook.remove()
+    assert seen is not None
+    return logits.float(), seen
+
+
+def among_patches(block: SelfAttention, h: Tensor) -> Tensor:
+    """(B, N) float32 from the block's input (B, 1 + N, C): the attention that each patch gets from the
+    patches, mean over heads and over those that ask."""
+    batch, tokens, _ = h.shape
+    q, k, _ = block.qkv(h).float().view(batch, tokens, 3, block.heads, -1).permute(2, 0, 3, 1, 4)
+    whole = (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(dim=-1)
+    mean: Tensor = whole[:, :, 1:, 1:].mean(dim=(1, 2))
+    return mean
+
+
+def moved(x: Tensor, perm: Tensor, by: Tensor) -> Tensor:
+    """The partners x[perm] (B, C, H, W), each moved up and left by so many pixels, `by` (2, B); what leaves
+    the image comes in on the other side."""
+    height, width = x.shape[2:]
+    rows = (torch.arange(height, device=x.device) + by[0][:, None]) % height
+    columns = (torch.arange(width, device=x.device) + by[1][:, None]) % width
+    return x[perm[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
