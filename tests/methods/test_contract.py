@@ -10,8 +10,11 @@ from msda_train.core.paths import CONFIGS
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
 ALONE = ("erm", "cutout", "gaussian_noise", "pgd_training")  # labels are left alone
-PAIRS = [m for m in METHODS if m not in (*ALONE, "comixup")]
-SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training")  # look at a network: fewer draws
+COINLESS = ("erm", "recursivemix")  # no method.prob; what the second one mixes, it remembers
+PAIRS = [m for m in METHODS if m not in (*ALONE, "comixup", "recursivemix")]
+# They look at a network: fewer draws.
+SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training", "tokenmix", "smmix")
+TAUGHT = ("attentive_cutmix", "tokenmix")
 VARIANTS = [
     *METHODS,
     *(f"{m} method.lam_per=sample" for m in PAIRS),
@@ -31,15 +34,28 @@ VARIANTS = [
     "saliencymix method.saliency_of=each method.input=pixels",
     "cutout method.box_per=batch",
     "cutout method.length=9",
+    "regmixup method.loss=sum",
+    "smmix method.attention=class",
+    "tokenmix method.activation=area method.mask=random",
+    "tokenmix method.draw=beta",
+    "transmix method.mixup_prob=0",
 ]
 
 
 @pytest.fixture(scope="module")
-def model():
-    """A small network for methods that look at one."""
+def networks():
+    """Small ones for methods that look at one: most, and those about patches."""
     torch.manual_seed(0)
     cfg = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1]")
-    return build("model", cfg.model, classes=10, channels=3)
+    vit = ["model=deit_s", "model.size=[32,32]", "model.patch=4", "model.width=8", "model.depth=1"]
+    vit = compose(*vit, "model.heads=2")
+    return tuple(build("model", c.model, classes=10, channels=3) for c in (cfg, vit))
+
+
+@pytest.fixture
+def model(networks, request):
+    """The one that the test's method looks at."""
+    return networks[request.node.callspec.params["words"].startswith("smmix")]
 
 
 @pytest.fixture
@@ -48,7 +64,9 @@ def make(teacher):
 
     def made(words):
         name, *overrides = words.split()
-        taught = [f"method.teacher={teacher}"] if name == "attentive_cutmix" else []
+        taught = (
+            [f"method.teacher={teacher}"] if name in TAUGHT and "method.activation=area" not in words else []
+        )
         return _made(name, *taught, *overrides)
 
     return made
@@ -100,7 +118,7 @@ def test_a_method_is_its_options(words, make):
     assert repr(method).lower().startswith(name)
 
 
-@pytest.mark.parametrize("words", [m for m in METHODS if m != "erm"])
+@pytest.mark.parametrize("words", [m for m in METHODS if m not in COINLESS])
 def test_probability_of_applying(words, batch, model, make):
     x, y = batch
     for prob in (0.0, 0.3, 1.0):
@@ -118,7 +136,7 @@ def test_probability_of_applying(words, batch, model, make):
             for m in ("mixup", "cutmix", "gmix")
             for a in (0, -1, "x", ".nan")
         ),
-        *((f"{m} method.prob={p}", "method.prob") for m in METHODS if m != "erm" for p in (-0.1, 1.5)),
+        *((f"{m} method.prob={p}", "method.prob") for m in METHODS if m not in COINLESS for p in (-0.1, 1.5)),
         ("mixup method.lam_per=pixel", "method.lam_per"),
         ("hmix method.pairing=flip", "method.pairing"),
         ("hmix method.ratio=0", "method.ratio"),

@@ -64,7 +64,7 @@ def test_equals_the_slow_loop(count):
 
 
 def test_images_of_images(batch):
-    """Three steps: a label holds the classes of all three images, a third image's pixels lie in the first's."""
+    """Three steps: a label holds the classes of all three images, and the pixels are of all three."""
     x, _ = batch
     method, seen = RecursiveMix(alpha=1.0), []
     for step in range(3):
@@ -112,7 +112,7 @@ def test_the_second_loss_by_hand(head, roi, cells, network):
 
 
 def test_a_step_by_hand(network, batch):
-    """Through the one training step: the head that is asked moves, the network's features get its gradient."""
+    """Through the one training step: the loss has the second term, and its head moves."""
     from msda_train.training.device import Compute
     from msda_train.training.step import Step
     from msda_train.training.update import Update
@@ -122,7 +122,8 @@ def test_a_step_by_hand(network, batch):
     method = RecursiveMix(omega=2.0).anew()
     method.extend(network, 5)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    update = Update(network, network, cross_entropy, optimizer, Compute(torch.device("cpu"), "fp32", False))
+    compute = Compute(torch.device("cpu"), "fp32", False)
+    update = Update(network, network, cross_entropy, optimizer, compute)
     step = Step(method, lambda x, _: x, 5, update)
     first = step(x, y, np.random.default_rng(0))
     before = {name: p.detach().clone() for name, p in network.named_parameters()}

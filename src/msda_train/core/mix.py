@@ -11,6 +11,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.randomness import Rng
 
 NOWHERE = -1  # a depth that no stage has: the batch stays as it is
+Rows = tuple[Tensor, ...]  # tensors (B, ...), or (1, ...) where all samples of a batch share one
 Criterion = Callable[[Tensor, Tensor], Tensor]  # logits and soft labels (B, K) float32 to the mean loss, 0-d
 
 
@@ -22,13 +23,17 @@ class OwnLoss:
     float32, their soft target (B, K), `rows` of the same samples, the network as built, which may have kept
     something of this very forward pass, and the recipe's criterion. It is recorded and replayed, so only
     tensors among its arguments may change from step to step.
-    rows: tensors (B, ...), or (1, ...) where all samples share one.
+    rows: see `Rows`.
     name: tells recordings apart; the `repr` of the method.
     """
 
-    of: Callable[[Tensor, Tensor, tuple[Tensor, ...], nn.Module, Criterion], Tensor]
-    rows: tuple[Tensor, ...] = ()
+    of: Callable[[Tensor, Tensor, Rows, nn.Module, Criterion], Tensor]
+    rows: Rows = ()
     name: str = ""
+
+    def asking(self, network: nn.Module, criterion: Criterion) -> Criterion:
+        """The loss of logits and soft labels alone."""
+        return lambda logits, target: self.of(logits, target, self.rows, network, criterion)
 
     def of_rows(self, chosen: slice) -> "OwnLoss":
         """The same for some of the samples."""
@@ -110,8 +115,8 @@ class Mix:
         sources = self.sources and (self.sources[0][:count], self.sources[1][:count])
         own = self.own if self.own is None else self.own[:count]
         loss = self.loss and self.loss.of_rows(slice(count))
-        kept = {"lam": lam, "mask": mask, "sources": sources, "own": own, "loss": loss}
-        return replace(self, perm=self.perm[:count], **kept)
+        first = replace(self, perm=self.perm[:count], lam=lam, mask=mask)
+        return replace(first, sources=sources, own=own, loss=loss)
 
 
 def picture_size(x: Tensor) -> tuple[int, int]:
@@ -196,7 +201,7 @@ class Extends(Protocol):
 
     def extend(self, network: nn.Module, classes: int) -> None:
         """Makes the new `network` keep something of each forward pass, or gives it a second head, which is
-        trained, saved and resumed with it (`models.second_head`). UserError where the network is of another kind."""
+        trained, saved and resumed with it (`models.second_head`). UserError where that is impossible."""
         ...
 
 

@@ -19,6 +19,12 @@ def bce_softmax(logits: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy(F.softmax(logits, dim=1), target)
 
 
+def bce(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy, each class by itself, mean over batch and classes (B, K): timm's, for labels that
+    need not add up to 1."""
+    return F.binary_cross_entropy_with_logits(logits, target)
+
+
 def smooth(target: Tensor, epsilon: float) -> Tensor:
     """Label smoothing (1 - epsilon) * target + epsilon / K of targets (B, K)."""
     return target if epsilon == 0 else (1 - epsilon) * target + epsilon / target.shape[1]
@@ -59,4 +65,4 @@ def decoupled(logits: Tensor, target: Tensor, power: float = 0.0, side: str = "b
     return (weight * each).sum(dim=1).mean()
 
 
-CRITERIA = {"ce": cross_entropy, "bce_softmax": bce_softmax}
+CRITERIA = {"ce": cross_entropy, "bce_softmax": bce_softmax, "bce": bce}

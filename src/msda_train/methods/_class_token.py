@@ -1,12 +1,14 @@
 """What methods for vision transformers share: the class token's attention, and the grid of patches."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Attends
-from msda_train.models.vision_transformer import SelfAttention
+from msda_train.models.vision_transformer import Embed, SelfAttention, fitting_patch
 
 
 def attending(network: nn.Module, method: str) -> Attends:
@@ -17,6 +19,20 @@ def attending(network: nn.Module, method: str) -> Attends:
             f"model.size=[32,32] model.patch=2 where images have 32 pixels"
         )
     return network
+
+
+def patch_of(patch: int | None, network: Any, height: int, width: int) -> int:
+    """Pixels a side of a patch: as it was typed, as the network has it, or such that an image has about 14 a
+    side. UserError where they do not divide the image."""
+    embeds = () if network is None else (m for m in network.modules() if isinstance(m, Embed))
+    its = next((int(m.patches.kernel_size[0]) for m in embeds), None)
+    found = patch or its or fitting_patch(height, width)
+    if height % found or width % found:
+        raise UserError(
+            f"method.patch={found}: does not divide images of {height}x{width} pixels; "
+            f"type method.patch={fitting_patch(height, width)}"
+        )
+    return found
 
 
 def grid_of(height: int, width: int, patches: int) -> tuple[int, int]:
@@ -68,3 +84,12 @@ def moved(x: Tensor, perm: Tensor, by: Tensor) -> Tensor:
     rows = (torch.arange(height, device=x.device) + by[0][:, None]) % height
     columns = (torch.arange(width, device=x.device) + by[1][:, None]) % width
     return x[perm[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def squares(seen: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """In maps (B, rows, columns) the squares of so many cells a side with the least and with the largest sum,
+    each as its first row and column (B, 2) int64."""
+    sums = F.avg_pool2d(seen[:, None], side, stride=1).flatten(1)
+    across = seen.shape[2] - side + 1
+    least, most = sums.argmin(dim=1), sums.argmax(dim=1)
+    return torch.stack([least // across, least % across], 1), torch.stack([most // across, most % across], 1)

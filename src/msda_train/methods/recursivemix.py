@@ -26,29 +26,16 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.ops import roi_align
 
 from msda_train.config import checks
-from msda_train.core.mix import Criterion, Mix, OwnLoss, picture_size
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.losses import cross_entropy
 from msda_train.functional.masks import box_mask, centred_box, draw_centre, kept_share
+from msda_train.methods._history import Pasted, shrunk_into
 from msda_train.methods._pairwise import to_device
-from msda_train.models.second_head import give_second_head, heads, keep_features, take_features
+from msda_train.models.second_head import give_second_head, said_in_box, said_nothing
 from msda_train.models.staged import GlobalMean
-
-
-@dataclass(frozen=True)
-class _Recursive(Mix):
-    """labels: (B, K) float32, of the images that are pasted."""
-
-    labels: Tensor | None = None
-
-    def target(self, y: Tensor, classes: int) -> Tensor:
-        """(B, K) float32: lam of the own class, the rest of `labels`."""
-        assert self.labels is not None
-        return torch.lerp(self.labels, F.one_hot(y, classes).float(), self.lam[:, None])
 
 
 @dataclass(frozen=True)
@@ -85,10 +72,7 @@ class RecursiveMix:
 
     def extend(self, network: nn.Module, classes: int) -> None:
         """See `msda_train.core.mix.Extends`."""
-        if self.head == "own":
-            give_second_head(network, classes, GlobalMean)
-        else:
-            keep_features(network, GlobalMean)
+        give_second_head(network, classes, GlobalMean, shared=self.head == "shared")
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `msda_train.core.mix.Method`."""
@@ -100,31 +84,20 @@ class RecursiveMix:
         edges = centred_box(1 - rng.uniform(0, self.alpha, 1), centre, height, width)
         lam = to_device(kept_share(edges, height, width), x)
         top, bottom, left, right = edges[0].tolist()
-        pasted, corners = torch.zeros_like(x), True if self.resize == "bilinear" else None
-        if bottom > top and right > left:
-            size = (bottom - top, right - left)
-            shrunk = F.interpolate(old, size, mode=self.resize, align_corners=corners)
-            pasted[:, :, top:bottom, left:right] = shrunk
+        pasted = shrunk_into(x, old, edges[0], self.resize)
         box = [left, top, right, bottom] if self.roi == "box" else [top, left, bottom, right]
         rows = (logits, to_device(np.array([box]) / width, x), lam)
-        more = {"sources": (x, pasted), "loss": OwnLoss(self.consistent, rows, repr(self))}
-        mask = box_mask(edges, height, width, x.device)
-        return _Recursive(torch.arange(len(x), device=x.device), lam, mask, labels=labels, **more)
+        loss, mask = OwnLoss(self.consistent, rows, repr(self)), box_mask(edges, height, width, x.device)
+        own = torch.arange(len(x), device=x.device)
+        return Pasted(own, lam, mask, sources=(x, pasted), loss=loss, labels=labels)
 
     def consistent(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        rows: tuple[Tensor, ...],
-        network: nn.Module,
-        criterion: Criterion,
+        self, logits: Tensor, target: Tensor, rows: Rows, network: nn.Module, criterion: Criterion
     ) -> Tensor:
         """The criterion and the second loss; see `msda_train.core.mix.OwnLoss`."""
-        loss, features, (_, head) = criterion(logits, target), take_features(network), heads(network)
+        loss = criterion(logits, target)
         if not rows:
-            return loss + 0 * head(features.mean(dim=(2, 3))).sum()
+            return loss + said_nothing(network)
         old, box, lam = rows
-        index = torch.arange(len(features), device=features.device, dtype=features.dtype)
-        boxes = torch.cat([index[:, None], (box * features.shape[-1]).expand(len(features), 4)], dim=1)
-        said = head(roi_align(features, boxes, output_size=1, aligned=True).flatten(1))
-        return loss + self.omega * (1 - lam[0]) * cross_entropy(said, old.softmax(dim=1))
+        agree = cross_entropy(said_in_box(network, box), old.softmax(dim=1))
+        return loss + self.omega * (1 - lam[0]) * agree

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Criterion, Mix, OwnLoss
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows
 from msda_train.core.randomness import Rng
 from msda_train.methods._pairwise import FROM_ALL
 from msda_train.methods.mixup import Mixup
@@ -46,13 +46,10 @@ class RegMixup(Mixup):
         mix = super().mix(x, y, lam, perm, model, rng)
         own = torch.arange(len(x), device=x.device)
         weight = torch.cat([torch.ones_like(mix.lam).expand(len(x)), mix.lam.expand(len(x))])
-        loss = OwnLoss(_sum, name="sum") if self.loss == "sum" else None
-        twice = {"own": own.repeat(2), "perm": torch.cat([own, perm])}
-        return replace(mix, lam=weight, mask=weight.view(-1, 1, 1, 1), loss=loss, **twice)
+        mix = replace(mix, perm=torch.cat([own, perm]), lam=weight, mask=weight.view(-1, 1, 1, 1))
+        return replace(mix, own=own.repeat(2), loss=OwnLoss(_sum, name="sum") if self.loss == "sum" else None)
 
 
-def _sum(
-    logits: Tensor, target: Tensor, rows: tuple[Tensor, ...], network: nn.Module, criterion: Criterion
-) -> Tensor:
+def _sum(logits: Tensor, target: Tensor, rows: Rows, network: nn.Module, criterion: Criterion) -> Tensor:
     """Two means over B are twice that over 2B."""
     return 2 * criterion(logits, target)

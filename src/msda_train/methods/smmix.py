@@ -27,24 +27,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.config import checks
-from msda_train.core.errors import UserError
-from msda_train.core.mix import Criterion, Mix, OwnLoss, picture_size
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import box_mask
-from msda_train.methods._class_token import attending, grid_of, look, moved, on_patches
-from msda_train.methods._pairwise import FROM_ALL, Pairwise, to_device
+from msda_train.methods._class_token import attending, grid_of, look, moved, on_patches, squares
+from msda_train.methods._or_mixup import OrMixup
+from msda_train.methods._pairwise import to_device
 from msda_train.methods._spans import Span, check_span
-from msda_train.models.second_head import give_second_head, heads, keep_features, take_features
+from msda_train.models.second_head import give_second_head, said_nothing, said_of_patches
 from msda_train.models.vision_transformer import ClassToken
 
 
 @dataclass(frozen=True)
-class SMMix(Pairwise):
-    """x~ = M x + (1 - M) moved(x[perm]); alpha is mixup's."""
+class SMMix(OrMixup):
+    """x~ = M x + (1 - M) moved(x[perm])."""
 
-    alpha: float = 0.8
-    pairing: str = "reversal"
-    mixup_prob: float = 0.5
     sides: Span = (0.25, 0.75)
     attention: str = "patches"
     fine: float = 1.0
@@ -55,62 +52,48 @@ class SMMix(Pairwise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.fraction("method.mixup_prob", self.mixup_prob)
         check_span("method.sides", self.sides, most=0.99)
         checks.one_of("method.attention", self.attention, ("patches", "class"))
         checks.non_negative("method.fine", self.fine)
         checks.non_negative("method.consistency", self.consistency)
         checks.one_of("method.head", self.head, ("own", "shared"))
-        if self.pairing in FROM_ALL or self.inputs_only:
-            raise UserError("method: SMMix pairs a batch with itself, labels too; type method=cutmix")
 
     def extend(self, network: nn.Module, classes: int) -> None:
         """See `msda_train.core.mix.Extends`."""
         attending(network, "smmix")
-        if self.head == "own":
-            head = give_second_head(network, classes, ClassToken)
-            nn.init.trunc_normal_(head.weight, std=0.02)
-            nn.init.zeros_(head.bias)
-        else:
-            keep_features(network, ClassToken)
+        head = give_second_head(network, classes, ClassToken, shared=self.head == "shared")
+        nn.init.trunc_normal_(head.weight, std=0.02)
+        nn.init.zeros_(head.bias)
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
-        """See `Pairwise.mix`."""
-        if rng.random() < self.mixup_prob:
-            weight = to_device(lam, x)
-            loss = OwnLoss(self.in_parts, name=repr(self))
-            return Mix(perm, weight, weight.view(-1, 1, 1, 1), loss=loss)
+        """See `Pairwise.mix`: where mixup mixes, the second head is not asked."""
+        mix = super().mix(x, y, lam, perm, model, rng)
+        return mix if mix.loss else replace(mix, loss=OwnLoss(self.in_parts, name=repr(self)))
+
+    def cut(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `OrMixup.cut`."""
         (height, width), (logits, seen) = picture_size(x), look(model, x, "smmix", self.attention)
         rows, columns = grid_of(height, width, seen.shape[1])
         least, most = (max(int(min(rows, columns) * share), 1) for share in self.sides)
         side = int(rng.integers(least, most + 1))
-        sums = F.avg_pool2d(seen.view(-1, 1, rows, columns), side, stride=1).flatten(1)
-        across, patch = columns - side + 1, height // rows
-        here, there = (patch * torch.stack([k // across, k % across]) for k in (sums.argmin(1), sums.argmax(1)))
-        edges = torch.stack([here[0], here[0] + patch * side, here[1], here[1] + patch * side], dim=1)
+        here, there = (height // rows * place for place in squares(seen.view(-1, rows, columns), side))
+        edges = torch.stack([here, here + height // rows * side], dim=2).flatten(1)
         mask, share = box_mask(edges, height, width, x.device), 1 - side**2 / (rows * columns)
         both = torch.lerp(logits[perm], logits, share)
         loss = OwnLoss(self.in_parts, (y, y[perm], on_patches(mask, seen.shape[1]), both), repr(self))
-        sources = (x, moved(x, perm, there[:, perm] - here))
+        sources = (x, moved(x, perm, (there[perm] - here).T))
         return Mix(perm, to_device(np.array([share]), x), mask, sources=sources, loss=loss)
 
     def in_parts(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        rows: tuple[Tensor, ...],
-        network: nn.Module,
-        criterion: Criterion,
+        self, logits: Tensor, target: Tensor, rows: Rows, network: nn.Module, criterion: Criterion
     ) -> Tensor:
         """The three losses; see `msda_train.core.mix.OwnLoss`."""
-        loss, tokens = criterion(logits, target), take_features(network)[:, 1:]
-        head = heads(network)[1]
+        loss = criterion(logits, target)
         if not rows:
-            return loss + 0 * head(tokens.mean(dim=1)).sum()
+            return loss + said_nothing(network)
         own, other, kept, both = rows
-        for labels, part in ((own, kept), (other, 1 - kept)):
-            mean = (tokens * part[:, :, None]).sum(dim=1) / part.sum(dim=1, keepdim=True)
-            named = F.one_hot(labels, target.shape[1]).float()
-            loss = loss + self.fine / 2 * criterion(head(mean), named)
+        said = said_of_patches(network, kept, 1 - kept)
+        for answer, labels in zip(said, (own, other), strict=True):
+            loss = loss + self.fine / 2 * criterion(answer, F.one_hot(labels, target.shape[1]).float())
         agree = F.kl_div(logits.log_softmax(dim=1), both.softmax(dim=1), reduction="batchmean")
         return loss + self.consistency * agree

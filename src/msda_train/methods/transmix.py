@@ -21,51 +21,36 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.config import checks
-from msda_train.core.errors import UserError
-from msda_train.core.mix import Criterion, Mix, OwnLoss
-from msda_train.core.randomness import Rng, draw_lam
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows
+from msda_train.core.randomness import Rng
 from msda_train.methods._class_token import attending, on_patches
-from msda_train.methods._pairwise import to_device
+from msda_train.methods._or_mixup import OrMixup
 from msda_train.methods.cutmix import CutMix
 
 
 @dataclass(frozen=True)
-class TransMix(CutMix):
-    """CutMix, or mixup in `mixup_prob` of the batches; labels of CutMix by area and attention."""
+class TransMix(OrMixup, CutMix):
+    """CutMix or mixup; labels of CutMix by area and attention."""
 
     prob: float = 1.0
-    pairing: str = "reversal"
     area: float = 0.5
     mixup_prob: float = 0.2
-    mixup_alpha: float = 0.8
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checks.fraction("method.area", self.area)
-        checks.fraction("method.mixup_prob", self.mixup_prob)
-        checks.positive("method.mixup_alpha", self.mixup_alpha)
-        if self.inputs_only:
-            raise UserError("method.inputs_only=true: TransMix is about labels; type method=cutmix")
 
     def extend(self, network: nn.Module, classes: int) -> None:
         """See `msda_train.core.mix.Extends`."""
         attending(network, "transmix").attend = True
 
-    def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
-        """See `Pairwise.mix`."""
-        if rng.random() < self.mixup_prob:
-            weight = to_device(draw_lam(rng, self.mixup_alpha, len(lam)), x)
-            return Mix(perm, weight, weight.view(-1, 1, 1, 1))
-        mix = super().mix(x, y, lam, perm, model, rng)
+    def cut(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `OrMixup.cut`."""
+        mix = CutMix.mix(self, x, y, lam, perm, model, rng)
         return replace(mix, loss=OwnLoss(self.attended, (y, y[perm], mix.lam, mix.mask), repr(self)))
 
     def attended(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        rows: tuple[Tensor, ...],
-        network: nn.Module,
-        criterion: Criterion,
+        self, logits: Tensor, target: Tensor, rows: Rows, network: nn.Module, criterion: Criterion
     ) -> Tensor:
         """The criterion on re-weighted labels; see `msda_train.core.mix.OwnLoss`."""
         own, other, lam, mask = rows

@@ -44,7 +44,7 @@ class Step:
             # Pixels are mixed out here, so that one compiled network serves all input-level methods.
             x = mix.pixels(x)
         loss = self.update(x, target, mix if mix.depth > 0 else None, mix.loss)
-        if isinstance(self.method, Remembers):
+        if isinstance(self.method, Remembers) and self.update.logits is not None:
             self.method.remember(x, target, self.update.logits)
         return loss
 

@@ -7,7 +7,6 @@ every seed; Manifold Mixup adds one for each depth.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -52,7 +51,7 @@ class Update:
             logits = self.forward(x) if mix is None else self.forward(x, mix)
         logits, mean = logits.float(), self.criterion
         if own is not None:
-            mean = partial(own.of, rows=own.rows, network=self.network, criterion=self.criterion)
+            mean = own.asking(self.network, self.criterion)
         loss = self.weighted(mean)(logits, target)
         loss.backward()
         self.optimizer.step()
