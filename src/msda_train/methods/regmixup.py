@@ -27,7 +27,7 @@ from msda_train.methods.mixup import Mixup
 
 @dataclass(frozen=True)
 class RegMixup(Mixup):
-    """A plan for 2B samples: x as it is, then lam x + (1 - lam) x[perm]."""
+    """x and x~ = lam x + (1 - lam) x[perm], together."""
 
     alpha: float = 20.0
     loss: str = "mean"

@@ -30,7 +30,7 @@ from msda_train.methods.cutmix import CutMix
 
 @dataclass(frozen=True)
 class TransMix(OrMixup, CutMix):
-    """CutMix or mixup; labels of CutMix by area and attention."""
+    """x~ = M x + (1 - M) x[perm] as CutMix; labels by area and attention."""
 
     prob: float = 1.0
     area: float = 0.5
