@@ -16,9 +16,9 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.images import Images
-from msda_train.evaluation.class_maps import as_heat, class_maps
 from msda_train.evaluation.finished_run import OpenedRun
 from msda_train.evaluation.probes.subject import to_pixels
+from msda_train.models.class_maps import as_heat, class_maps
 from msda_train.training.loaders import normalisation
 
 PLANS = 200  # a coin, a depth or a small box may hide the mixing in the first ones

@@ -15,9 +15,9 @@ import numpy as np
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.evaluation.class_maps import as_heat, class_maps
 from msda_train.evaluation.probes.subject import Finding, Subject
 from msda_train.functional.localisation import iou, largest_box
+from msda_train.models.class_maps import as_heat, class_maps
 
 BATCH = 64
 

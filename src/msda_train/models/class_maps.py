@@ -31,9 +31,11 @@ class ClassMaps:
 def class_maps(network: nn.Module, x: Tensor, classes: Tensor | None = None) -> ClassMaps:
     """The maps of `classes` (B,), None: those the network names, on normalised images x (B, C, H, W).
 
-    `network` is in evaluation mode; float32. UserError where it keeps no map of features (B, C, h, w).
+    In the mode that `network` is in. UserError where it keeps no map of features (B, C, h, w).
     """
     average = [module for module in network.modules() if isinstance(module, AVERAGES)]
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    plain = bool(average) and len(linear) == 1
     seen: list[Tensor] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -48,8 +50,8 @@ def class_maps(network: nn.Module, x: Tensor, classes: Tensor | None = None) -> 
     else:
         hooks = [stage.register_forward_hook(keep_made) for stage in getattr(network, "stages", ())]
     try:
-        with torch.enable_grad():
-            logits = network(x.detach().requires_grad_()).float()
+        with torch.set_grad_enabled(not plain):
+            logits = network(x.detach().requires_grad_(not plain)).float()
     finally:
         for hook in hooks:
             hook.remove()
@@ -59,8 +61,6 @@ def class_maps(network: nn.Module, x: Tensor, classes: Tensor | None = None) -> 
         )
     features = seen[-1]
     wanted = logits.argmax(dim=1) if classes is None else classes
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    plain = average and len(linear) == 1 and linear[0].in_features == features.shape[1]
     if plain:
         weights = linear[0].weight.detach()[wanted]
     else:

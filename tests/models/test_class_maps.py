@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from msda_train.core.errors import UserError
-from msda_train.evaluation.class_maps import as_heat, class_maps
+from msda_train.models.class_maps import as_heat, class_maps
 from msda_train.models.preactresnet import preactresnet
 from msda_train.models.resnet50 import resnet50
 from msda_train.models.staged import GlobalMean, Staged
