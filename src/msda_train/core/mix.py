@@ -50,7 +50,8 @@ class Mix:
     mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself; for other shapes (B|1, 1, 1, 1).
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
     sources: (own, other) where they are not (h, h[perm]).
-    shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
+    shares: (B, B) float32 label weights, where lam does not say them: a sample has
+        several partners, and rows sum to 1; or, SnapMix, the weights of two images do not sum to 1.
     own: (B,) int64, which example a sample begins with, where that is not its own row: B may be more than the
         batch has, so that an example is seen twice.
     loss: what the batch is trained with, where that is more than the criterion of logits and labels.
@@ -64,6 +65,11 @@ class Mix:
     shares: Tensor | None = None
     own: Tensor | None = None
     loss: OwnLoss | None = None
+
+    @property
+    def key(self) -> Any:
+        """What tells apart recordings of networks that mix, besides the plan's tensors."""
+        return self.depth
 
     @classmethod
     def identity(cls, x: Tensor) -> "Mix":
