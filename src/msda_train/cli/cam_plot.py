@@ -6,6 +6,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from msda_train.comparison.config_diff import method_words
+from msda_train.config.method_look import method_rank
 from msda_train.core.errors import UserError
 from msda_train.records.rows import Row
 from msda_train.reporting.pictures.looks import Cell, looks_picture
@@ -23,6 +24,7 @@ def cam(rows: Sequence[Row], words: Sequence[str]) -> Callable[[], Figure]:
     from msda_train.evaluation.finished_run import open_run
     from msda_train.evaluation.where_it_looks import chosen_images, look
 
+    rows = sorted(rows, key=lambda row: method_rank(row.names["method"]))
     if len(rows) > MOST_RUNS or len(words) > MOST_IMAGES:
         raise UserError(f"{CAM}: give at most {MOST_RUNS} runs and {MOST_IMAGES} images")
     if others := [row for row in rows if row.data["content"] != rows[0].data["content"]]:
