@@ -104,6 +104,7 @@ class Dataset:
     def select(self, whole: Examples, seed: int = 0) -> Examples:
         """`whole` after the cap and the subsets of this config. UserError names the option that is wrong."""
         x, y, x_test, y_test = whole.x_train, whole.y_train, whole.x_test, whole.y_test
+        boxes = whole.boxes_test
         left_out = None
         if self.cap_per_class is not None:
             kept = capped(y, self.cap_per_class)
@@ -122,9 +123,15 @@ class Dataset:
             rng = generator(self.subset_seed, "test_subset")
             chosen = balanced(y_test, self.test_subset, rng, option="dataset.test_subset")
             x_test, y_test = x_test[chosen], y_test[chosen]
-        return replace(
-            whole, x_train=x, y_train=y, x_test=x_test, y_test=y_test, y_clean=clean, left_out=left_out
-        )
+            boxes = None if boxes is None else boxes[chosen]
+        seen: dict[str, Any] = {
+            "x_train": x,
+            "y_train": y,
+            "x_test": x_test,
+            "y_test": y_test,
+            "boxes_test": boxes,
+        }
+        return replace(whole, **seen, y_clean=clean, left_out=left_out)
 
     def prepare(self, *, rebuild: bool = False) -> Examples:
         """The whole set, from the cache or decoded into it; `rebuild` decodes it in any case."""

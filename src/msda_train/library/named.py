@@ -2,6 +2,7 @@
 place that says which methods a call can stand for."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -91,14 +92,12 @@ def check_served(method: Method) -> None:
 
 def check_plan(method: Method, plan: Mix) -> None:
     """UserError where `plan` says more than who is mixed with whom, where and how much."""
-    said = vars(plan)
-    if type(plan) is Mix and said.keys() == PLANNED:
-        return
-    more = [name for name, value in said.items() if name not in PLANNED and value is not None]
-    if type(plan) is not Mix or more:
+    known = [field.name for field in fields(Mix) if field.name not in PLANNED]
+    more = [name for name in known if getattr(plan, name) is not None]
+    if more:
         raise UserError(
-            f"method={type(method).__name__}: its plan says more than a mixer can do "
-            f"({', '.join(more) or type(plan).__name__}); train it by msda-train, not by a call"
+            f"method={type(method).__name__}: its plan says more than a mixer can do ({', '.join(more)}); "
+            f"train it by msda-train, not by a call"
         )
 
 
