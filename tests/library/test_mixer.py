@@ -33,7 +33,7 @@ TOLD = {  # what the command line takes from data set and recipe
 }
 BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix", "smoothmix")
 TAUGHT = ("attentive_cutmix", "tokenmix")
-MORE = (
+MORE = ("recursivemix", "regmixup", "smmix", "tokenmix", "transmix")  # losses of their own, a second head
     "recursivemix",
     "regmixup",
     "smmix",
