@@ -16,6 +16,7 @@ from msda_train.training.divided_layers import divide
 from msda_train.training.recipe import Recipe
 from msda_train.training.update import Replay, Update
 
+FOR_PICTURES = "model=preactresnet18"  # of any size
 VARIANTS = 64  # that one network may be compiled for: shapes, depths of mixing, training and testing
 
 
@@ -34,8 +35,8 @@ def fit(network: nn.Module, shape: Sequence[int], compute: Compute) -> None:
             if len(shape) == 3
             else f"examples of {shape[0]} numbers"
         )
-        hint = "" if len(shape) == 3 else "; type model=mlp"
-        raise UserError(f"model: does not fit {what} ({why}){hint}") from None
+        hint = FOR_PICTURES if len(shape) == 3 else "model=mlp"
+        raise UserError(f"model: does not fit {what} ({why}); type {hint}") from None
     network.train()
 
 
