@@ -43,6 +43,8 @@ def in_canonical_order(arrays: Arrays) -> tuple[Arrays, str]:
         digest = digests(x, y)
         order = canonical_order(digest)
         ordered |= {f"x_{split}": x[order], f"y_{split}": y[order]}
+        if split == "test" and arrays.boxes_test is not None:
+            ordered["boxes_test"] = arrays.boxes_test[order]
         found.append(digest[order])
     made = replace(arrays, **ordered)
     return made, _content(made, found)

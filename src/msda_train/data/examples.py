@@ -23,6 +23,9 @@ class Arrays:
     classes: tuple[str, ...]  # name of label k at place k
     x_validation: np.ndarray | None = field(default=None, kw_only=True)  # where the source has a third split
     y_validation: np.ndarray | None = field(default=None, kw_only=True)
+    # (M, K, 4) float32, where the source has boxes: left, top, right, bottom in pixels of x_test from its
+    # corner, of up to K objects of the image's class; NaN where an image has fewer.
+    boxes_test: np.ndarray | None = field(default=None, kw_only=True)
 
     def splits(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Name, examples and labels of each split that there is."""

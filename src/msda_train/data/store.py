@@ -1,7 +1,7 @@
 """The cache of decoded arrays: `.npy` files named by their content, and one small JSON entry per source.
 
 The entry of a source (`index/SIGNATURE.json`) names the content and the size and checksum of its files, two
-for each split.
+for each split, and that of boxes where there are some.
 Every file is written under a temporary name and then renamed, so a file that is there is a whole one; two
 processes that write the same content at once write the same bytes.
 """
@@ -74,12 +74,17 @@ class Store:
         try:
             (self.folder / "index").mkdir(parents=True, exist_ok=True)
             self._sweep()
-            for split, x, y in arrays.splits():
-                for key, array in ((f"x_{split}", x), (f"y_{split}", y)):
-                    path = self._path(content, key)
-                    with whole_file(path) as file:
-                        np.save(file, array, allow_pickle=False)
-                    files[key] = {"bytes": path.stat().st_size, "crc32": _crc32(path)}
+            named = [
+                (f"{axis}_{split}", each)
+                for split, *both in arrays.splits()
+                for axis, each in zip("xy", both, strict=True)
+            ]
+            named += [] if arrays.boxes_test is None else [("boxes_test", arrays.boxes_test)]
+            for key, array in named:
+                path = self._path(content, key)
+                with whole_file(path) as file:
+                    np.save(file, array, allow_pickle=False)
+                files[key] = {"bytes": path.stat().st_size, "crc32": _crc32(path)}
             entry = {"content": content, "classes": list(arrays.classes), "files": files}
             text = json.dumps({"entry": entry, "crc32": _entry_crc(entry)}, indent=1)
             with whole_file(self._index(signature)) as file:

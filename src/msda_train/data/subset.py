@@ -36,10 +36,10 @@ def balanced(y: np.ndarray, n: int, rng: Rng, *, option: str) -> np.ndarray:
     return np.sort(np.concatenate([indices[:m] for indices, m in zip(shuffled, take, strict=True)]))
 
 
-def split(y: np.ndarray, share: float, rng: Rng, *, stratified: bool) -> np.ndarray:
-    """Indices, ascending, of what is tested on: `share` of `y` (N,), rounded, and at least one for either
+def split(y: np.ndarray, test_share: float, rng: Rng, *, stratified: bool) -> np.ndarray:
+    """Indices, ascending, of the test part: `test_share` of `y` (N,), rounded, and at least one for either
     side. Stratified: of each class the same share, one more or less."""
-    n = min(max(round(share * len(y)), 1), len(y) - 1)
+    n = min(max(round(test_share * len(y)), 1), len(y) - 1)
     order = rng.permutation(len(y))
     if not stratified:
         return np.sort(order[:n])

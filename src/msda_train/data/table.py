@@ -20,6 +20,7 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.randomness import generator
 from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Arrays, Examples, check_classes
+from msda_train.data.options import check_share
 from msda_train.data.subset import split
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ class TableSet(Dataset):
 
     def _check(self) -> None:
         super()._check()
-        checks.fraction("dataset.test_share", self.test_share)
-        if not 0 < self.test_share < 1:
-            raise UserError(f"dataset.test_share={self.test_share}: above 0, below 1; type 0.5 for half")
+        check_share(self.test_share)
         if self.split_seed is not None:
             checks.whole("dataset.split_seed", self.split_seed, least=0)
         checks.flag("dataset.stratified", self.stratified)

@@ -8,17 +8,19 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from msda_train.core.errors import UserError
+from msda_train.data import boxes
 from msda_train.data.dataset import Dataset
+from msda_train.data.decode import decode_all
 from msda_train.data.download import Remote
 from msda_train.data.examples import Arrays
-from msda_train.data.imagefolder import decode_all, scan, tell_left_out
+from msda_train.data.imagefolder import scan, tell_left_out
 from msda_train.data.images import check_arrays
 
 TOP = "tiny-imagenet-200"
@@ -61,7 +63,8 @@ class TinyImageNet(Dataset):
         with _opened(_unpacked(self, folder) or folder / self.remotes[0].filename) as (names, read):
             classes = sorted(read(f"{TOP}/wnids.txt").decode().split())
             train = _train(names, classes)
-            test = _validation(read(f"{TOP}/val/val_annotations.txt").decode(), classes)
+            annotations = read(f"{TOP}/val/val_annotations.txt").decode()
+            test = _validation(annotations, classes)
             read_ones = {path for path, _ in train + test}
             others = [name for name in names if _is_image(name) and name not in read_ones]
             others = [name for name in others if not name.startswith(f"{TOP}/test/")]  # those have no labels
@@ -71,7 +74,8 @@ class TinyImageNet(Dataset):
             x = decode_all(((path, read(path)) for path in paths), len(paths))
         n = len(train)
         arrays = {"x_train": x[:n], "y_train": labels[:n], "x_test": x[n:], "y_test": labels[n:]}
-        return check_arrays(str(folder), arrays, classes=classes, official_classes=self.n_classes)
+        made = check_arrays(str(folder), arrays, classes=classes, official_classes=self.n_classes)
+        return replace(made, boxes_test=_boxes(annotations))
 
 
 def _unpacked(dataset: Dataset, folder: Path) -> Path | None:
@@ -121,3 +125,13 @@ def _validation(annotations: str, classes: list[str]) -> list[tuple[str, int]]:
     if not rows or any(len(row) < 2 for row in rows):
         raise ValueError("val_annotations.txt is empty or has a line without a tab")
     return [(f"{TOP}/val/images/{row[0]}", label[row[1]]) for row in rows]
+
+
+def _boxes(annotations: str) -> np.ndarray | None:
+    """(M, 1, 4) of the same lines, whose box is `left<tab>top<tab>right<tab>bottom`, the last pixel included;
+    None where a line has none."""
+    rows = [line.split("\t")[2:] for line in annotations.splitlines() if line.strip()]
+    if any(len(row) != 4 for row in rows):
+        return None
+    corners = [tuple(map(float, row)) for row in rows]
+    return boxes.table([[(left, top, right + 1, bottom + 1)] for left, top, right, bottom in corners])

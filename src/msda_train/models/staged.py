@@ -41,10 +41,30 @@ class Staged(nn.Module):
         return x
 
 
-class GlobalMean(nn.Module):
-    """(B, C, H, W) -> (B, C): average pooling over whatever is left of the image."""
+class Pooling(nn.Module):
+    """Makes one vector of an image's features, the last step before the classifier. keep: whether what comes
+    in while training is `kept`, until somebody takes it; see `models.second_head`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keep = False
+        self.kept: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        if self.keep and self.training:
+            self.kept = x
+        return self.pool(x)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """See the class."""
+        raise NotImplementedError
+
+
+class GlobalMean(Pooling):
+    """(B, C, H, W) -> (B, C): average pooling over whatever is left of the image."""
+
+    def pool(self, x: Tensor) -> Tensor:
         """See the class."""
         return x.mean(dim=(2, 3))
 
@@ -71,3 +91,13 @@ def he_fan_out(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def openmixup_start(model: nn.Module) -> None:
+    """Westlake-AI/openmixup's start of what is no convolution's weight: no biases, a classifier of deviation
+    0.01."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+        if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -21,7 +21,7 @@ from msda_train.config.build import build
 from msda_train.config.shared_work import lasting
 from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
-from msda_train.core.mix import Method, PicksPartners, prepared
+from msda_train.core.mix import Extends, Method, PicksPartners, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.batches import Batches, Draw
 from msda_train.data.dataset import Dataset
@@ -106,11 +106,14 @@ class Run:
         facts: dict[str, Any] = {"classes": len(self.images.classes), "channels": shape[0]}
         config: Any = OmegaConf.to_container(model, resolve=True)
         recipe = lasting(asdict(self.recipe))
-        wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads())
+        extended = repr(method) if isinstance(method, Extends) else None
+        wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads(), extended)
         update: Update | None = self.cache.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
             network = build("model", model, **facts)
+        if isinstance(method, Extends):
+            method.extend(network, facts["classes"])
         if update is not None:
             update.restart(network.state_dict())
         else:
@@ -152,7 +155,8 @@ class Run:
     def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Batches:
         """Made new, or kept of a run whose seed was another one."""
         r, device = self.recipe, self.compute.device
-        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, r.scaling, device)
+        crop = (r.crop_padding, r.padding, r.crop_scale, r.crop_ratio, r.flip)
+        wanted = (self.images, batch_size, r.mean, r.std, *crop, r.scaling, device)
         found: Batches | None = self.cache.find(kind, wanted)
         if found is not None:
             return found

@@ -17,10 +17,12 @@ from msda_train.records.rows import read_row, write_row
 from msda_train.records.summary import CLASSIFICATION
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
+from msda_train.training.distributed import check_alone, check_partners
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
 from msda_train.training.logger import Audience, Logger, about
 from msda_train.training.loggers.plain import History
+from msda_train.training.measured import auto, measured_config, stand_in
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.processes import enlist, together
 from msda_train.training.profile import profile
@@ -68,16 +70,18 @@ def _train(
     _check_settings(cfg)
     kind = RUNS[cfg.task]
     team, compute = enlist(cfg, kind.fitting(cfg, compute_from(cfg)), seat)
-    typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
-    config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
-    recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
+    recipe, method = _recipe_and_method(stand_in(cfg), kind)  # before any data are read
+    check_partners(team, method)
+    check_alone(team, method)
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
-    loggers: dict[str, Logger] = {}
-    if cfg.logger:
-        logger = build("logger", cfg.logger, needed="epoch")
-        loggers[f"logger={type(logger).__name__.lower()}"] = logger
+    loggers = _loggers(cfg)
     if not team.called():
         return None
+    if auto(cfg):
+        cfg = measured_config(cfg, cache)
+        recipe, method = _recipe_and_method(cfg, kind)
+    typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
+    config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     images = kind.data(cfg.dataset, config["dataset"], recipe, cfg.seed, team, cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
@@ -128,10 +132,23 @@ def _check_settings(cfg: DictConfig) -> None:
     checks.one_of("task", cfg.task, tuple(RUNS))
 
 
+def _loggers(cfg: DictConfig) -> dict[str, Logger]:
+    """By the word that names it, the one that was typed."""
+    if not cfg.logger:
+        return {}
+    logger = build("logger", cfg.logger, needed="epoch")
+    return {f"logger={type(logger).__name__.lower()}": logger}
+
+
 def _retold(row: Mapping[str, Any], run: Run) -> None:
     """Tells the loggers of a run that is finished already."""
     run.audience.begin(run.numbers(row["history"]))
     run.audience.end(row, gallery.pictures(run.folder))
+
+
+def _recipe_and_method(cfg: DictConfig, kind: type[Run]) -> tuple[Any, Any]:
+    recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
+    return recipe, method
 
 
 def _ready(run: Run, cfg: DictConfig, method: Method) -> Step:
