@@ -9,7 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from msda_train.config import checks
 from msda_train.config.build import build, with_defaults
 from msda_train.config.fingerprint import fingerprint
+from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file
+from msda_train.core.learns import Learns
 from msda_train.core.mix import HasTeacher, Method
 from msda_train.core.paths import typed_path
 from msda_train.records.rows import read_row, write_row
@@ -74,6 +76,8 @@ def _train(
     typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
     config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
+    if team.size > 1 and isinstance(method, Learns):
+        raise UserError(f"devices={team.size}: this method learns on one device only; type devices=1")
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
     if not team.called():
         return None

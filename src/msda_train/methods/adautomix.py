@@ -1,0 +1,113 @@
+"""AdAutoMix mixes three images by learned masks, and every other step its generator learns to make the mix
+hard for the classifier's slow copy.
+
+Qin, Jin, Jiang, El-Yacoubi & Gao, ICLR 2024, arXiv:2312.11954. Code: JinXins/Adversarial-AutoMixup
+(classifiers/AdAutoMix.py, heads/Ada_mix_pine.py), which we follow, and its copy in Westlake-AI/openmixup. lam
+~ Beta(alpha, alpha) for each of `images`, divided by their sum; x~ = sum_i s_i x_i, s = softmax over i of
+up(P_i v(z_i)), P_i = softmax(q(z_i)' sum_{j != i} k(z_j) / sqrt(C)). All images of a mix, the first too, are
+of permutations of the batch; the generator and the classifier share lam, not the permutations. lam enters no
+mask. The classifier's loss: CE of the mix + (1 - mixup_ratio) CE of clean images + mixup_ratio CE of the same
+images mixed by lam alone. The generator's: the encoder's CE of the mix in odd steps, and in even ones -
+adv_weight CE + (1 - adv_weight) sum_i lam_i cos(logits of the mix, logits of x_i), both as in the code.
+- `margin`: the mix is by lam alone where lam_1 <= lam_margin or lam_1 > 1 - lam_margin (`authors`). In
+  openmixup the second comparison is turned round, so that nearly all are (`openmixup`).
+- The code passes the clean batch through the encoder once more for each image of the mix, in another order:
+  the same logits. Here it passes once, with as large a step of the running statistics (`_counted`).
+- Its numbers of images drawn anew each step (is_random), and with them its way of mixing two, are not built.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from msda_train.config import checks
+from msda_train.core.mix import Mix
+from msda_train.core.randomness import Rng
+from msda_train.methods._learned import Learned, Learner, shared_loss
+from msda_train.methods._mix_block import Generator
+
+
+@dataclass(frozen=True)
+class AdAutoMix(Learned):
+    """x~ = sum_i s_i x_i, s = softmax_i(up(P_i v(z_i))), y~ = sum_i lam_i y_i."""
+
+    alpha: float = 1.0
+    lam_margin: float = 0.03
+    upsample: str = "bilinear"
+    images: int = 3
+    adv_weight: float = 0.3
+    adv_every: int = 2
+    mixup_ratio: float = 0.5
+    margin: str = "authors"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.whole("method.images", self.images, least=3)
+        checks.fraction("method.adv_weight", self.adv_weight)
+        checks.whole("method.adv_every", self.adv_every, least=1)
+        checks.fraction("method.mixup_ratio", self.mixup_ratio)
+        checks.one_of("method.margin", self.margin, ("authors", "openmixup"))
+
+    def mixer(self, channels: int) -> nn.Module:
+        """See `Learned.mixer`."""
+        return Generator(channels, up=self.upsample)
+
+    def mixed(self, here: Learner, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
+        """See `Learned.mixed`."""
+        drawn = rng.beta(self.alpha, self.alpha, self.images)
+        lam = [float(v) for v in drawn / drawn.sum()]
+        both = [[rng.permutation(len(x)) for _ in lam] for _ in range(2)]
+        theirs, perms = ([torch.from_numpy(p).to(x.device) for p in each] for each in both)
+        maps, logits = here.look(x, again=self.images)
+        with torch.no_grad():
+            masks = here.mixer([maps[p] for p in perms], x.shape[2:])
+        if self._by_lam_alone(lam[0]):
+            masks = masks.new_tensor(lam).view(1, -1, 1, 1)
+        if here.learning:
+            self._teach(here, x, y, theirs, lam, (maps, logits), perms, model)
+        shares = masks.new_zeros(len(x), len(x))
+        for perm, weight in zip(perms, lam, strict=True):
+            shares.scatter_add_(1, perm[:, None], shares.new_full((len(x), 1), weight))
+        sources = (_collage(x, perms, masks), x.new_zeros(()))
+        everyone = torch.arange(len(x), device=x.device)
+        return Mix(everyone, shares.diagonal(), masks.new_ones(1, 1, 1, 1), sources=sources, shares=shares)
+
+    def _by_lam_alone(self, first: float) -> bool:
+        above = self.lam_margin > 1 - first if self.margin == "authors" else self.lam_margin < 1 - first
+        return self.lam_margin >= first or above
+
+    def _teach(
+        self,
+        here: Learner,
+        x: Tensor,
+        y: Tensor,
+        perms: Sequence[Tensor],
+        lam: Sequence[float],
+        seen: tuple[Tensor, Tensor],
+        of_classifier: Sequence[Tensor],
+        model: Any,
+    ) -> None:
+        maps, clean = seen
+        masks = here.mixer([maps[p] for p in perms], x.shape[2:])
+        logits = here.judged(_collage(x, perms, masks), again=self.images)
+        loss = shared_loss(logits, [y[p] for p in perms], lam)
+        if here.steps % self.adv_every == 0:
+            near = [w * F.cosine_similarity(logits, clean[p]) for p, w in zip(perms, lam, strict=True)]
+            loss = (1 - self.adv_weight) * torch.stack(near).sum(0).mean() - self.adv_weight * loss
+        plain = _collage(x, of_classifier, masks.new_tensor(lam).view(1, -1, 1, 1))
+        labels, ratio = [y[p] for p in of_classifier], self.mixup_ratio
+
+        def of_clean(one: Callable[[Tensor], Tensor]) -> Tensor:
+            alone = (1 - ratio) * F.cross_entropy(one(x), y)
+            return alone + ratio * shared_loss(model(plain).float(), labels, lam)
+
+        here.teach(loss, model, of_clean)
+
+
+def _collage(x: Tensor, perms: Sequence[Tensor], masks: Tensor) -> Tensor:
+    """(B, C, H, W), of every image of a mix its share: masks (B|1, N, H|1, W|1)."""
+    return torch.stack([x[p] * masks[:, i : i + 1] for i, p in enumerate(perms)]).sum(dim=0)
