@@ -19,6 +19,7 @@ from sklearn.datasets import load_sample_images
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.learns import Learns
 from msda_train.core.mix import Mix
 from msda_train.evaluation.finished_run import OpenedRun, open_run
 from msda_train.records.published import load_papers
@@ -32,6 +33,7 @@ SIDE, PAIRS = 64, 4
 CELL = 0.68  # inches of an image
 NETWORK = ["model.width=8", "model.stem_stride=2", "recipe=short", "recipe.epochs=4"]
 WORDS = {"attentive_cutmix": ["method.k=4"], "puzzlemix": ["method.blocks=[8]"]}
+TAUGHT = ["method.momentum=0.9", "method.end_momentum=0.99", "recipe.epochs=20"]  # what learns to mix, first does
 
 
 def photographs(path: Path) -> None:
@@ -49,10 +51,10 @@ def photographs(path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def trained(npz: Path, folder: str) -> OpenedRun:
-    """A small network that has learned the images of `npz`."""
+def trained(npz: Path, folder: str, *more: str) -> OpenedRun:
+    """A small network that has learned the images of `npz`; `more`: other words than NETWORK."""
     words = ["dataset=own", "dataset.source=npz", f"dataset.root={npz}", f"dataset.cache={folder}/cache"]
-    cfg = compose(*words, *NETWORK, f"runs={folder}/runs", "threads=1", "device=cpu")
+    cfg = compose(*words, *NETWORK, *more, f"runs={folder}/runs", "threads=1", "device=cpu")
     names = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
     row = train(cfg, names, lambda line: None)
     assert row is not None  # only profile=true leaves none
@@ -66,6 +68,9 @@ def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> M
         if key in node:
             node[key] = value
     method = build("method", node)
+    if isinstance(method, Learns):
+        method = method.prepare(opened.network, ())
+        method.load(torch.load(opened.row.path.with_name("checkpoint.pt"), weights_only=True)["learned"])
     for seed in range(60):
         mix: Mix = method.plan(x, y, opened.network.train(), np.random.default_rng(seed))
         if mix.depth == 0 and 0.35 < mix.lam.mean() < 0.65:
@@ -112,7 +117,9 @@ def main(words: list[str]) -> None:
         shown = np.concatenate([one, two[::-1]])
         x = (torch.from_numpy(images.x_test[shown]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5  # own.yaml's
         for facts in all_methods():
-            mix = planned(facts.name, opened, x, torch.from_numpy(images.y_test[shown]))
+            learns = isinstance(build("method", compose("dataset=own", f"method={facts.name}").method), Learns)
+            own = trained(npz, folder, f"method={facts.name}", *TAUGHT) if learns else opened
+            mix = planned(facts.name, own, x, torch.from_numpy(images.y_test[shown]))
             png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]
             (out / f"{facts.name}.png").write_bytes(png)
             if not words:

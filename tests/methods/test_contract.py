@@ -9,13 +9,23 @@ from msda_train.config.compose import compose
 from msda_train.core.paths import CONFIGS
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
+LEARNED = ("automix", "samix", "adautomix")  # here they have learned nothing, and learn nothing
 ALONE = ("erm", "cutout", "gaussian_noise", "pgd_training")  # labels are left alone
-PAIRS = [m for m in METHODS if m not in (*ALONE, "comixup")]
-SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training")  # look at a network: fewer draws
+PAIRS = [m for m in METHODS if m not in (*ALONE, *LEARNED, "comixup")]
+SLOW = (
+    "puzzlemix",
+    "comixup",
+    "attentive_cutmix",
+    "pgd_training",
+    *LEARNED,
+)  # look at a network: fewer draws
 VARIANTS = [
     *METHODS,
     *(f"{m} method.lam_per=sample" for m in PAIRS),
     *(f"{m} method.pairing={p}" for m in PAIRS for p in ("permutation", "reversal") if m not in SLOW),
+    "automix method.mask_of=own method.lam_input=concat",
+    "samix method.mask_adjust=1 method.adjust_to=labels",
+    "adautomix method.images=4 method.margin=openmixup",
     "attentive_cutmix method.variant=openmixup",
     "attentive_cutmix method.borders=hard",
     "comixup method.clean_lam=0",
@@ -38,7 +48,7 @@ VARIANTS = [
 def model():
     """A small network for methods that look at one."""
     torch.manual_seed(0)
-    cfg = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1]")
+    cfg = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1,1]")
     return build("model", cfg.model, classes=10, channels=3)
 
 
@@ -62,6 +72,8 @@ def _made(name, *overrides):
 @pytest.mark.parametrize("words", VARIANTS)
 def test_contract(words, size, model, make):
     method = make(words)
+    if words.startswith(LEARNED):  # once: the mix block is drawn
+        method = method.prepare(model, ())
     draw = torch.Generator().manual_seed(3)
     x, y = torch.randn(size, 3, 32, 32, generator=draw), torch.randint(0, 10, (size,), generator=draw)
     kept = x.clone()
@@ -75,7 +87,7 @@ def test_contract(words, size, model, make):
             assert weights.dtype == torch.float32
             assert weights.min() >= 0
             assert weights.max() <= 1
-        if not words.startswith((*ALONE, "comixup")):
+        if not words.startswith((*ALONE, *LEARNED, "comixup")):
             off = 1 / 1024 if words.startswith("fmix") else 1e-5  # FMix keeps the sampled lam
             mean = mix.mask.mean((1, 2, 3)).expand(size)
             torch.testing.assert_close(mix.lam.expand(size), mean, atol=off, rtol=0)

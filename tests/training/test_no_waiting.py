@@ -1,12 +1,15 @@
 """Nothing inside a training step needs a value on the host: shown without a GPU, by steps on torch's meta
 device, whose tensors have no values that anybody could ask for."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.learns import Learns
 from msda_train.core.paths import CONFIGS
 from msda_train.training.device import Compute
 from msda_train.training.step import Step
@@ -25,7 +28,11 @@ def _step(word, *more):
         network = build("model", model, classes=10, channels=3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     update = Update(network, network, recipe.loss, optimizer, compute)
-    return Step(build("method", cfg.method), recipe.augment, 10, update)
+    method = build("method", cfg.method)
+    if isinstance(method, Learns):
+        method = method.learn(network, partial(torch.optim.SGD, lr=0.1))
+        return Step(method, recipe.augment, 10, update, learning=method)
+    return Step(method, recipe.augment, 10, update)
 
 
 def _batch():
