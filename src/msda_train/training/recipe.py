@@ -44,7 +44,6 @@ class Recipe:
     betas: Sequence[float] = (0.9, 0.999)  # of Adam's two means
     eps: float = 1e-8
     scaling: str | None = None
-    min_lr: float = 0.0  # where cosine ends
     erm_epochs: int = 0
 
     def __post_init__(self) -> None:
@@ -73,12 +72,6 @@ class Recipe:
             raise UserError("recipe.nesterov=true: needs recipe.momentum > 0")
         checks.non_negative("recipe.weight_decay", self.weight_decay)
         checks.one_of("recipe.schedule", self.schedule, ("step", "cosine"))
-        checks.non_negative("recipe.min_lr", self.min_lr)
-        if self.min_lr and (self.schedule != "cosine" or self.min_lr > self.lr):
-            raise UserError(
-                f"recipe.min_lr={self.min_lr}: where cosine ends, below recipe.lr={self.lr}; "
-                f"type recipe.min_lr=0, or recipe.schedule=cosine"
-            )
         for drop in _numbers("recipe.drops", self.drops):
             if drop > 1:
                 raise UserError(
@@ -130,8 +123,7 @@ class Recipe:
         if self.schedule == "step":
             factor = schedules.step(epoch, self.epochs, self.drops, self.drop_factor)
         else:
-            low = self.min_lr / self.lr
-            factor = low + (1 - low) * schedules.cosine(now / self.epochs)
+            factor = schedules.cosine(now / self.epochs)
         return self.lr * factor * schedules.warmup(now, self.warmup_epochs)
 
 
