@@ -178,7 +178,7 @@ def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
         "manifold_mixup": 177,
         "cutmix": 176,
         "puzzlemix": 61,
-        "openmixup": 56,
+        "openmixup": 133,
         "saliencymix": 49,
         "mixup": 58 + 44,  # and those of its ablation, whose numbers are not at hand
         "cutout": 8,

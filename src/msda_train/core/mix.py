@@ -175,6 +175,24 @@ class PicksPartners(Protocol):
         ...
 
 
+@runtime_checkable
+class Attends(Protocol):
+    """A network with a class token that can tell what this token looks at.
+
+    attend: the switch, off at first. attention: of the latest forward while it was on, (B, N) float32: the
+    last block's attention of the class token to each of the N patches (row by row of the image), the mean
+    over heads. A row as the softmax gives it: the class token's share of itself is left out, and the rest
+    adds up to less than 1. Without a gradient.
+    """
+
+    attend: bool
+
+    @property
+    def attention(self) -> Tensor | None:
+        """See the class; None before the first forward."""
+        ...
+
+
 def prepared(method: Method, network: nn.Module, batches: Iterable[Tensor]) -> Method:
     """`method` ready for training `network`; see `Prepares`."""
     return method.prepare(network, batches) if isinstance(method, Prepares) else method
