@@ -33,7 +33,9 @@ SIDE, PAIRS = 64, 4
 CELL = 0.68  # inches of an image
 NETWORK = ["model.width=8", "model.stem_stride=2", "recipe=short", "recipe.epochs=4"]
 WORDS = {"attentive_cutmix": ["method.k=4"], "puzzlemix": ["method.blocks=[8]"]}
-TAUGHT = ["method.momentum=0.9", "method.end_momentum=0.99", "recipe.epochs=20"]  # what learns to mix, first does
+# What learns to mix first does: in a network whose features are normalised, by many small batches.
+TAUGHT = ["model=resnet18", "recipe.batch_size=32", "recipe.lr=0.05", "recipe.epochs=8"]
+TAUGHT += ["method.momentum=0.99", "method.end_momentum=0.999"]
 
 
 def photographs(path: Path) -> None:
@@ -117,7 +119,9 @@ def main(words: list[str]) -> None:
         shown = np.concatenate([one, two[::-1]])
         x = (torch.from_numpy(images.x_test[shown]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5  # own.yaml's
         for facts in all_methods():
-            learns = isinstance(build("method", compose("dataset=own", f"method={facts.name}").method), Learns)
+            learns = isinstance(
+                build("method", compose("dataset=own", f"method={facts.name}").method), Learns
+            )
             own = trained(npz, folder, f"method={facts.name}", *TAUGHT) if learns else opened
             mix = planned(facts.name, own, x, torch.from_numpy(images.y_test[shown]))
             png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]

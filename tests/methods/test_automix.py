@@ -3,7 +3,6 @@ out."""
 
 import copy
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +15,11 @@ from msda_train.core.learns import Learning, Learns
 from msda_train.methods._learned import HELD
 from msda_train.methods._mask_loss import mask_loss
 
-SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=1e-4)
+
+def sgd(learned):
+    return torch.optim.SGD(learned.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+
+
 BATCH, CLASSES, LAYER = 8, 10, 3
 FIRST = 30  # seeds whose lam are not near 0 or 1
 
@@ -46,8 +49,8 @@ def _batches(count):
 def _ours(words, batches):
     """The classifier and the learner after some steps of the suite's kind."""
     network = _network()
-    learner = _method(words).learn(network, SGD)
-    optimizer = SGD(network.parameters())
+    learner = _method(words).learn(network, sgd)
+    optimizer = sgd(network)
     for k, (x, y) in enumerate(batches):
         optimizer.zero_grad()
         learner.now(k / len(batches), 0.1)
@@ -65,15 +68,14 @@ class Theirs:
 
     def __init__(self, words):
         network = _network()
-        first = _method(words).learn(network, SGD)  # the same initial weights, drawn alike
+        first = _method(words).learn(network, sgd)  # the same initial weights, drawn alike
         *stages, (pool, mix) = network.stages
         self.q = torch.nn.Sequential(*stages, pool)
         self.mix_q, self.one_q, self.block = mix, first.own_head, first.mixer
         self.k, self.mix_k, self.one_k = map(copy.deepcopy, (self.q, self.mix_q, self.one_q))
         for part in (self.k, self.mix_k, self.one_k):
             part.requires_grad_(False)
-        learned = [p for part in (self.q, self.mix_q, self.one_q, self.block) for p in part.parameters()]
-        self.optimizer = SGD(learned)
+        self.optimizer = sgd(torch.nn.ModuleList([self.q, self.mix_q, self.one_q, self.block]))
 
     def features(self, x):
         """k's maps before LAYER; all of k is passed, as by the authors."""
@@ -175,7 +177,7 @@ def test_cost_and_memory(words):
     """Passes, counted in the first stage and in the last; and what stays when a step is over."""
     network = _network()
     method = _method(words)
-    learner = method.learn(network, SGD)
+    learner = method.learn(network, sgd)
     assert isinstance(method, Learns)
     assert isinstance(learner, Learning)
     passes = {"encoder": 0, "classifier": 0, "last stage of the encoder": 0}
@@ -207,7 +209,7 @@ def test_cost_and_memory(words):
 @pytest.mark.parametrize("words", ["automix", "samix", "adautomix method.adv_weight=0 method.images=3"])
 def test_it_plans_the_same_and_learns_nothing_outside_training(words):
     network = _network()
-    learner = _method(words).learn(network, SGD)
+    learner = _method(words).learn(network, sgd)
     before = {k: v.clone() for k, v in learner.encoder.state_dict().items()}
     mixer = {k: v.clone() for k, v in learner.mixer.named_parameters()}
     (x, y), *_ = _batches(1)
@@ -224,7 +226,7 @@ def test_near_the_ends_of_lam_there_is_no_mask():
     (x, y), *_ = _batches(1)
     plan = (
         _method("automix method.lam_margin=0.5")
-        .learn(network, SGD)
+        .learn(network, sgd)
         .plan(x, y, network, np.random.default_rng(0))
     )
     assert plan.mask.shape == (1, 1, 1, 1)
@@ -266,14 +268,14 @@ def test_a_layer_without_maps_is_refused(layer):
 
     method = _method(f"automix method.layer={layer}")
     if layer == 4:  # what the last group made: a map still
-        assert method.learn(_network(), SGD).mixer.query.in_channels == 32
+        assert method.learn(_network(), sgd).mixer.query.in_channels == 32
         return
     with pytest.raises(UserError, match=rf"method.layer={layer}.*method.layer=3"):
-        method.learn(_network(), SGD)
+        method.learn(_network(), sgd)
 
 
 def test_a_network_that_does_not_end_in_a_linear_layer_is_refused():
     from msda_train.core.errors import UserError
 
     with pytest.raises(UserError, match="linear layer"):
-        _method("automix").learn(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)), SGD)
+        _method("automix").learn(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)), sgd)

@@ -1,8 +1,6 @@
 """Nothing inside a training step needs a value on the host: shown without a GPU, by steps on torch's meta
 device, whose tensors have no values that anybody could ask for."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -30,7 +28,7 @@ def _step(word, *more):
     update = Update(network, network, recipe.loss, optimizer, compute)
     method = build("method", cfg.method)
     if isinstance(method, Learns):
-        method = method.learn(network, partial(torch.optim.SGD, lr=0.1))
+        method = method.learn(network, lambda learned: torch.optim.SGD(learned.parameters(), lr=0.1))
         return Step(method, recipe.augment, 10, update, learning=method)
     return Step(method, recipe.augment, 10, update)
 

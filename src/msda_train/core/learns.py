@@ -19,7 +19,7 @@ as it is written. bf16: `plan` runs under the step's autocast. Epochs of ERM at 
 for a method there sees logits of a divided network only, and each process would learn by itself.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 
 from msda_train.core.mix import Method
 
-NewOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+NewOptimizer = Callable[[nn.Module], Optimizer]  # of its parameters
 
 
 @runtime_checkable

@@ -193,9 +193,8 @@ class Learner:
         both = {"encoder": self.encoder, "mix_head": self.mix_head}
         return {**both, "own_head": self.own_head, "mixer": self.mixer}
 
-    def _learned(self) -> list[nn.Parameter]:
-        own = self.own_head.parameters() if self.options.heads == "two" else ()
-        return [*self.mixer.parameters(), *own]
+    def _learned(self) -> nn.Module:
+        return nn.ModuleList([self.mixer, self.own_head][: 2 if self.options.heads == "two" else 1])
 
     def _channels(self) -> int:
         """Of the maps before `layer`, found with an image of zeros; nothing is drawn, no statistic moves."""

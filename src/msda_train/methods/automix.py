@@ -8,7 +8,8 @@ is that of clean images plus that of mixed ones; the mix block's is mixup's loss
 its own, with its own lam and partners, plus mask_loss * max(|mean(s) - lam| - mask_margin, 0), the mean over
 the batch. Where the paper differs from the code, the code's is the default, for it made the numbers:
 - lam is joined to the features (`lam_input=concat`); on CIFAR the configs have `none`, so that a mask learns
-  of lam by its loss only. The paper lets mask_loss fall to 0 over the run (`mask_loss_falls=true`).
+  of lam by its loss only. In the paper mask_loss falls to 0 over the run, linearly
+  (`mask_loss_falls=true`); in the configs for CIFAR it stays, in those for transformers it falls by a cosine.
 - `mask_of`: `other` is that of the configs (mask_mode none_v_), `own` is the block's default, s =
   sigmoid(up(P' v(z_i))); the 200-epoch log in JinXins/Adversarial-AutoMixup names none, so it is of `own`.
 - mask_adjust (SAMix): with this probability the classifier's masks are scaled to a mean of at most, or at

@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from msda_train.config.build import build
@@ -34,7 +34,7 @@ from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
 from msda_train.training.loaders import make_loader
-from msda_train.training.optimizer import fit, new_optimizer, new_update
+from msda_train.training.optimizer import fit, new_optimizer, new_update, parameter_groups
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
 from msda_train.training.step import Step, evaluate
@@ -117,13 +117,16 @@ class Run:
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
             if isinstance(method, Learns):
-                own = partial(new_optimizer, recipe=self.recipe, compute=self.compute)
-                method = method.learn(update.network, own)
+                method = method.learn(update.network, self._own_optimizer)
             else:
                 method = prepared(method, update.network, self._training_images())
         augment, warm_up, partners = self.recipe.augment, self.recipe.erm_epochs, self.partners(method)
         learning = method if isinstance(method, Learning) else None
         return Step(method, augment, facts["classes"], update, warm_up, self.team, partners, learning)
+
+    def _own_optimizer(self, learned: nn.Module) -> torch.optim.Optimizer:
+        """Of what a method learns, as the recipe has it for the classifier."""
+        return new_optimizer(parameter_groups(learned, self.recipe), self.recipe, self.compute)
 
     def partners(self, method: Method) -> Draw | None:
         """What draws partners from all training images, where `method` wants those."""
