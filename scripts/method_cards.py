@@ -19,9 +19,9 @@ from sklearn.datasets import load_sample_images
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
-from msda_train.core.learns import Learns
 from msda_train.core.mix import Mix
 from msda_train.evaluation.finished_run import OpenedRun, open_run
+from msda_train.methods._learned import Learned
 from msda_train.records.published import load_papers
 from msda_train.reporting.draw import rendered
 from msda_train.reporting.method_card import card
@@ -70,7 +70,7 @@ def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> M
         if key in node:
             node[key] = value
     method = build("method", node)
-    if isinstance(method, Learns):
+    if isinstance(method, Learned):
         method = method.prepare(opened.network, ())
         method.load(torch.load(opened.row.path.with_name("checkpoint.pt"), weights_only=True)["learned"])
     for seed in range(60):
@@ -119,9 +119,7 @@ def main(words: list[str]) -> None:
         shown = np.concatenate([one, two[::-1]])
         x = (torch.from_numpy(images.x_test[shown]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5  # own.yaml's
         for facts in all_methods():
-            learns = isinstance(
-                build("method", compose("dataset=own", f"method={facts.name}").method), Learns
-            )
+            learns = "end_momentum" in compose("dataset=own", f"method={facts.name}").method
             own = trained(npz, folder, f"method={facts.name}", *TAUGHT) if learns else opened
             mix = planned(facts.name, own, x, torch.from_numpy(images.y_test[shown]))
             png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]

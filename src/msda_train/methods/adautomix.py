@@ -16,7 +16,6 @@ adv_weight CE + (1 - adv_weight) sum_i lam_i cos(logits of the mix, logits of x_
 - Its numbers of images drawn anew each step (is_random), and with them its way of mixing two, are not built.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,7 @@ from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
 from msda_train.methods._learned import Learned, Learner, shared_loss
 from msda_train.methods._mix_block import Generator
+from msda_train.methods._several import collage, planned
 
 
 @dataclass(frozen=True)
@@ -62,52 +62,34 @@ class AdAutoMix(Learned):
         lam = [float(v) for v in drawn / drawn.sum()]
         both = [[rng.permutation(len(x)) for _ in lam] for _ in range(2)]
         theirs, perms = ([torch.from_numpy(p).to(x.device) for p in each] for each in both)
-        maps, logits = here.look(x, again=self.images)
+        maps, clean = here.look(x, again=self.images)
         with torch.no_grad():
             masks = here.mixer([maps[p] for p in perms], x.shape[2:])
-        if self._by_lam_alone(lam[0]):
-            masks = masks.new_tensor(lam).view(1, -1, 1, 1)
+        alone = masks.new_tensor(lam).view(1, -1, 1, 1)
         if here.learning:
-            self._teach(here, x, y, theirs, lam, (maps, logits), perms, model)
-        shares = masks.new_zeros(len(x), len(x))
-        for perm, weight in zip(perms, lam, strict=True):
-            shares.scatter_add_(1, perm[:, None], shares.new_full((len(x), 1), weight))
-        sources = (_collage(x, perms, masks), x.new_zeros(()))
-        everyone = torch.arange(len(x), device=x.device)
-        return Mix(everyone, shares.diagonal(), masks.new_ones(1, 1, 1, 1), sources=sources, shares=shares)
+            plain = collage(x, perms, alone)
+            ratio, labels = self.mixup_ratio, [y[p] for p in perms]
+            here.teach(
+                self._loss(here, x, y, theirs, lam, maps, clean),
+                model,
+                lambda one: (
+                    (1 - ratio) * F.cross_entropy(one(x), y)
+                    + ratio * shared_loss(model(plain).float(), labels, lam)
+                ),
+            )
+        return planned(x, perms, alone if self._by_lam_alone(lam[0]) else masks, lam)
 
     def _by_lam_alone(self, first: float) -> bool:
         above = self.lam_margin > 1 - first if self.margin == "authors" else self.lam_margin < 1 - first
         return self.lam_margin >= first or above
 
-    def _teach(
-        self,
-        here: Learner,
-        x: Tensor,
-        y: Tensor,
-        perms: Sequence[Tensor],
-        lam: Sequence[float],
-        seen: tuple[Tensor, Tensor],
-        of_classifier: Sequence[Tensor],
-        model: Any,
-    ) -> None:
-        maps, clean = seen
+    def _loss(
+        self, here: Learner, x: Tensor, y: Tensor, perms: Any, lam: Any, maps: Tensor, clean: Tensor
+    ) -> Tensor:
         masks = here.mixer([maps[p] for p in perms], x.shape[2:])
-        logits = here.judged(_collage(x, perms, masks), again=self.images)
+        logits = here.judged(collage(x, perms, masks), again=self.images)
         loss = shared_loss(logits, [y[p] for p in perms], lam)
-        if here.steps % self.adv_every == 0:
-            near = [w * F.cosine_similarity(logits, clean[p]) for p, w in zip(perms, lam, strict=True)]
-            loss = (1 - self.adv_weight) * torch.stack(near).sum(0).mean() - self.adv_weight * loss
-        plain = _collage(x, of_classifier, masks.new_tensor(lam).view(1, -1, 1, 1))
-        labels, ratio = [y[p] for p in of_classifier], self.mixup_ratio
-
-        def of_clean(one: Callable[[Tensor], Tensor]) -> Tensor:
-            alone = (1 - ratio) * F.cross_entropy(one(x), y)
-            return alone + ratio * shared_loss(model(plain).float(), labels, lam)
-
-        here.teach(loss, model, of_clean)
-
-
-def _collage(x: Tensor, perms: Sequence[Tensor], masks: Tensor) -> Tensor:
-    """(B, C, H, W), of every image of a mix its share: masks (B|1, N, H|1, W|1)."""
-    return torch.stack([x[p] * masks[:, i : i + 1] for i, p in enumerate(perms)]).sum(dim=0)
+        if here.steps % self.adv_every:
+            return loss
+        near = [w * F.cosine_similarity(logits, clean[p]) for p, w in zip(perms, lam, strict=True)]
+        return (1 - self.adv_weight) * torch.stack(near).sum(0).mean() - self.adv_weight * loss
