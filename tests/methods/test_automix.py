@@ -279,3 +279,23 @@ def test_a_network_that_does_not_end_in_a_linear_layer_is_refused():
 
     with pytest.raises(UserError, match="linear layer"):
         _method("automix").learn(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)), sgd)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("model=mlp", "dataset=iris"), "needs pictures"),
+        (
+            ("model=deit_s", "model.width=8", "model.heads=2", "model.depth=4"),
+            "takes one size.*model=resnet18",
+        ),
+    ],
+)
+def test_networks_without_maps_are_refused(words, told):
+    from msda_train.core.errors import UserError
+
+    cfg = compose(*words)
+    facts = {"classes": 3, "channels": 4 if words[0] == "model=mlp" else 3}
+    with pytest.raises(UserError, match=told) as caught:
+        _method("automix").learn(build("model", cfg.model, **facts), sgd)
+    assert "\n" not in str(caught.value)

@@ -1,7 +1,7 @@
 """What the methods share that learn to mix: the momentum encoder, two heads, one optimizer, what is kept.
 
-The pipeline is that of AutoMix (arXiv:2103.13027, section 3.3) as openmixup runs it for AutoMix, SAMix and
-AdAutoMix (openmixup/models/classifiers/automix.py, adautomix.py, hooks/momentum_hook.py). The encoder k is a
+It is AutoMix's momentum pipeline (arXiv:2103.13027) as openmixup runs it for AutoMix, SAMix and AdAutoMix
+(openmixup/models/classifiers/automix.py, adautomix.py, hooks/momentum_hook.py). The encoder k is a
 copy of the classifier q: its weights follow as k <- m k + (1 - m) q after each step, its BatchNorms keep the
 statistics of its own passes. q has two linear heads: `one` for clean images, `mix` for mixed ones, and so has
 k. All is one loss there and one optimizer; here the classifier's optimizer has q and its `mix` head, which
@@ -98,6 +98,8 @@ class Learner:
     """
 
     def __init__(self, options: Learned, network: nn.Module, optimizer: NewOptimizer | None) -> None:
+        if all(p.dim() != 4 for p in network.parameters()):  # no convolution
+            raise not_pictures()
         self.options = options
         linear = _last(network)
         self.encoder = copy.deepcopy(network).requires_grad_(False)  # its last layer is k's `one` head
@@ -199,13 +201,15 @@ class Learner:
     def _channels(self) -> int:
         """Of the maps before `layer`, found with an image of zeros; nothing is drawn, no statistic moves."""
         layer, stages = self.options.layer, list(self.encoder.stages)  # type: ignore[arg-type]
-        channels = next((p.shape[1] for p in self.encoder.parameters() if p.dim() == 4), None)
-        if channels is None:
-            raise not_pictures()
+        channels = next(p.shape[1] for p in self.encoder.parameters() if p.dim() == 4)
         like = next(self.encoder.parameters())
         self.encoder.eval()
         image = like.new_zeros(1, channels, 64, 64)
-        maps = _through(self.encoder, image, 0, layer) if layer < len(stages) else image.flatten(1)
+        try:
+            maps = _through(self.encoder, image, 0, layer) if layer < len(stages) else image.flatten(1)
+        except (UserError, RuntimeError):
+            raise UserError("method: learns to mix by maps of features, of images of any size; this network "
+                            "takes one size; type model=resnet18") from None  # fmt: skip
         if maps.dim() != 4:
             raise UserError(
                 f"method.layer={layer}: this network has no map of features before stage {layer}; "
@@ -253,6 +257,11 @@ def _counted(network: nn.Module, share: Callable[[float], float]) -> Iterator[No
     finally:
         for norm, momentum in norms:
             norm.momentum = momentum
+
+
+def drawn_partners(rng: Rng, x: Tensor) -> Tensor:
+    """A permutation (B,) of the batch x (B, ...), beside it, without waiting for the device."""
+    return torch.from_numpy(rng.permutation(len(x))).to(x.device, non_blocking=True)
 
 
 def shared_loss(logits: Tensor, labels: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

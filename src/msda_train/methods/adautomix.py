@@ -26,8 +26,9 @@ from torch.nn import functional as F
 from msda_train.config import checks
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
-from msda_train.methods._learned import Learned, Learner, shared_loss
+from msda_train.methods._learned import Learned, Learner, drawn_partners, shared_loss
 from msda_train.methods._mix_block import Generator
+from msda_train.methods._pairwise import to_device
 from msda_train.methods._several import collage, planned
 
 
@@ -60,12 +61,11 @@ class AdAutoMix(Learned):
         """See `Learned.mixed`."""
         drawn = rng.beta(self.alpha, self.alpha, self.images)
         lam = [float(v) for v in drawn / drawn.sum()]
-        both = [[rng.permutation(len(x)) for _ in lam] for _ in range(2)]
-        theirs, perms = ([torch.from_numpy(p).to(x.device) for p in each] for each in both)
+        theirs, perms = ([drawn_partners(rng, x) for _ in lam] for _ in range(2))
         maps, clean = here.look(x, again=self.images)
         with torch.no_grad():
             masks = here.mixer([maps[p] for p in perms], x.shape[2:])
-        alone = masks.new_tensor(lam).view(1, -1, 1, 1)
+        alone = to_device(drawn / drawn.sum(), x).view(1, -1, 1, 1)
         if here.learning:
             plain = collage(x, perms, alone)
             ratio, labels = self.mixup_ratio, [y[p] for p in perms]

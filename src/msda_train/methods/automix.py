@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from msda_train.config import checks
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
-from msda_train.methods._learned import Learned, Learner, shared_loss
+from msda_train.methods._learned import Learned, Learner, drawn_partners, shared_loss
 from msda_train.methods._mask_loss import adjusted, mask_loss
 from msda_train.methods._mix_block import LAM_INPUTS, MixBlock
 
@@ -67,7 +67,7 @@ class AutoMix(Learned):
     def mixed(self, here: Learner, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Learned.mixed`."""
         for_mixer, lam = (float(v) for v in rng.beta(self.alpha, self.alpha, 2))
-        partners, perm = (torch.from_numpy(rng.permutation(len(x))).to(x.device) for _ in range(2))
+        partners, perm = (drawn_partners(rng, x) for _ in range(2))
         adjusts, maps = rng.random() < self.mask_adjust, here.look(x)[0]
         with torch.no_grad():
             mask = here.mixer(maps, maps[perm], lam, x.shape[2:])
