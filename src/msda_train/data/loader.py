@@ -140,7 +140,7 @@ class Loader(Batches):
             if len(value) != self.channels:
                 raise UserError(
                     f"recipe.{key} has {len(value)} numbers, but the images have {self.channels} channel(s); "
-                    f"give {self.channels}"
+                    f"give {self.channels}, or type dataset.{key}=auto"
                 )
         if min(std) <= 0:
             raise UserError(f"recipe.std={list(std)}: give numbers above 0")

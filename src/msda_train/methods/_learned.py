@@ -18,7 +18,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class Learned:
     tested: str = "momentum"
     lam_margin: float = 0.08
     upsample: str = "nearest"
+
+    alone: ClassVar[bool] = True  # on several devices each process would learn by itself
 
     def __post_init__(self) -> None:
         checks.positive("method.alpha", self.alpha)

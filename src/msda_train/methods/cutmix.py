@@ -12,7 +12,7 @@ issues 30 and 10).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -27,6 +27,8 @@ from msda_train.methods._pairwise import Pairwise, to_device
 @dataclass(frozen=True)
 class CutMix(Pairwise):
     """x~ = M x + (1 - M) x[perm]; M is 0 in a box of about 1 - lam of the image, else 1."""
+
+    whole_numbers: ClassVar = True
 
     prob: float = 0.5
     label: str = "area"
@@ -50,4 +52,6 @@ class CutMix(Pairwise):
             edges = continuous_box(lam, rng.random((len(lam), 2)) * (height, width), height, width)
         kept = kept_share(edges, height, width)
         weight = {"area": kept, "sampled": lam, "major": kept >= 0.5, "half": np.full_like(kept, 0.5)}
-        return Mix(perm, to_device(weight[self.label], x), box_mask(edges, height, width, x.device))
+        box = tuple(edges[0].tolist()) if len(lam) == 1 else None
+        mask = box_mask(edges, height, width, x.device)
+        return Mix(perm, to_device(weight[self.label], x), mask, box=box)

@@ -16,6 +16,7 @@ from msda_train.training.divided_layers import divide
 from msda_train.training.recipe import Recipe
 from msda_train.training.update import Replay, Update
 
+FOR_PICTURES = "model=preactresnet18"  # of any size
 VARIANTS = 64  # that one network may be compiled for: shapes, depths of mixing, training and testing
 
 
@@ -34,8 +35,8 @@ def fit(network: nn.Module, shape: Sequence[int], compute: Compute) -> None:
             if len(shape) == 3
             else f"examples of {shape[0]} numbers"
         )
-        hint = "" if len(shape) == 3 else "; type model=mlp"
-        raise UserError(f"model: does not fit {what} ({why}){hint}") from None
+        hint = FOR_PICTURES if len(shape) == 3 else "model=mlp"
+        raise UserError(f"model: does not fit {what} ({why}); type {hint}") from None
     network.train()
 
 
@@ -46,7 +47,7 @@ def new_update(network: nn.Module, recipe: Recipe, compute: Compute, team: Team 
     divide(network, recipe.batchnorm_parts, team, optimizer)
     forward = _compiled(network) if compute.compile else team.synchronised(network)
     kind = Replay if compute.graph else Update
-    return kind(network, forward, team.weighted(recipe.loss), optimizer, compute)
+    return kind(network, forward, recipe.loss, optimizer, compute, weighted=team.weighted)
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> Iterable[Any]:
