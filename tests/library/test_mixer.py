@@ -22,6 +22,8 @@ from msda_train.training.device import Compute
 from msda_train.training.step import Step
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
+LEARNED = ("automix", "samix", "adautomix")
+CALLED = [name for name in METHODS if name not in LEARNED]
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
 TOLD = {  # what the command line takes from data set and recipe
     "cutout": {"length": 9},
@@ -76,7 +78,7 @@ def test_the_names_are_those_of_the_command_line():
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CALLED)
 def test_a_call_is_a_step(name, channels_last, network, told):
     options = told(name)
     typed = [f"method.{key}={str(value).replace(' ', '')}" for key, value in options.items()]
@@ -129,7 +131,7 @@ def test_bytes_are_mixed_in_float_and_rounded():
     assert np.abs(mixed.numpy() - exact).max() <= 0.5 + 1e-4
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CALLED)
 def test_who_takes_bytes_never_looks_at_them(name, network, told):
     """What the methods declare is what they do: the plan is the same for other images."""
     mix = Mixer(name, num_classes=K, seed=5, model=network, **told(name))
@@ -199,7 +201,7 @@ def test_gradients_flow_to_both_partners(name, inplace):
     torch.testing.assert_close(x.grad.sum(), torch.tensor(float(x.numel())))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", CALLED)
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_batch_of_one_and_an_odd_one(name, size, network, told):
     network.eval()  # batch normalisation cannot be trained by one image
@@ -376,3 +378,9 @@ def test_attentive_cutmix_remembers_training_images():
         mix(x, y)
     with pytest.raises(ValueError, match="train_images: "):
         Mixer("attentive_cutmix", cached=True, **options)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_method_that_learns_is_refused(name, network):
+    with pytest.raises(ValueError, match=r"is more than a mixer \(Learns\); train it by msda-train"):
+        Mixer(name, num_classes=K, model=network)
