@@ -128,7 +128,7 @@ def test_epochs_of_erm_come_first(go, monkeypatch):
     assert verify(path).equal
 
 
-@pytest.mark.parametrize(("method", "epochs"), [("automix", 20), ("samix", 45), ("adautomix", 20)])
+@pytest.mark.parametrize(("method", "epochs"), [("automix", 25), ("samix", 45), ("adautomix", 30)])
 def test_it_learns(go, monkeypatch, method, epochs):
     """On digits the loss of the mixer falls, and masks leave their start: all images alike, everywhere. In a
     network as narrow as this AutoMix and AdAutoMix first learn how much of each image, SAMix soon learns
