@@ -2,6 +2,8 @@
 
 In a notebook, `msda_train.load_rows("runs")` and `msda_train.load_published()` are pandas data frames.
 In anybody's training loop, `msda_train.Mixer("cutmix", num_classes=10)` mixes batches.
+In anybody's code, `msda_train.load_run("runs/...")` is a trained network, and a new one is
+`msda_train.model("resnet18", classes=10)`.
 """
 
 import sys
@@ -9,7 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from msda_train.evaluation.load_run import load_run
     from msda_train.library.mixer import Mixer
+    from msda_train.models.named import model
     from msda_train.records.frame import load_published, load_rows
 
 # `python -m msda_train.cli.train` puts the current folder in front of the path, where its files would hide
@@ -18,9 +22,15 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     del sys.path[0]
 
 __version__ = "0.1.0"
-__all__ = ["Mixer", "__version__", "load_published", "load_rows"]
+__all__ = ["Mixer", "__version__", "load_published", "load_rows", "load_run", "model"]
 
-_HOMES = {"Mixer": "library.mixer", "load_rows": "records.frame", "load_published": "records.frame"}
+_HOMES = {
+    "Mixer": "library.mixer",
+    "load_rows": "records.frame",
+    "load_published": "records.frame",
+    "load_run": "evaluation.load_run",
+    "model": "models.named",
+}
 
 
 def __getattr__(name: str) -> Any:

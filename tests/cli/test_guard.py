@@ -9,7 +9,7 @@ import pytest
 
 import msda_train
 
-MODULES = ("train", "table", "data", "probe", "plot")
+MODULES = ("train", "table", "data", "probe", "plot", "export")
 LISTING = {"train": ["--cfg", "job"], "table": ["list"], "data": ["list"]}
 
 

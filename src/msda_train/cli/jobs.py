@@ -24,6 +24,7 @@ from msda_train.config.defaults import PACKAGE
 from msda_train.core.errors import UserError
 from msda_train.core.programs import torchrun
 from msda_train.records.row_checks import NAMES
+from msda_train.records.rows import read_row
 from msda_train.training.run_cache import RunCache
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Outcome:
     code: int = 0
     told: str = ""
     here: bool = True
+
+    def __float__(self) -> float:
+        """What a searching sweeper makes small: the row's error after the last epoch, of a held-out part of
+        the training examples (`sweep.check_search`). ValueError where there is no row."""
+        if self.row is None:
+            raise ValueError(f"{self.words}: failed")
+        return float(read_row(self.row).metrics["error/last"])
 
 
 class Jobs:

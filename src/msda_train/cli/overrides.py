@@ -17,10 +17,10 @@ from msda_train.core.paths import CONFIGS
 from msda_train.records.summary import CLASSIFICATION, TASKS
 
 MOST_JOBS = 100_000  # of one sweep
-GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment")
+GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment", "logger")
 TEXT_OPTIONS = (
     *("runs", "dataset.root", "dataset.cache", "dataset.name", "dataset.target"),
-    *("method.teacher", "method.weights", "probes.adversarial.source"),
+    *("method.teacher", "method.weights", "probes.adversarial.source", "logger.folder", "logger.uri"),
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
     **dict.fromkeys(("task", "device", "precision", "runs", "checkpoint"), str),
@@ -29,9 +29,17 @@ SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have 
     "seed": int,
     "checkpoint_seconds": float,
 }
-# Hydra's launchers that come with a package of their own, and the extra that has it.
-LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
-NODES = ("dataset", "model", "method", "recipe", "probes")
+# Hydra's launchers and sweepers that come with a package of their own, and the extra that has it.
+PLUGINS = {
+    "hydra/launcher": {
+        "joblib": "joblib",
+        "submitit_local": "slurm",
+        "submitit_slurm": "slurm",
+        "ray": "ray",
+    },
+    "hydra/sweeper": {"optuna": "optuna"},
+}
+NODES = ("dataset", "model", "method", "recipe", "probes", "logger")
 
 
 def quote_text(word: str) -> str:
@@ -48,6 +56,11 @@ def quote_text(word: str) -> str:
     if len(parts) == 1 and "," in value:
         return word
     return f"{key}=" + ",".join('"' + re.sub(r"(\\+)$", r"\1\1", part) + '"' for part in parts)
+
+
+def without_plus(word: str) -> str:
+    """`+experiment=NAME`, as Hydra's own examples have it, without the plus: the group is there already."""
+    return word[1:] if word.startswith("+") and word[1:].partition("=")[0] in (*GROUPS, "probes") else word
 
 
 def check_complete(cfg: DictConfig) -> None:
@@ -143,7 +156,9 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     """One line for an exception raised while Hydra composed `overrides`."""
     if isinstance(problem, MissingConfigException) and problem.missing_cfg_file:
         group, _, word = problem.missing_cfg_file.rpartition("/")
-        if group == "hydra/launcher" and (told := missing_launcher(word)):
+        if not group:
+            return f"--config-name={word}: there is no such file; leave it out"
+        if told := missing_plugin(group, word):
             return told
         if not group.startswith("hydra"):  # of a task: dataset/gan/ring
             group, _, word = problem.missing_cfg_file.partition("/")
@@ -165,14 +180,11 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     return " ".join(lines[:2])
 
 
-def missing_launcher(name: str) -> str:
-    """What to say where a launcher's package is missing; empty for a name that nobody knows."""
-    extra = LAUNCHERS.get(name)
-    return (
-        f"hydra/launcher={name}: its package is missing; type pip install 'msda-train[{extra}]'"
-        if extra
-        else ""
-    )
+def missing_plugin(group: str, name: str) -> str:
+    """What to say where the package of a launcher or sweeper is missing; empty for a name that nobody
+    knows."""
+    extra = PLUGINS.get(group, {}).get(name)
+    return f"{group}={name}: its package is missing; type pip install 'msda-train[{extra}]'" if extra else ""
 
 
 def launcher_options(name: str) -> list[str]:

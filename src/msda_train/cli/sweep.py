@@ -4,6 +4,7 @@ A launcher returns what each job handed back, and Hydra's command line keeps tha
 is wrapped where Hydra makes it.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,12 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.cli.guard import log as tell
 from msda_train.cli.jobs import Jobs, Outcome, log
-from msda_train.cli.overrides import launcher_options, missing_launcher, unread_option
+from msda_train.cli.overrides import launcher_options, missing_plugin, unread_option
 from msda_train.config.fingerprint import NODES, fingerprint
 from msda_train.core.errors import UserError
 from msda_train.core.paths import typed_path
 from msda_train.launch.claims import Disk
 from msda_train.launch.plan import Configuration, Job
+from msda_train.records.summary import CLASSIFICATION
 
 LOOK_SECONDS = 1.0
 HYDRA = (HydraException, OmegaConfBaseException)
@@ -56,6 +58,7 @@ class Collecting(Launcher):
 
     def __init__(self, launcher: Launcher, context: HydraContext, config: DictConfig, jobs: Jobs) -> None:
         self._launcher, self._context, self._config, self._jobs = launcher, context, config, jobs
+        check_search(config)
         self._name = str(config.hydra.runtime.choices["hydra/launcher"])
         known = launcher_options(self._name)
         for key in config.hydra.launcher:  # `+hydra.launcher.n_jobz=2` gets past Hydra
@@ -74,7 +77,7 @@ class Collecting(Launcher):
             if any(kind.__name__ in DEATHS for kind in type(error).__mro__):
                 self._look_after(job_overrides, _line(error))
                 return []
-            if isinstance(error, ImportError) and (told := missing_launcher(self._name)):
+            if isinstance(error, ImportError) and (told := missing_plugin("hydra/launcher", self._name)):
                 raise UserError(told) from None
             if self._name == "basic" or isinstance(error, (UserError, OSError, *HYDRA)):
                 raise
@@ -111,6 +114,23 @@ class Collecting(Launcher):
             time.sleep(LOOK_SECONDS)
         row = disk.row(job)
         return row.path if row else None
+
+
+def searches(config: DictConfig) -> str:
+    """The word for a sweeper that chooses its jobs by what earlier ones measured; empty for the basic one."""
+    name = str(config.hydra.runtime.choices["hydra/sweeper"])
+    return "" if name == "basic" else f"hydra/sweeper={name}"
+
+
+def check_search(config: DictConfig) -> None:
+    """UserError where a sweeper would choose by the test error."""
+    word = searches(config)
+    if word and config.task != CLASSIFICATION:
+        raise UserError(f"{word}: searches for a small error, and task={config.task} has none; leave it out")
+    if word and not config.dataset.get("holdout"):
+        raise UserError(f"{word}: would choose by the error on the test set; type dataset.holdout=0.1")
+    for told_already in ("hydra_plugins", "optuna") if word else ():
+        logging.getLogger(told_already).setLevel(logging.CRITICAL)
 
 
 def _line(error: Exception) -> str:

@@ -13,8 +13,9 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, open_dict
 
 from msda_train.cli.guard import run_guarded
+from msda_train.cli.help import asked, short_help
 from msda_train.cli.jobs import Jobs, log
-from msda_train.cli.overrides import check_choices, quote_text
+from msda_train.cli.overrides import check_choices, quote_text, without_plus
 from msda_train.cli.parser import Parser
 from msda_train.cli.sweep import collected
 from msda_train.config.compose import DEFAULTS
@@ -22,6 +23,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.paths import CONFIGS
 from msda_train.training.run_cache import RunCache
 
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # what --info can tell
 STOPPED = "stopped; the same command goes on from the last checkpoint"
 
 
@@ -47,6 +49,7 @@ def run_words(words: Sequence[str], cache: RunCache) -> int:
 
 def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
     """The config, and the words typed for groups."""
+    words = [without_plus(word) for word in words]
     check_choices(words)
     with hydra.initialize_config_dir(str(CONFIGS), **DEFAULTS):
         cfg = hydra.compose("train", [quote_text(word) for word in words], return_hydra_config=True)
@@ -58,6 +61,10 @@ def _composed(words: Sequence[str]) -> tuple[DictConfig, Mapping[str, Any]]:
 
 def _hydra(jobs: Jobs, arguments: list[str]) -> None:
     """Hydra's own command line, made to raise what it would print over many lines; a sweep's table."""
+    if asked(arguments):
+        print(short_help(), end="")
+        return
+    arguments = ["--help" if word == "--help-all" else without_plus(word) for word in arguments]
     sys.argv = ["msda-train", *_flags_first(arguments)]
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -81,6 +88,7 @@ def _flags_first(arguments: list[str]) -> list[str]:
     """Words and flags may be typed in any order; Hydra's parser wants the flags first."""
     hydra_parser = get_args_parser()
     parser = Parser("msda-train", parents=[hydra_parser], add_help=False, conflict_handler="resolve")
+    arguments = _info_in_one(arguments)
     parsed = parser.parse(arguments)
     if parsed.experimental_rerun:  # a pickle: whoever wrote the file says what is executed
         raise UserError("--experimental-rerun: not here; type the words of the run")
@@ -91,8 +99,18 @@ def _flags_first(arguments: list[str]) -> list[str]:
     if launcher and not (_is_sweep(arguments) or parsed.cfg or parsed.info):
         raise UserError(f"{launcher[0]}: only a sweep is launched; type -m")
     flags = [a for a in arguments if a not in parsed.overrides]
-    flags = [f"--info={parsed.info}" if a in ("--info", "-i") else a for a in flags]  # else it takes a word
     return flags + [quote_text(word) for word in parsed.overrides]
+
+
+def _info_in_one(arguments: Sequence[str]) -> list[str]:
+    """`--info` with what it shall tell: alone, it would take an override behind it for that."""
+    found: list[str] = []
+    for word in arguments:
+        if found and found[-1] == "--info" and word in INFO:
+            found[-1] = f"--info={word}"
+        else:
+            found.append("--info" if word == "-i" else word)
+    return [f"--info={INFO[0]}" if word == "--info" else word for word in found]
 
 
 def _summarise(jobs: Jobs, arguments: Sequence[str]) -> None:
@@ -108,6 +126,11 @@ def _summarise(jobs: Jobs, arguments: Sequence[str]) -> None:
     failed = sum(each.code != 0 for each in jobs.outcomes)
     if rows:
         print_table(rows, prog="msda-train")
+    if rows and any(
+        word.startswith("hydra/sweeper=") and word != "hydra/sweeper=basic" for word in arguments
+    ):
+        best = min((each for each in jobs.outcomes if each.row), key=float)
+        log(f"msda-train: smallest held-out error {100 * float(best):.2f} %: {best.words}")
     counted = f"{len(rows)} of {len(jobs.outcomes)} jobs complete"
     log(f"msda-train: {counted}" + (f", {failed} failed" if failed else ""))
 

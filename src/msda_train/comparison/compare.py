@@ -47,7 +47,8 @@ def compare(papers: Sequence[Paper], lines: DataFrame, only: tuple[str, str] | N
 
 
 def resembling(compared: DataFrame, lines: DataFrame) -> DataFrame:
-    """The lines of the data set and model of a published column that are no configuration of its table.
+    """The lines of the data set and model of a published column that are no configuration of its table, nor
+    measured on held-out training examples.
 
     One line per published column (paper, table, experiment) and line of ours, grouped by RESEMBLED. The
     columns of `lines_frame`; first: the published column's first Cell, by whose metric it is ranked; ours: a
@@ -59,6 +60,7 @@ def resembling(compared: DataFrame, lines: DataFrame) -> DataFrame:
     firsts = asked.drop_duplicates([*TABLE, "experiment"]).rename(columns={"cell": "first"})
     chosen = [_data_and_model(experiment_choices(name)[0]) for name in firsts["experiment"]]
     firsts = firsts[[*TABLE, "experiment", "metric", "first"]].assign(names=chosen)
+    lines = lines[Series([not rows[0].held_out for rows in lines["rows"]], lines.index, dtype=bool)]
     some = lines.assign(names=[_data_and_model(rows[0].names) for rows in lines["rows"]])
     pairs = firsts.merge(some, on="names")
     taken = compared[compared["block"].notna()][[*TABLE, "fingerprint"]].drop_duplicates()

@@ -111,7 +111,8 @@ def _told(rows: Sequence[Row]) -> tuple[str, str, tuple[str, ...]]:
     words = column_words(rows[0], experiments.pop() if len(experiments) == 1 else None)
     data = rows[0].data
     if rows[0].task == CLASSIFICATION:
-        images = f"{data['train_images']:,} training and {data['test_images']:,} test {_noun(rows[0])}"
+        part = "held-out training" if rows[0].held_out else "test"
+        images = f"{data['train_images']:,} training and {data['test_images']:,} {part} {_noun(rows[0])}"
         facts = f"{images}, {data['classes']} classes"
     else:
         facts = f"{data['modes']} modes, {data['judged']:,} generated points judged"

@@ -19,6 +19,7 @@ from msda_train.core.randomness import generator
 from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.download import Remote, fetch
 from msda_train.data.examples import Arrays, Examples, check_classes
+from msda_train.data.holdout import held_out
 from msda_train.data.images import Images
 from msda_train.data.noise import corrupted
 from msda_train.data.options import check_options, places
@@ -58,6 +59,7 @@ class Dataset:
     subset: int | None = None  # class-balanced, of the training images
     test_subset: int | None = None
     subset_seed: int = 0
+    holdout: float = 0.0  # share of the training images that is measured in place of the test images
     cap_per_class: int | None = None  # before the subset; training images only
     label_noise: float = 0.0  # share of the training labels that are replaced by random ones
     label_noise_seed: int = 0
@@ -102,7 +104,8 @@ class Dataset:
         return None
 
     def select(self, whole: Examples, seed: int = 0) -> Examples:
-        """`whole` after the cap and the subsets of this config. UserError names the option that is wrong."""
+        """`whole` after holdout, cap and subsets of this config. UserError names the option that is wrong."""
+        whole = held_out(whole, self.holdout, self.subset_seed, self.empty_classes)
         x, y, x_test, y_test = whole.x_train, whole.y_train, whole.x_test, whole.y_test
         boxes = whole.boxes_test
         left_out = None

@@ -47,12 +47,14 @@ class Examples(Arrays):
 
     `content` and `complete` speak of the whole set that was decoded, before cap and subsets (those are in the
     config): `content` is its hash in hex, `complete` says that it is the official set of this name, none
-    less. A set that has no official form (`dataset=own`) is never complete.
+    less. A set that has no official form (`dataset=own`) is never complete, nor one whose test part is not
+    the official one (`holdout`).
     """
 
     name: str
     content: str
     complete: bool
+    holdout: float = 0.0  # above 0 the "test" part is that share of the training examples
     y_clean: np.ndarray | None = None  # (N,) the true labels, where dataset.label_noise replaced some
     left_out: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
 

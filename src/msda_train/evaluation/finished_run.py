@@ -61,20 +61,23 @@ def open_run(
     missing = NoNetwork(weights)
     if network_needed and not weights.is_file():
         missing()
-    nodes = {axis: _node(row, axis, trust=trust) for axis in ("dataset", "model", "recipe")}
+    nodes = {axis: node_of(row, axis, trust=trust) for axis in ("dataset", "model", "recipe")}
     compute = _compute(row, device)
-    images = _images(row, nodes["dataset"])
-    run = Run(row.seed, row.fingerprint, _recipe(row, nodes["recipe"]), images, compute, 0.0, row.path.parent)
+    images = images_of(row, nodes["dataset"])
+    run = Run(
+        row.seed, row.fingerprint, recipe_of(row, nodes["recipe"]), images, compute, 0.0, row.path.parent
+    )
     if not weights.is_file():
         return OpenedRun(row, run, missing, [])
-    state, history = read_finished(row)
+    state, progress = read_finished(row)
     network = with_weights(row, nodes["model"], state, images.shape[0])
     fit(network, images.shape, compute)
     network.to(compute.device).to(memory_format=torch.channels_last)  # as `new_update` does
-    return OpenedRun(row, run, network.eval(), history)
+    return OpenedRun(row, run, network.eval(), progress["history"])
 
 
-def _node(row: Row, axis: str, *, trust: bool) -> DictConfig:
+def node_of(row: Row, axis: str, *, trust: bool) -> DictConfig:
+    """The part `axis` of the row's config, which may be built. UserError where it may not."""
     try:
         return buildable(axis, row.config[axis], trust=trust)
     except UserError as error:
@@ -95,7 +98,7 @@ def _compute(row: Row, device: str | None) -> Compute:
     return choose(word, precision, False, threads if usable else None)
 
 
-def _images(row: Row, node: DictConfig) -> Examples:
+def images_of(row: Row, node: DictConfig) -> Examples:
     """The very images of the row. Nothing is downloaded, and nothing written to a folder that a row names."""
     try:
         dataset: Dataset = build("dataset", node)
@@ -114,7 +117,8 @@ def _images(row: Row, node: DictConfig) -> Examples:
     return images
 
 
-def _recipe(row: Row, node: DictConfig) -> Recipe:
+def recipe_of(row: Row, node: DictConfig) -> Recipe:
+    """The recipe that `node`, of the row, describes. UserError where it cannot be."""
     try:
         recipe: Recipe = build("recipe", node)
     except (TypeError, ValueError) as error:  # a word where a list should be

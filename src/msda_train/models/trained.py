@@ -64,9 +64,9 @@ def find_row(place: Path) -> Row:
     return row
 
 
-def read_finished(row: Row) -> tuple[Mapping[str, Any], list[dict[str, float]]]:
-    """Weights and history of the checkpoint beside `row`. Raises UserError where there is none, where it is
-    damaged, of another configuration, or of another epoch than the last."""
+def read_finished(row: Row) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Weights and progress (its history, its inputs) of the checkpoint beside `row`. Raises UserError where
+    there is none, where it is damaged, of another configuration, or of another epoch than the last."""
     path = row.path.with_name(CHECKPOINT)
     if not path.is_file():
         raise UserError(f"{path}: there is no checkpoint; copy it beside row.json or train the run again")
@@ -75,7 +75,7 @@ def read_finished(row: Row) -> tuple[Mapping[str, Any], list[dict[str, float]]]:
     if not isinstance(history, list) or len(history) != epochs:
         count = len(history) if isinstance(history, list) else 0
         raise UserError(f"{path}: is of epoch {count}, the row of epoch {epochs}; they are not of one run")
-    return state["model"], history
+    return state["model"], state["progress"]
 
 
 def read_checkpoint(path: Path, *fingerprints: str) -> dict[str, Any]:

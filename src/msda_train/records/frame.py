@@ -19,7 +19,7 @@ from msda_train.records.probe_records import probe_records
 from msda_train.records.published import Cell, Paper, load_papers
 from msda_train.records.row_checks import NAMES
 from msda_train.records.rows import Row
-from msda_train.records.summary import protocols
+from msda_train.records.summary import HELD_OUT, protocols
 
 Place = str | PathLike[str]
 FACTS = (
@@ -49,14 +49,15 @@ def rows_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """One line per run and number.
 
     FACTS of the run; its method's options as `method.alpha` and so on, NaN where a method has no such option;
-    then NUMBER. `metric` is error, top5_error or nll, of a GAN modes or good, of the `epoch` last, best,
-    median_last10 or at_best; a probe's number has `probe` and `name` instead, and its setting as
-    `setting.eps` and so on. Values are fractions and nats.
+    then NUMBER. `metric` is error, top5_error or nll (with dataset.holdout held_out_error and so on), of a
+    GAN modes or good, of the `epoch` last, best, median_last10 or at_best; a probe's number has `probe` and
+    `name` instead, and its setting as `setting.eps` and so on. Values are fractions and nats.
     """
     metrics = [
-        (run, *protocol.split("/"), row.metrics[protocol])
+        (run, f"{HELD_OUT}_{metric}" if row.held_out else metric, epoch, row.metrics[protocol])
         for run, row in enumerate(rows)
         for protocol in protocols(row.task)
+        for metric, epoch in [protocol.split("/")]
     ]
     measured = pd.DataFrame(metrics, columns=["run", "metric", "epoch", "value"])
     told = [{"run": run} | _setting(record) for run, row in enumerate(rows) for record in probe_records(row)]

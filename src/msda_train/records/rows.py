@@ -15,7 +15,7 @@ from msda_train.config.fingerprint import fingerprints
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file
 from msda_train.records.row_checks import NAMES, checksum, parse, probed
-from msda_train.records.summary import CLASSIFICATION
+from msda_train.records.summary import CLASSIFICATION, HELD_OUT
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class Row:
     teacher: str | None = None  # which finished run taught its method, where one did and the row says so
     task: str = CLASSIFICATION
     probes: Mapping[str, Any] = field(default_factory=dict)  # as stored; `probe_records` looks through it
+
+    @property
+    def held_out(self) -> bool:
+        """Whether its numbers are of a part of the training examples, not of test examples."""
+        return self.data.get("measured_on") == HELD_OUT
 
     @property
     def key(self) -> tuple[str, str, int]:

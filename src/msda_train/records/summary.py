@@ -9,6 +9,7 @@ METRICS = ("error", "top5_error", "nll")
 TASKS = {CLASSIFICATION: METRICS, "gan": ("modes", "good")}  # by task, what every epoch measures
 RISING = frozenset({"modes", "good"})  # larger is better
 RULES = ("last", "best", "median_last10")
+HELD_OUT = "held_out"  # `measured_on` of a row whose "test images" are a part of the training images
 TAIL = 10  # epochs; mixup's README and Puzzle Mix report the median of the last ten
 
 # Every aggregate a row holds, and the words a published file may name as its protocol.

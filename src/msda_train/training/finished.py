@@ -75,7 +75,8 @@ def complete(row: Row) -> str:
         modes, good = row.data["modes"], f"{100 * m['good/last']:.2f} % good samples"
         found = f"{round(m['modes/last'] * modes)} of {modes} modes found"
         return f"{begun}{recipe['iterations']} iterations, {found}, {good}"
+    part = "held-out" if row.held_out else "test"
     return (
-        f"{begun}{recipe['epochs']} epochs, test error "
+        f"{begun}{recipe['epochs']} epochs, {part} error "
         f"{100 * m['error/last']:.2f} % last, {100 * m['error/best']:.2f} % best, nll {m['nll/last']:.3f}"
     )

@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from msda_train.core.files import NotWritten, replace_file
 from msda_train.core.mix import NOWHERE, Mix, Remembers
 from msda_train.core.randomness import generator
 from msda_train.data.images import Images
+from msda_train.training.logger import Picture
 from msda_train.training.run import Run
 from msda_train.training.step import Step
 
@@ -45,6 +47,21 @@ def keep(run: Run, step: Step, log: Callable[[str], None]) -> None:
         raise
     except Exception as error:  # out of memory, a method that cannot plan once more
         log(f"no {NAME}: {' '.join(str(error).split())[:200]}")
+
+
+def pictures(folder: Path) -> list[Picture]:
+    """Those that a run keeps in `folder`; none where it kept none that can be read."""
+    try:
+        kept = json.loads((folder / NAME).read_bytes())["images"]
+        return [
+            Picture(
+                base64.b64decode(each["png"]),
+                ", ".join(f"{word} {share:g}" for word, share in each["labels"]),
+            )
+            for each in kept
+        ]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def _examples(run: Run, step: Step) -> dict[str, Any]:

@@ -235,13 +235,15 @@ class GanRun(Run):
     def _centres(self, game: Game) -> Tensor:
         return torch.from_numpy(self.images.centres).to(game.device)
 
-    def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
-        """See `Run.facts`; an image is a real point here."""
+    def speed(self, measured: Mapping[str, Any]) -> float:
+        """See `Run.speed`; an example is a real point here."""
         shown = self.recipe.discriminator_steps * self.recipe.batch_size
-        speeds = [
-            shown * len(self.recipe.of_epoch(k)) / epoch["train_seconds"]
-            for k, epoch in enumerate(progress.history)
-        ]
+        points: int = shown * len(self.recipe.of_epoch(measured["epoch"] - 1))
+        return points / float(measured["train_seconds"])
+
+    def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
+        """See `Run.facts`."""
+        speeds = [self.speed(epoch) for epoch in progress.history]
         data = {"content": self.images.content, "modes": self.images.modes, "sigma": self.images.sigma}
         return {"images_per_second": median(speeds), "data": data | {"judged": JUDGED, "complete": True}}
 

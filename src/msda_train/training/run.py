@@ -5,7 +5,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +29,14 @@ from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Examples
 from msda_train.data.partners import partners_of
 from msda_train.models.sizes import bounded
+from msda_train.records.summary import HELD_OUT
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
+from msda_train.training.inputs import Inputs
 from msda_train.training.loaders import make_loader
+from msda_train.training.logger import Audience, Epoch, numbers_of
 from msda_train.training.optimizer import fit, new_optimizer, new_update, parameter_groups
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
@@ -67,6 +70,7 @@ class Run:
     teacher: str | None = None  # which finished run teaches its method
     form: str = "full"  # of its checkpoints, one of checkpoint.FORMS
     team: Team = ALONE  # the processes that train it
+    audience: Audience = field(default_factory=Audience)  # who else is told how it goes
 
     task: ClassVar[str] = "classification"
     needs: ClassVar[Mapping[str, str]] = {}  # of data set, method, recipe: what `build` asks of them
@@ -168,11 +172,20 @@ class Run:
         made = make_loader(self.images, x, y, r, device, batch_size=batch_size, seed=seed)
         return self.cache.keep(kind, wanted, made)
 
+    def speed(self, measured: Mapping[str, Any]) -> float:
+        """Examples per second of training, in a measured epoch."""
+        return len(self.images.y_train) / float(measured["train_seconds"])
+
+    def numbers(self, history: Sequence[Mapping[str, Any]]) -> list[Epoch]:
+        """What loggers are told of each measured epoch."""
+        apart = isinstance(self.images, Examples) and self.images.holdout > 0
+        return [numbers_of(each, self.speed(each), apart=apart) for each in history]
+
     def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
         """What the row says of speed and data; `source`: where these are from."""
         images, history = self.images, progress.history
         # The first epoch warms caches up (and compiles): the median ignores it where it can.
-        speeds = [len(images.y_train) / h["train_seconds"] for h in history[1:] or history]
+        speeds = [self.speed(h) for h in history[1:] or history]
         data = {
             "content": images.content,
             "train_images": len(images.y_train),
@@ -180,6 +193,7 @@ class Run:
             "classes": len(images.classes),
             "complete": images.complete,
             "source": source,
+            **({"measured_on": HELD_OUT} if images.holdout else {}),
             **_corruption(images),
         }
         return {"images_per_second": median(speeds), "data": data}
@@ -201,6 +215,7 @@ class Run:
             without = "; its checkpoint holds no momentum, which begins anew" if lost else ""
             log(f"going on after epoch {len(progress.history)} of {total}{without}")
         first = len(progress.history)
+        self.audience.begin(self.numbers(progress.history))
         session = {"from_epoch": first + 1, **environment(self.compute), **lost}
         if first < total:
             progress.sessions.append(session)
@@ -210,6 +225,7 @@ class Run:
             for epoch in range(first, total):
                 measured = self.epoch(epoch, step, bar)
                 progress.history.append(measured)
+                self.audience.epoch(self.numbers([measured])[0])
                 session["to_epoch"] = epoch + 1
                 last = self.team.told(stop.asked()) or epoch + 1 == total
                 if self.team.leads:
@@ -230,7 +246,14 @@ class Run:
         """What a checkpoint holds besides tensors."""
         taught = {"teacher": self.teacher} if self.teacher else {}
         done = {"history": progress.history, "sessions": progress.sessions}
-        return {"fingerprint": self.fingerprint, **done, **taught}
+        return {"fingerprint": self.fingerprint, **done, **taught, **self.inputs}
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """What a network is used with elsewhere: names of its classes, shape and scaling of its examples."""
+        if not isinstance(self.images, Examples):
+            return {}
+        return {"inputs": asdict(Inputs.of(self.images, self.recipe))}
 
     def epoch(self, epoch: int, step: Step, bar: Any) -> dict[str, Any]:
         """Trains one 0-based epoch and tests; nothing returns to the host before its end."""

@@ -1,5 +1,6 @@
 """The order of events of one run: build, resume, epochs, row. Running the same command again is resuming."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from msda_train.training.device import compute_from
 from msda_train.training.distributed import check_alone, check_partners
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
+from msda_train.training.logger import Audience, Logger, about
+from msda_train.training.loggers.plain import History
 from msda_train.training.measured import auto, measured_config, stand_in
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.processes import enlist, together
@@ -64,19 +67,14 @@ def _train(
     cache: RunCache,
     seat: tuple[int, int] | None,
 ) -> Path | None:
-    for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
-        checks.one_of("option", word, (*SETTINGS, *AXES, "probes"))
-    checks.whole("seed", cfg.seed, least=0)
-    checks.one_of("checkpoint", cfg.checkpoint, tuple(checkpoint.FORMS))
-    checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
-    checks.flag("profile", cfg.profile)
-    checks.one_of("task", cfg.task, tuple(RUNS))
+    _check_settings(cfg)
     kind = RUNS[cfg.task]
     team, compute = enlist(cfg, kind.fitting(cfg, compute_from(cfg)), seat)
     recipe, method = _recipe_and_method(stand_in(cfg), kind)  # before any data are read
     check_partners(team, method)
     check_alone(team, method)
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
+    loggers = _loggers(cfg)
     if not team.called():
         return None
     if auto(cfg):
@@ -88,12 +86,14 @@ def _train(
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
     saving = (cfg.checkpoint_seconds, folder, cache, teacher, cfg.checkpoint)
-    run = kind(cfg.seed, identity, recipe, images, compute, *saving, team)
+    audience = Audience(about(folder, config, names, cfg.seed), loggers, log)
+    run = kind(cfg.seed, identity, recipe, images, compute, *saving, team, audience)
     if not team.leads:
+        loggers.clear()
         with together(team, cfg, log):
             run.train(_ready(run, cfg, method), log)
         return None
-    with checkpoint.owned(folder):
+    with checkpoint.owned(folder), audience:
         if cfg.profile:
             profile(run, run.prepare(cfg.model, method), folder, log)
             cache.clear()  # gradients are no longer where a recording would look for them
@@ -102,7 +102,10 @@ def _train(
         if row_path.exists():
             log(complete(expected_row(row_path, identity, images.content, cfg.seed, teacher)))
             team.dismissed()
+            if loggers:
+                _retold(json.loads(row_path.read_bytes()), run)
             return row_path
+        loggers["history.csv"] = History(folder)
         replace_file(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True).encode())
         with together(team, cfg, log):
             step = _ready(run, cfg, method)
@@ -110,11 +113,37 @@ def _train(
             progress = run.train(step, log)
         if cfg.task == CLASSIFICATION:
             gallery.keep(run, step, log)
-        write_row(row_path, row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {}))
+        row = row_of(run, progress, names, config) | ({"teacher": teacher} if teacher else {})
+        write_row(row_path, row)
+        audience.end(row, gallery.pictures(folder))
         log(f"{complete(read_row(row_path))}\n{row_path}")
     cache.runs += 1
     cache.written.add(row_path)
     return row_path
+
+
+def _check_settings(cfg: DictConfig) -> None:
+    for word in cfg:  # `+sede=1` would be taken by Hydra and used by nobody
+        checks.one_of("option", word, (*SETTINGS, *AXES, "probes", "logger"))
+    checks.whole("seed", cfg.seed, least=0)
+    checks.one_of("checkpoint", cfg.checkpoint, tuple(checkpoint.FORMS))
+    checks.non_negative("checkpoint_seconds", cfg.checkpoint_seconds)
+    checks.flag("profile", cfg.profile)
+    checks.one_of("task", cfg.task, tuple(RUNS))
+
+
+def _loggers(cfg: DictConfig) -> dict[str, Logger]:
+    """By the word that names it, the one that was typed."""
+    if not cfg.logger:
+        return {}
+    logger = build("logger", cfg.logger, needed="epoch")
+    return {f"logger={type(logger).__name__.lower()}": logger}
+
+
+def _retold(row: Mapping[str, Any], run: Run) -> None:
+    """Tells the loggers of a run that is finished already."""
+    run.audience.begin(run.numbers(row["history"]))
+    run.audience.end(row, gallery.pictures(run.folder))
 
 
 def _recipe_and_method(cfg: DictConfig, kind: type[Run]) -> tuple[Any, Any]:
