@@ -33,7 +33,7 @@ def paper_boxes(rule: str, alpha: float, height: int, width: int) -> np.ndarray:
             first, last = np.round(centre - side / 2), np.round(centre + side / 2)
         elif rule == INSIDE:
             cut = np.floor(side)
-            first = rng.integers(0, length - cut.astype(np.int64) + 1).astype(np.float64)
+            first = np.floor(rng.random(DRAWS) * (length - cut + 1))
             last = first + cut
         else:
             centre, cut = rng.integers(0, length, DRAWS), np.floor(side)
