@@ -1,4 +1,7 @@
-"""`msda-check machine`: does this machine compute the suite's networks rightly? Before a long sweep."""
+"""`msda-check machine`: does this machine compute the suite's networks rightly? Before a long sweep.
+
+`msda-check mixers` is in `msda_train.cli.mixers`.
+"""
 
 import os
 import sys
@@ -24,13 +27,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    if words[:1] == ["mixers"]:
+        from msda_train.cli.mixers import run
+
+        return run(words[1:])
     parser = Parser(
         prog="msda-check",
         description="machine: compare each distinct layer of each network, as published and as the demo has "
-        "it narrow, with float64: output and both gradients, in every precision used here. A few minutes.",
+        "it narrow, with float64: output and both gradients, in every precision used here. A few minutes. "
+        "mixers: hold mixers to the laws of mixing; msda-check mixers --help.",
         epilog="msda-check machine model=wrn28_10 model.width=4 dataset=digits checks that network only.",
     )
-    parser.add_argument("verb", choices=("machine",), metavar="machine")
+    parser.add_argument("verb", choices=("machine", "mixers"), metavar="machine")
     parser.add_argument("words", nargs="*", metavar="model=NAME", help="one network, as msda-train has it")
     parser.add_argument("--device", default="auto", metavar="WORD", help="auto, cpu, cuda, cuda:1")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: 1, and all cores")
