@@ -13,17 +13,20 @@ from msda_train.config.compose import composing
 from msda_train.config.method_look import method_order
 from msda_train.core.errors import UserError
 from msda_train.core.randomness import generator
+from msda_train.library.named import check_plan, check_served
 from msda_train.methods._attention import own_teacher
 from msda_train.methods._pairwise import Pairwise
 from msda_train.methods._teacher_guided import TeacherGuided
 from msda_train.methods.cutmix import CutMix
 from msda_train.methods.fmix import FMix
+from msda_train.methods.guidedmixup import GuidedMixup
 from msda_train.methods.hmix import HMix
 from msda_train.methods.mixup import Mixup
+from msda_train.methods.snapmix import SnapMix
 from msda_train.selfcheck.laws.coded import coded_batch
 from msda_train.selfcheck.laws.subject import CLASSES, DRAWS, Claims, Mixer, Subject
 
-NETWORK = ("model=preactresnet18", "model.width=4", "model.blocks=[1,1]", "dataset=cifar10")
+NETWORK = ("model=preactresnet18", "model.width=4", "model.blocks=[1,1,1]", "dataset=cifar10")
 BETA, BOX = (Mixup, HMix, FMix), (CutMix,)  # whose label weight, or box, alpha draws
 FEWER, FEW = 300, 40  # draws where no distribution is claimed; where a network is asked
 TRIES = 20  # batches in which a method that mixes labels shows it
@@ -39,6 +42,7 @@ class StepMixer:
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, C, H, W), y (B,) -> mixed images, labels (B, K)."""
         mix = self.method.plan(x, y, self.network, generator(self.seed, "mix", 0, self.step))
+        check_plan(self.method, mix)
         self.step += 1
         return mix.pixels(x), mix.target(y, self.classes)
 
@@ -68,7 +72,8 @@ def _network(cfg: DictConfig) -> Any:
 def _subject(name: str, node: DictConfig, cfg: DictConfig) -> Subject | None:
     """None for a method that leaves labels alone."""
     options: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
-    options |= {"depths": [0]} if "depths" in options else {}  # what is mixed inside a network shows nowhere
+    # What is mixed inside a network shows nowhere.
+    options |= {key: value for key, value in (("depths", [0]), ("input_prob", 1.0)) if key in options}
     network = _network(cfg)
     asked: list[bool] = []
     network.register_forward_pre_hook(lambda *_: asked.append(True))
@@ -77,11 +82,13 @@ def _subject(name: str, node: DictConfig, cfg: DictConfig) -> Subject | None:
         return StepMixer(_method(options | changed, network, cfg), network, num_classes, seed)
 
     known = frozenset({"alpha", "prob"} & options.keys() | {"seed", "num_classes"})
+    method = _method(options, network, cfg)
+    check_served(method)
     trial = Subject(name, make, Claims(), known)
     mixer, (x, y) = trial.made(), coded_batch()
     if not any(bool((mixer(x, y)[1].max(dim=1).values < 1).any()) for _ in range(TRIES)):
         return None
-    claims = _claims(_method(options, network, cfg))
+    claims = _claims(method)
     draws = FEW if asked else FEWER if claims.lam is None else DRAWS
     return Subject(name, make, claims, known, draws, in_workers=False)
 
@@ -96,8 +103,13 @@ def _method(options: Mapping[str, Any], network: Any, cfg: DictConfig) -> Any:
 
 def _claims(method: Any) -> Claims:
     """What a method claims by its options."""
+    if isinstance(method, GuidedMixup) and method.pairs == "greedy":
+        return Claims(fixed="greedy pairs and saliency are functions of the images")
     if not isinstance(method, Pairwise):
         return Claims()
+    if isinstance(method, SnapMix):
+        why = "weights are shares of class activation maps (arXiv:2012.04846)"
+        return Claims(None, method.alpha, labels=why)
     lam = "beta" if isinstance(method, BETA) else "box" if type(method) in BOX else None
     draws = lam is not None
     return Claims(

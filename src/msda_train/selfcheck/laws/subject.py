@@ -23,12 +23,16 @@ class Claims:
     alpha: with which it is made unless another is typed.
     pairing: how its paper's code finds partners, `permutation` or `reversal`; None, in another way.
     per: `batch`, its paper's code draws one lam for a batch; None, it draws something else.
+    labels: why label weights are something else than shares of pixels, where its paper makes them so.
+    fixed: why the same images are always mixed alike, where its paper draws nothing.
     """
 
     lam: str | None = None
     alpha: float = 1.0
     pairing: str | None = None
     per: str | None = None
+    labels: str = ""
+    fixed: str = ""
 
 
 MIXUP = Claims("beta", pairing="permutation", per="batch")
