@@ -19,7 +19,7 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.randomness import generator
 from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.download import Remote, fetch
-from msda_train.data.examples import Arrays, Examples, check_classes
+from msda_train.data.examples import Arrays, Examples, Verdict, check_classes
 from msda_train.data.images import Images
 from msda_train.data.noise import corrupted
 from msda_train.data.store import Store, signature
@@ -28,17 +28,6 @@ from msda_train.data.subset import balanced, capped
 
 def _taken(x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x[chosen], y[chosen]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What `verify` found. `intact`: the cached arrays are what was decoded. `official`: they are the
-    official set, value for value (True), or are not (False); None: nothing is known to compare with beyond
-    `complete`'s counts."""
-
-    examples: Examples
-    intact: bool
-    official: bool | None
 
 
 @dataclass(frozen=True)
@@ -191,10 +180,15 @@ class Dataset:
         root = "FILE.npz" if self.source == "npz" else "FOLDER"
         return f"dataset.root={root} with dataset.source={self.source}"
 
+    @property
+    def word(self) -> str:
+        """What is typed behind dataset= for a set of this class."""
+        return "own" if type(self) is Dataset else self.name
+
     def command(self, verb: str) -> str:
         """The words to type for `msda-data VERB` on this source."""
-        own = type(self) is Dataset
-        words = ["msda-data", verb, "own" if own else self.name]
+        own = self.word != self.name
+        words = ["msda-data", verb, self.word]
         words += [f"dataset.name={self.name}"] if own else []
         words += [f"dataset.source={self.source}"] if own or self.source != self.sources[0] else []
         words += [

@@ -45,6 +45,10 @@ class Recipe:
     eps: float = 1e-8
     scaling: str | None = None
     erm_epochs: int = 0
+    crop_scale: Sequence[float] | None = None  # of a streamed image's area, RandomResizedCrop's
+    crop_ratio: Sequence[float] = (0.75, 1.3333333333333333)  # width to height of that crop
+    color_jitter: float = 0.0
+    lighting: float = 0.0
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -97,9 +101,32 @@ class Recipe:
                 f"recipe.erm_epochs={self.erm_epochs}: none of the {self.epochs} epochs is left to mix in; "
                 f"type recipe.erm_epochs=0, or more recipe.epochs"
             )
+        self._check_streamed()
         checks.whole("recipe.batchnorm_parts", self.batchnorm_parts, least=0)
         if self.batchnorm_parts == 1:
             raise UserError("recipe.batchnorm_parts=1: one part is the whole batch; type 0")
+
+    def _check_streamed(self) -> None:
+        for option, ends in (("crop_scale", self.crop_scale), ("crop_ratio", self.crop_ratio)):
+            example = "[0.08,1.0]" if option == "crop_scale" else "[0.75,1.333]"
+            if ends is None and option == "crop_scale":
+                continue
+            numbers = _numbers(f"recipe.{option}", ends or ())
+            if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1]:
+                raise UserError(
+                    f"recipe.{option}={ends}: two numbers above 0, the smaller first; type {example}"
+                )
+        if self.crop_scale and self.crop_scale[1] > 1:
+            raise UserError(
+                f"recipe.crop_scale={list(self.crop_scale)}: shares of the image; type [0.08,1.0]"
+            )
+        if self.crop_scale and self.crop_padding:
+            raise UserError(
+                f"recipe.crop_padding={self.crop_padding}: a resized crop has no frame; "
+                f"type recipe.crop_padding=0"
+            )
+        checks.fraction("recipe.color_jitter", self.color_jitter)
+        checks.non_negative("recipe.lighting", self.lighting)
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each

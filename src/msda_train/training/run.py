@@ -27,6 +27,7 @@ from msda_train.data.batches import Batches, Draw
 from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Examples
 from msda_train.data.partners import partners_of
+from msda_train.data.stream_loader import StreamLoader
 from msda_train.models.sizes import bounded
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
@@ -40,6 +41,8 @@ from msda_train.training.step import Step, evaluate
 from msda_train.training.update import Update
 
 TEST_BATCH = 500
+ODD = "images.log"  # names the images of a streamed set that are not as they should be
+ODD_COUNTS = ("unreadable_images", "odd_images")  # in an epoch of the history and in the row
 Log = Callable[[str], None]
 
 
@@ -126,6 +129,8 @@ class Run:
 
     def _training_images(self) -> Iterator[Tensor]:
         """In their stored order, normalised; the loader is made only if somebody looks."""
+        if isinstance(self.train_loader, StreamLoader):
+            self.train_loader.origins(0)  # whoever looks wants to know these again
         yield from (x for x, _ in self.train_loader.test_batches())
 
     @cached_property
@@ -147,13 +152,23 @@ class Run:
 
     def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Batches:
         """Made new, or kept of a run whose seed was another one."""
-        r, device = self.recipe, self.compute.device
-        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, r.scaling, device)
+        r = self.recipe
+        wanted = (
+            self.images,
+            batch_size,
+            r.mean,
+            r.std,
+            r.crop_padding,
+            r.flip,
+            r.scaling,
+            self.compute.device,
+        )
         found: Batches | None = self.cache.find(kind, wanted)
         if found is not None:
             return found
-        made = make_loader(self.images, x, y, r, device, batch_size=batch_size, seed=seed)
-        return self.cache.keep(kind, wanted, made)
+        more: Any = {"batch_size": batch_size, "seed": seed, "team": self.team, "notes": self.folder / ODD}
+        made = make_loader(self.images, x, y, r, self.compute, **more)
+        return made if isinstance(made, StreamLoader) else self.cache.keep(kind, wanted, made)
 
     def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
         """What the row says of speed and data; `source`: where these are from."""
@@ -168,6 +183,7 @@ class Run:
             "complete": images.complete,
             "source": source,
             **_corruption(images),
+            **{key: history[-1][key] for key in ODD_COUNTS if key in history[-1]},
         }
         return {"images_per_second": median(speeds), "data": data}
 
@@ -239,7 +255,8 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute, self.team)
+        test = self.test_loader.test_batches(self.team.turn)
+        measured = evaluate(step.update.forward, test, self.compute, self.team)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)
@@ -248,9 +265,20 @@ class Run:
             "lr": self.recipe.lr_at(epoch, 0.0),
             "train_loss": train_loss,
             **measured,
+            **self._odd_images(),
             "train_seconds": trained - started,
             "seconds": time.perf_counter() - started,
         }
+
+    def _odd_images(self) -> dict[str, int]:
+        """Of a streamed set, how many images of this epoch and its test could not be decoded, and how many
+        were odd otherwise; of all processes together."""
+        loaders = [each for each in (self.train_loader, self.test_loader) if isinstance(each, StreamLoader)]
+        if not loaders:
+            return {}
+        found = [sum(each.odd[kind] for each in loaders) for kind in ("unreadable", "odd")]
+        total = self.team.total(torch.tensor(found, dtype=torch.float64, device=self.compute.device))
+        return dict(zip(ODD_COUNTS, map(int, total.tolist()), strict=True))
 
 
 def _corruption(images: Examples) -> dict[str, Any]:

@@ -1,0 +1,299 @@
+"""Batches of pictures that are read from their files by worker processes while a network is trained.
+
+Workers decode, crop and mirror; a batch of bytes goes to the device, where its colours are changed and
+normalised at once. Where several processes train one run, each reads its own rows of a batch, and the others
+give it theirs: every image is decoded once.
+"""
+
+import atexit
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_all_start_methods, get_context, set_forkserver_preload
+from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakSet
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from msda_train.core.errors import UserError
+from msda_train.core.mix import Origin
+from msda_train.core.randomness import generator
+from msda_train.data.batches import WHOLE, Batches, Draw, upload
+from msda_train.data.picture_files import PictureFiles, raise_if_gone
+from msda_train.data.reading import Augment, Reader, Remark, Task, together
+from msda_train.functional.colour import colour_maps, draw_colours
+
+PREFETCHED = 2  # batches that each worker prepares ahead
+FORGIVEN = 1  # unreadable images that never end a run, however few images there are
+
+
+class Shares(Protocol):
+    """Who reads what where several processes read together; see `training.distributed.Team`."""
+
+    def rows(self, count: int) -> slice:
+        """Of `count` rows, those of this process."""
+        ...
+
+    def gathered(self, own: Tensor, count: int) -> Tensor:
+        """All rows, from everybody's own."""
+        ...
+
+
+@dataclass(frozen=True)
+class Colours:
+    """mean, std: by channel, of pixels in [0, 1]; jitter, lighting: see `functional.colour`, in training."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    jitter: float = 0.0
+    lighting: float = 0.0
+
+
+class _Given:
+    """A sampler that gives what it was told last."""
+
+    def __init__(self) -> None:
+        self.batches: Iterator[list[Task]] = iter(())
+
+    def __iter__(self) -> Iterator[list[Task]]:
+        return self.batches
+
+
+class _Pool:
+    """The worker processes of one reader, which live as long as it is used."""
+
+    def __init__(self, reader: Reader, workers: int, pinned: bool) -> None:
+        self.given = _Given()
+        several: dict[str, Any] = {}
+        if workers:
+            # Forked from a clean process that has imported what they need: ours has threads, perhaps a GPU.
+            method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+            set_forkserver_preload([__name__])
+            several = {"multiprocessing_context": get_context(method), "persistent_workers": True}
+            several |= {"prefetch_factor": PREFETCHED, "worker_init_fn": _begin}
+        source: Any = reader  # no length: it reads what it is told
+        self.loader: DataLoader[Any] = DataLoader(
+            source,
+            batch_sampler=self.given,
+            num_workers=workers,
+            collate_fn=together,
+            pin_memory=pinned,
+            generator=torch.Generator(),  # else each pass would draw from the one that dropout draws from
+            **several,
+        )
+
+    def __call__(self, batches: Iterator[list[Task]]) -> Iterator[tuple[Tensor, list[Remark]]]:
+        self.given.batches = batches
+        return iter(self.loader)
+
+    def close(self) -> None:
+        """Ends the workers. torch does it by itself once nobody refers to them, and has no public word."""
+        end = getattr(getattr(self.loader, "_iterator", None), "_shutdown_workers", None)
+        if end is not None:
+            end()
+
+
+_open: WeakSet[_Pool] = WeakSet()
+
+
+@lru_cache(maxsize=1)
+def _workers_of(reader: Reader, workers: int, pinned: bool) -> _Pool:
+    """The last one stays: training and testing, and the next run of a sweep, use the same workers."""
+    made = _Pool(reader, workers, pinned)
+    _open.add(made)
+    return made
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before Python waits for the workers, which heed no signal."""
+    for pool in list(_open):
+        pool.close()
+
+
+def _begin(worker: int) -> None:
+    """Signals of a terminal or a scheduler are the trainer's business, who may go on to the end of an epoch.
+    A worker ends when it is told to, or when the trainer is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class StreamLoader(Batches):
+    """Images and labels of one split, in batches x (B, 3, size, size) float32 channels_last, y (B,) int64.
+
+    files: N images; labels: (N,) integers; team: who reads what; notes: the file that names odd images. With
+    a `seed` it is a training loader. UserError where more images cannot be decoded than `files` forgives.
+    """
+
+    def __init__(
+        self,
+        files: PictureFiles,
+        labels: np.ndarray,
+        *,
+        batch_size: int,
+        device: torch.device | str,
+        colours: Colours,
+        augment: Augment,
+        workers: int,
+        team: Shares,
+        notes: Path | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(len(files), labels, batch_size=batch_size, device=device, seed=seed)
+        for key, value in (("mean", colours.mean), ("std", colours.std)):
+            if len(value) != 3:
+                raise UserError(
+                    f"recipe.{key} has {len(value)} numbers, but the images have 3 channels; give 3"
+                )
+        self.files, self.colours, self.augment, self.team = files, colours, augment, team
+        self.workers, self.notes = workers, notes
+        self._spare = _next_of_class(np.asarray(labels))
+        self._told = _names_in(notes)
+        self.odd: Counter[str] = Counter()  # how many images of the last pass were what
+
+    def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Batches`."""
+        order = self.order(epoch)
+        places = upload(order, self.device)
+        for step, (batch, rows) in enumerate(self._read(order, epoch, "augment")):
+            yield self._coloured(rows, epoch, step, "colour"), self._labels[places[batch]]
+
+    def train_pairs(self, epoch: int, partners: Draw) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Batches`; partners are cropped, mirrored and coloured by themselves."""
+        order = self.order(epoch)
+        both = [order, partners(order, self.pairing(epoch))]
+        places = [upload(each, self.device) for each in both]
+        for step, (batch, rows) in enumerate(self._read(np.stack(both), epoch, "augment")):
+            x = self._coloured(rows, epoch, step, "colour")
+            yield x, self._labels[torch.cat([each[batch] for each in places])]
+
+    def origins(self, epoch: int) -> Iterator[Origin]:
+        """UserError: a crop that was resized lies nowhere in its image, pixel for pixel."""
+        raise UserError(
+            "method: this one remembers every training image, and a streamed set's are cropped and resized "
+            "anew each time; type method.cached=false"
+        )
+
+    def test_batches(self, turn: slice = WHOLE) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Batches`."""
+        slices = list(self.test_slices(turn))
+        tasks = ([Task(self.files.name(k)) for k in range(each.start, each.stop)] for each in slices)
+        for batch, rows in zip(slices, self._passed(tasks), strict=True):
+            yield self._normalised(rows.to(self.device, non_blocking=True)), self._labels[batch]
+
+    def _read(self, order: np.ndarray, epoch: int, stream: str) -> Iterator[tuple[slice, Tensor]]:
+        """Each batch's place in `order`, (N,) or (2, N), and its images (B or 2B, size, size, 3) uint8 on the
+        device; this process reads its own rows of them."""
+        assert self.seed is not None
+        seed, slices = self.seed, list(self.train_slices())
+        both = order.reshape(-1, self.n)
+
+        def tasks() -> Iterator[list[Task]]:
+            for batch in slices:
+                wanted = both[:, batch].reshape(-1)
+                second = np.arange(len(wanted)) >= batch.stop - batch.start
+                own = self.team.rows(len(wanted))
+                yield [
+                    Task(
+                        self.files.name(k),
+                        self.files.name(self._spare[k]),
+                        (seed, f"{stream}/partner" if partner else stream, epoch, int(k)),
+                    )
+                    for k, partner in zip(wanted[own], second[own], strict=True)
+                ]
+
+        for batch, rows in zip(slices, self._passed(tasks()), strict=True):
+            count = len(both) * (batch.stop - batch.start)
+            yield batch, self.team.gathered(rows.to(self.device, non_blocking=True), count)
+
+    def _passed(self, tasks: Iterator[list[Task]]) -> Iterator[Tensor]:
+        """What the workers read, one batch after the other."""
+        self.odd.clear()
+        pool = _workers_of(Reader(self.files.root, self.files.look, self.augment), self.workers, self._pinned)
+        for rows, remarks in pool(tasks):
+            if remarks:
+                self._note(remarks)
+            yield rows
+
+    @property
+    def _pinned(self) -> bool:
+        return self.device.type == "cuda"
+
+    def _note(self, remarks: Sequence[Remark]) -> None:
+        """Counts and names what was odd, each image once in the file. Raises UserError, RunFailed."""
+        raise_if_gone(self.files.root, remarks)
+        self.odd.update(remark.kind for remark in remarks)
+        new = [r for r in remarks if os.fsdecode(r.name) not in self._told]
+        self._told.update(os.fsdecode(remark.name) for remark in new)
+        if self.notes is not None and new:
+            lines = [f"{os.fsdecode(r.name)}\t{r.kind}: {r.words}\n" for r in new]
+            with open(self.notes, "a", encoding="utf-8", errors="surrogateescape") as file:
+                file.write("".join(lines))
+        bad = [remark for remark in new if remark.kind == "unreadable"]
+        if self.odd["unreadable"] > max(FORGIVEN, self.files.unreadable * self.n):
+            first = (bad or [r for r in remarks if r.kind == "unreadable"])[0]
+            raise UserError(
+                f"dataset.root={self.files.root}: {self.odd['unreadable']} of {self.n:,} images cannot be "
+                f"decoded so far, such as {os.fsdecode(first.name)} ({first.words}); repair or delete them, "
+                f"or allow a larger share than dataset.unreadable={self.files.unreadable}"
+            )
+        for remark in bad:
+            what = (
+                "another image of its class stands in for it"
+                if self.seed is not None
+                else "it is tested grey"
+            )
+            line = f"{os.fsdecode(remark.name)}: cannot be decoded ({remark.words}); {what}"
+            tqdm.write("".join(char if char.isprintable() else "?" for char in line), file=sys.stderr)
+
+    def _coloured(self, rows: Tensor, epoch: int, step: int, stream: str) -> Tensor:
+        """Training images (B, size, size, 3) uint8 as `_normalised` gives them, their colours changed."""
+        if not (self.colours.jitter or self.colours.lighting):
+            return self._normalised(rows)
+        assert self.seed is not None
+        rng = generator(self.seed, stream, epoch, step)
+        drawn = upload(draw_colours(rng, len(rows), self.colours.jitter, self.colours.lighting), self.device)
+        flat = rows.view(len(rows), -1, 3).float().mul_(1 / 255)
+        matrix, offset = colour_maps(drawn, flat.mean(dim=1))
+        mean, std = (torch.tensor(v, device=self.device) for v in (self.colours.mean, self.colours.std))
+        matrix, offset = matrix / std[:, None], (offset - mean) / std
+        flat = torch.baddbmm(offset[:, None], flat, matrix.transpose(1, 2))
+        return flat.view(rows.shape).permute(0, 3, 1, 2)
+
+    def _normalised(self, rows: Tensor) -> Tensor:
+        """(B, 3, size, size) float32 in channels_last memory from `rows` (B, size, size, 3) uint8."""
+        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.colours.mean, self.colours.std))
+        scale, shift = ((1 / (255 * std)).float(), (-mean / std).float())
+        floats = rows.float()
+        torch.addcmul(shift.to(self.device), floats, scale.to(self.device), out=floats)
+        return floats.permute(0, 3, 1, 2)
+
+
+def _next_of_class(labels: np.ndarray) -> np.ndarray:
+    """(N,) int64: of each image the next one of its class, after the last of them the first."""
+    order = np.argsort(labels, kind="stable")
+    following = np.roll(order, -1)
+    last = np.flatnonzero(labels[order] != labels[following]) if len(order) else order
+    begins = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
+    following[last] = order[begins]
+    spare = np.empty_like(order)
+    spare[order] = following
+    return spare
+
+
+def _names_in(notes: Path | None) -> set[str]:
+    """The images that a notes file names already."""
+    try:
+        text = notes.read_text(encoding="utf-8", errors="surrogateescape") if notes else ""
+    except OSError:
+        return set()
+    return {line.partition("\t")[0] for line in text.splitlines()}
