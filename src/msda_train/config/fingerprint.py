@@ -34,6 +34,7 @@ UNCOUNTED = {
 
 # Options that came later than stored rows: at these values they are what all runs had before.
 LATER: dict[str, dict[str, Any]] = {
+    "model": {"groups": 1},
     "recipe": {
         "optimizer": "sgd",
         "betas": [0.9, 0.999],

@@ -36,6 +36,10 @@ class ImageNet(Streamed):
     n_train: ClassVar = 1_281_167
     n_test: ClassVar = 50_000
 
+    def files(self) -> list[Path]:
+        """The root: `dataset.root`, or the folder where data sets are kept."""
+        return [(paths.DATA / self.name).absolute()] if self.root is None else super().files()
+
     def split_folders(self, root: Path) -> tuple[Path, Path]:
         """See `Streamed`."""
         return super().split_folders(root / KAGGLE if (root / KAGGLE).is_dir() else root)

@@ -18,11 +18,17 @@ from msda_train.config.compose import composing
 from msda_train.core.paths import CONFIGS
 
 # What a network is shown: what its data set holds, or what it was made for; colour of 32 pixels a side else.
-SHAPES = {"digits": (1, 8, 8), "tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}
-MADE_FOR = {"model=resnet50": (3, 224, 224), "model=mlp": (10,)} | dict.fromkeys(
+LARGE = (3, 224, 224)
+SHAPES = {
+    "digits": (1, 8, 8),
+    "tinyimagenet": (3, 64, 64),
+    "speech_commands": (1, 161, 101),
+    "imagenet": LARGE,
+}
+MADE_FOR = {"model=mlp": (10,)} | dict.fromkeys(
     ("model=lenet_speech", "model=vgg11_speech"), SHAPES["speech_commands"]
 )
-CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30}
+CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30, "imagenet": 1000}
 
 # As the demo, `make smoke` and the tests make networks narrow: few channels are where libraries go wrong.
 NARROW = (

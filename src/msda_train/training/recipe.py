@@ -49,6 +49,7 @@ class Recipe:
     crop_ratio: Sequence[float] = (0.75, 1.3333333333333333)  # width to height of that crop
     color_jitter: float = 0.0
     lighting: float = 0.0
+    warmup_from: float = 0.0  # where the warm-up begins, as a share of lr
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -127,6 +128,7 @@ class Recipe:
             )
         checks.fraction("recipe.color_jitter", self.color_jitter)
         checks.non_negative("recipe.lighting", self.lighting)
+        checks.fraction("recipe.warmup_from", self.warmup_from)
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
@@ -151,7 +153,7 @@ class Recipe:
             factor = schedules.step(epoch, self.epochs, self.drops, self.drop_factor)
         else:
             factor = schedules.cosine(now / self.epochs)
-        return self.lr * factor * schedules.warmup(now, self.warmup_epochs)
+        return self.lr * factor * schedules.warmup(now, self.warmup_epochs, self.warmup_from)
 
 
 def _numbers(option: str, values: Sequence[float]) -> Sequence[float]:
