@@ -22,6 +22,7 @@ from bench import (
     solver,
     startup,
     steps,
+    streaming,
 )
 from bench.peers import versions
 from bench.settings import FULL, QUICK, Settings
@@ -48,9 +49,10 @@ SUBJECTS: tuple[tuple[set[int], Subject], ...] = (
     ({18}, networks.rows),
     ({19}, exactness.rows),
     ({20}, many_rows.rows),
+    ({21}, streaming.rows),
 )
 COSTS = 14  # the number of the table of step costs
-LAST = 20
+LAST = 21
 
 
 def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:

@@ -105,14 +105,8 @@ class Dataset:
             chosen = balanced(y_test, self.test_subset, rng, option="dataset.test_subset")
             x_test, y_test = x_test[chosen], y_test[chosen]
             boxes = None if boxes is None else boxes[chosen]
-        seen: dict[str, Any] = {
-            "x_train": x,
-            "y_train": y,
-            "x_test": x_test,
-            "y_test": y_test,
-            "boxes_test": boxes,
-        }
-        return replace(whole, **seen, y_clean=clean, left_out=left_out)
+        test: dict[str, Any] = {"x_test": x_test, "y_test": y_test, "boxes_test": boxes}
+        return replace(whole, x_train=x, y_train=y, **test, y_clean=clean, left_out=left_out)
 
     def prepare(self, *, rebuild: bool = False) -> Examples:
         """The whole set, from the cache or decoded into it; `rebuild` decodes it in any case."""
@@ -127,6 +121,11 @@ class Dataset:
         if found is None:  # another process emptied the cache folder this moment
             raise UserError(f"dataset.cache: {store.folder} was emptied meanwhile; type the command again")
         return self._named(*found)
+
+    @property
+    def verified(self) -> str:
+        """What `verify` found where it raises nothing."""
+        return f"all cached {self.kind.noun} hash to this content"
 
     def verify(self) -> Verdict:
         """Hash every cached image again. UserError where nothing is prepared or a file is damaged."""

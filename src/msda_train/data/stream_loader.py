@@ -44,7 +44,7 @@ class Shares(Protocol):
         ...
 
     def gathered(self, own: Tensor, count: int) -> Tensor:
-        """All rows, from everybody's own."""
+        """All rows (count, ...), from everybody's own."""
         ...
 
 
@@ -213,7 +213,10 @@ class StreamLoader(Batches):
 
         for batch, rows in zip(slices, self._passed(tasks()), strict=True):
             count = len(both) * (batch.stop - batch.start)
-            yield batch, self.team.gathered(rows.to(self.device, non_blocking=True), count)
+            flat = rows.to(self.device, non_blocking=True).view(
+                len(rows), -1
+            )  # a team has an order of its own
+            yield batch, self.team.gathered(flat, count).view(count, *rows.shape[1:])
 
     def _passed(self, tasks: Iterator[list[Task]]) -> Iterator[Tensor]:
         """What the workers read, one batch after the other."""

@@ -141,7 +141,7 @@ class Pictures:
     def _fitted(self, subject: Subject, images: Images, n: int, rng: Rng) -> Iterator[Tensor]:
         height, width = subject.pictures.size
         for start in range(0, n, BATCH):
-            x = images.x_test[start : min(start + BATCH, n)]
+            x = np.asarray(images.x_test[start : min(start + BATCH, n)])
             if images.size != (height, width) and self.fit == "crop":
                 x = random_crops(x, height, width, rng)
             pixels = to_pixels(x, subject.device)
@@ -157,7 +157,7 @@ def channel_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values."""
     counts = np.zeros((x.shape[3], 256))
     for start in range(0, len(x), 1000):
-        part = x[start : start + 1000]
+        part = np.asarray(x[start : start + 1000])
         counts += [np.bincount(part[..., c].ravel(), minlength=256) for c in range(x.shape[3])]
     values, share = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values
