@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from msda_train.functional.colour import AXES, GREY, SPREAD, colour_maps, draw_colours
+from msda_train.functional.colour import AXES, GREY, SPREAD, colour_maps, draw_colours, recoloured
 
 
 def by_hand(image, factors, order, colour):
@@ -42,3 +42,12 @@ def test_the_draws_have_the_stated_spread():
     plain = draw_colours(np.random.default_rng(0), 4, 0.0, 0.0)
     np.testing.assert_array_equal(plain[:, :3], 1)
     np.testing.assert_array_equal(plain[:, 6:], 0)
+
+
+def test_many_pixels_at_once_are_one_by_one():
+    torch.manual_seed(0)
+    matrix, offset = torch.randn(4, 3, 3), torch.randn(4, 3)
+    for count in (1, 6, 35, 64):
+        pixels = torch.rand(4, count, 3)
+        expected = torch.einsum("bij,bnj->bni", matrix, pixels) + offset[:, None]
+        torch.testing.assert_close(recoloured(pixels, matrix, offset), expected, atol=1e-5, rtol=0)

@@ -30,7 +30,7 @@ from msda_train.core.randomness import generator
 from msda_train.data.batches import WHOLE, Batches, Draw, upload
 from msda_train.data.picture_files import PictureFiles, raise_if_gone
 from msda_train.data.reading import Augment, Reader, Remark, Task, together
-from msda_train.functional.colour import colour_maps, draw_colours
+from msda_train.functional.colour import colour_maps, draw_colours, recoloured
 
 PREFETCHED = 2  # batches that each worker prepares ahead
 FORGIVEN = 1  # unreadable images that never end a run, however few images there are
@@ -265,11 +265,10 @@ class StreamLoader(Batches):
         assert self.seed is not None
         rng = generator(self.seed, stream, epoch, step)
         drawn = upload(draw_colours(rng, len(rows), self.colours.jitter, self.colours.lighting), self.device)
-        flat = rows.view(len(rows), -1, 3).float().mul_(1 / 255)
-        matrix, offset = colour_maps(drawn, flat.mean(dim=1))
+        flat = rows.view(len(rows), -1, 3).float()  # 0 to 255
+        matrix, offset = colour_maps(drawn, flat.mean(dim=1) / 255)
         mean, std = (torch.tensor(v, device=self.device) for v in (self.colours.mean, self.colours.std))
-        matrix, offset = matrix / std[:, None], (offset - mean) / std
-        flat = torch.baddbmm(offset[:, None], flat, matrix.transpose(1, 2))
+        flat = recoloured(flat, matrix / (255 * std[:, None]), (offset - mean) / std)
         return flat.view(rows.shape).permute(0, 3, 1, 2)
 
     def _normalised(self, rows: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ the mean colour of an image every one of these is linear in its colours, so they
 and an offset before any pixel is touched.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from msda_train.core.randomness import Rng
 
 GREY = (0.299, 0.587, 0.114)  # of red, green, blue
 SPREAD = (0.2175, 0.0188, 0.0045)  # eigenvalues of ImageNet's colours, and below the eigenvectors in columns
+TOGETHER = 8  # pixels that one row of a matrix product takes: three times as fast as one by one, on a CPU
 AXES = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 
 
@@ -46,3 +49,13 @@ def colour_maps(drawn: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
             here[:, 1:2] * mean_grey + here[:, 2:] * own_grey[1][:, None]
         )
     return matrix, offset + drawn[:, 6:]
+
+
+def recoloured(pixels: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    """Colours (B, N, 3), float32, each as matrix (B, 3, 3) @ colour + offset (B, 3)."""
+    batch, count, _ = pixels.shape
+    side = math.gcd(count, TOGETHER)
+    same = torch.eye(side, device=pixels.device)
+    wide = torch.einsum("ij,bkl->bikjl", same, matrix.transpose(1, 2)).reshape(batch, 3 * side, 3 * side)
+    made = torch.baddbmm(offset.repeat(1, side)[:, None], pixels.reshape(batch, -1, 3 * side), wide)
+    return made.view(batch, count, 3)
