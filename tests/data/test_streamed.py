@@ -16,6 +16,7 @@ from msda_train.cli.data import main as data_main
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.data import reading, stream_loader
 from msda_train.data.picture_files import Paths, PictureFiles
+from msda_train.data.reader_pool import Pool
 from msda_train.data.reading import Augment, Look, Reader, Task
 from msda_train.data.stream_loader import Colours, StreamLoader
 from msda_train.data.streamed import Streamed
@@ -181,7 +182,7 @@ def test_little_is_held_of_an_image(folder: Path) -> None:
     assert files.name(49_999) == names[-1]
     assert files[[7, 3]][-1:].name(0) == names[3]
     assert len(pickle.dumps(Reader(files.root, files.look))) < 500
-    with pytest.raises(UserError, match=r"50,000 images of 24 pixels a side are 0 GiB|too many to hold"):
+    with pytest.raises(UserError, match=r"50,000 images of 224 pixels a side are 7.0 GiB, too many to hold"):
         np.array(PictureFiles("/data", Look(224, 256), files.paths, files.chosen))
 
 
@@ -310,6 +311,22 @@ def test_a_file_that_is_gone_is_no_bad_picture(own: Path, monkeypatch: pytest.Mo
         RunFailed, match=r"n01_0.JPEG: cannot be read any more \(No such file.*same command goes on"
     ):
         list(loader(images, seed=1).train_batches(0))
+
+
+def test_a_worker_that_is_gone_ends_the_run_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(message: str):
+        raise RuntimeError(f"{message} (pid(s) 7) exited unexpectedly\nmore")
+        yield
+
+    pool = Pool(Reader("nowhere", LOOK), 0, False)
+    monkeypatch.setattr(pool, "loader", gone("DataLoader worker"))
+    with pytest.raises(
+        RunFailed, match=r"ended \(DataLoader worker \(pid\(s\) 7\) exited unexpectedly\); no row"
+    ):
+        next(pool(iter([])))
+    monkeypatch.setattr(pool, "loader", gone("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        next(pool(iter([])))
 
 
 def test_verify_decodes_everything(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,11 +16,11 @@ from msda_train.cli.probe import main as probe
 from msda_train.cli.table import main as table
 from msda_train.cli.train import main
 from msda_train.core.programs import child_environment
-from msda_train.data import stream_loader
+from msda_train.data import picture_files, stream_loader
+from msda_train.data.reader_pool import workers_of
 from msda_train.records.rows import read_row
 from msda_train.training.run import ODD, Run
 
-HUGE = ["dataset.size=9000", "dataset.resize=9000"]
 DIGITS = ["dataset=digits", "dataset.subset=60", "recipe.crop_padding=0"]
 VOLATILE = ("seconds", "train_seconds")
 
@@ -74,7 +74,7 @@ def test_interrupted_and_with_workers_it_is_the_same_run(words, tmp_path, monkey
         patch.setattr(Run, "epoch", until)
         assert main([*words, "recipe.epochs=3", "workers=0", runs]) == 130
     resumed = train(*words, "recipe.epochs=3", "workers=2", runs)
-    stream_loader._workers_of.cache_clear()
+    workers_of.cache_clear()
     assert measured(resumed) == measured(straight)
     ours, theirs = (
         torch.load(p.parent / "checkpoint.pt", weights_only=True)["model"] for p in (resumed, straight)
@@ -100,7 +100,7 @@ def test_two_processes_train_what_one_trains(words, tmp_path):
 def test_what_comes_after_a_run_reads_the_files_again(words, root, tmp_path, capsys):
     row = train(*words, "workers=0", f"runs={tmp_path / 'runs'}")
     assert table(["verify", str(row.parent)]) == 0
-    probes = ["probes=standard", "probes.representation.k=5"]
+    probes = ["probes=standard", "probes.representation.k=[5]"]
     assert probe([str(row.parent), *probes]) == 0
     asked = set(json.loads(row.read_text())["probes"])
     assert asked >= {"calibration", "ood", "adversarial", "in_between", "representation", "memorisation"}
@@ -118,14 +118,15 @@ def test_what_comes_after_a_run_reads_the_files_again(words, root, tmp_path, cap
         (["recipe.color_jitter=3"], "recipe.color_jitter=3: must lie in [0, 1]"),
         (["dataset.unreadable=0"], "of 18 images cannot be decoded so far"),
         (
-            ["method.pairing=nearest", "method.neighbours=2", *HUGE],
-            "18 images of 9000 pixels a side are 4 GiB, too many to hold at once",
+            ["method.pairing=nearest", "method.neighbours=2"],
+            "18 images of 16 pixels a side are 0.0 GiB, too many to hold at once",
         ),
         (DIGITS, "is for streamed sets, and this one is held in memory"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_line(words, tmp_path, capsys, more, message, monkeypatch):
     monkeypatch.setattr(stream_loader, "FORGIVEN", 0)
+    monkeypatch.setattr(picture_files, "MOST_BYTES", 18 * 16 * 16 * 3 - 1)
     if more[0] == "dataset=digits":
         words = [word for word in words if not word.startswith("dataset")]
     assert main([*words, "workers=0", *more, f"runs={tmp_path / 'runs'}"]) == 2

@@ -71,7 +71,7 @@ class PictureFiles:
         if (size := int(np.prod(self.shape, dtype=np.int64))) > MOST_BYTES:
             raise UserError(
                 f"dataset.root={self.root}: {len(self):,} images of {self.look.size} pixels a side are "
-                f"{size >> 30} GiB, too many to hold at once; type dataset.subset=N, or look at fewer"
+                f"{size / 2**30:.1f} GiB, too many to hold at once; type dataset.subset=N, or look at fewer"
             )
         made = np.empty(self.shape, dtype=np.uint8)
         for k, (pixels, remarks) in enumerate(self.read()):

@@ -5,23 +5,17 @@ normalised at once. Where several processes train one run, each reads its own ro
 give it theirs: every image is decoded once.
 """
 
-import atexit
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing import get_all_start_methods, get_context, set_forkserver_preload
 from pathlib import Path
-from typing import Any, Protocol
-from weakref import WeakSet
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from msda_train.core.errors import UserError
@@ -29,10 +23,10 @@ from msda_train.core.mix import Origin
 from msda_train.core.randomness import generator
 from msda_train.data.batches import WHOLE, Batches, Draw, upload
 from msda_train.data.picture_files import PictureFiles, raise_if_gone
-from msda_train.data.reading import Augment, Reader, Remark, Task, together
+from msda_train.data.reader_pool import workers_of
+from msda_train.data.reading import Augment, Reader, Remark, Task
 from msda_train.functional.colour import colour_maps, draw_colours, recoloured
 
-PREFETCHED = 2  # batches that each worker prepares ahead
 FORGIVEN = 1  # unreadable images that never end a run, however few images there are
 
 
@@ -56,75 +50,6 @@ class Colours:
     std: Sequence[float]
     jitter: float = 0.0
     lighting: float = 0.0
-
-
-class _Given:
-    """A sampler that gives what it was told last."""
-
-    def __init__(self) -> None:
-        self.batches: Iterator[list[Task]] = iter(())
-
-    def __iter__(self) -> Iterator[list[Task]]:
-        return self.batches
-
-
-class _Pool:
-    """The worker processes of one reader, which live as long as it is used."""
-
-    def __init__(self, reader: Reader, workers: int, pinned: bool) -> None:
-        self.given = _Given()
-        several: dict[str, Any] = {}
-        if workers:
-            # Forked from a clean process that has imported what they need: ours has threads, perhaps a GPU.
-            method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-            set_forkserver_preload([__name__])
-            several = {"multiprocessing_context": get_context(method), "persistent_workers": True}
-            several |= {"prefetch_factor": PREFETCHED, "worker_init_fn": _begin}
-        source: Any = reader  # no length: it reads what it is told
-        self.loader: DataLoader[Any] = DataLoader(
-            source,
-            batch_sampler=self.given,
-            num_workers=workers,
-            collate_fn=together,
-            pin_memory=pinned,
-            generator=torch.Generator(),  # else each pass would draw from the one that dropout draws from
-            **several,
-        )
-
-    def __call__(self, batches: Iterator[list[Task]]) -> Iterator[tuple[Tensor, list[Remark]]]:
-        self.given.batches = batches
-        return iter(self.loader)
-
-    def close(self) -> None:
-        """Ends the workers. torch does it by itself once nobody refers to them, and has no public word."""
-        end = getattr(getattr(self.loader, "_iterator", None), "_shutdown_workers", None)
-        if end is not None:
-            end()
-
-
-_open: WeakSet[_Pool] = WeakSet()
-
-
-@lru_cache(maxsize=1)
-def _workers_of(reader: Reader, workers: int, pinned: bool) -> _Pool:
-    """The last one stays: training and testing, and the next run of a sweep, use the same workers."""
-    made = _Pool(reader, workers, pinned)
-    _open.add(made)
-    return made
-
-
-@atexit.register
-def _close_all() -> None:
-    """Before Python waits for the workers, which heed no signal."""
-    for pool in list(_open):
-        pool.close()
-
-
-def _begin(worker: int) -> None:
-    """Signals of a terminal or a scheduler are the trainer's business, who may go on to the end of an epoch.
-    A worker ends when it is told to, or when the trainer is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 class StreamLoader(Batches):
@@ -156,6 +81,9 @@ class StreamLoader(Batches):
                 )
         self.files, self.colours, self.augment, self.team = files, colours, augment, team
         self.workers, self.notes = workers, notes
+        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (colours.mean, colours.std))
+        self._scale = (1 / (255 * std)).float().to(self.device)  # (byte / 255 - mean) / std
+        self._shift = (-mean / std).float().to(self.device)
         self._spare = _next_of_class(np.asarray(labels))
         self._told = _names_in(notes)
         self.odd: Counter[str] = Counter()  # how many images of the last pass were what
@@ -221,7 +149,7 @@ class StreamLoader(Batches):
     def _passed(self, tasks: Iterator[list[Task]]) -> Iterator[Tensor]:
         """What the workers read, one batch after the other."""
         self.odd.clear()
-        pool = _workers_of(Reader(self.files.root, self.files.look, self.augment), self.workers, self._pinned)
+        pool = workers_of(Reader(self.files.root, self.files.look, self.augment), self.workers, self._pinned)
         for rows, remarks in pool(tasks):
             if remarks:
                 self._note(remarks)
@@ -267,16 +195,13 @@ class StreamLoader(Batches):
         drawn = upload(draw_colours(rng, len(rows), self.colours.jitter, self.colours.lighting), self.device)
         flat = rows.view(len(rows), -1, 3).float()  # 0 to 255
         matrix, offset = colour_maps(drawn, flat.mean(dim=1) / 255)
-        mean, std = (torch.tensor(v, device=self.device) for v in (self.colours.mean, self.colours.std))
-        flat = recoloured(flat, matrix / (255 * std[:, None]), (offset - mean) / std)
+        flat = recoloured(flat, matrix * self._scale[:, None], offset * 255 * self._scale + self._shift)
         return flat.view(rows.shape).permute(0, 3, 1, 2)
 
     def _normalised(self, rows: Tensor) -> Tensor:
         """(B, 3, size, size) float32 in channels_last memory from `rows` (B, size, size, 3) uint8."""
-        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.colours.mean, self.colours.std))
-        scale, shift = ((1 / (255 * std)).float(), (-mean / std).float())
         floats = rows.float()
-        torch.addcmul(shift.to(self.device), floats, scale.to(self.device), out=floats)
+        torch.addcmul(self._shift, floats, self._scale, out=floats)
         return floats.permute(0, 3, 1, 2)
 
 

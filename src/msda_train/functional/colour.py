@@ -35,20 +35,24 @@ def colour_maps(drawn: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Of `draw_colours` (B, 9) and mean colours (B, 3) of images in [0, 1]: matrices (B, 3, 3) and offsets
     (B, 3), float32. A colour c becomes matrix @ c + offset."""
     drawn, mean = drawn.float(), mean.float()
-    grey = torch.tensor(GREY, device=mean.device)
     matrix = torch.eye(3, device=mean.device).expand(len(mean), 3, 3)
     offset = torch.zeros_like(mean)
     for place in range(3):
         here = (drawn[:, 3:6] == place).float()  # which of the three comes now, for each image
         factor = (here * drawn[:, :3]).sum(dim=1)
-        own_grey = (torch.einsum("k,bkj->bj", grey, matrix), offset @ grey)  # as a map of the image's colours
-        mean_grey = (torch.einsum("bj,bj->b", own_grey[0], mean) + own_grey[1])[:, None]
+        own_grey = _grey(matrix), _grey(offset)  # as a map of the image's colours
+        mean_grey = ((own_grey[0] * mean).sum(dim=1) + own_grey[1])[:, None]
         rest = (1 - factor)[:, None]
         matrix = factor[:, None, None] * matrix + (here[:, 2:] * rest)[:, :, None] * own_grey[0][:, None]
         offset = factor[:, None] * offset + rest * (
             here[:, 1:2] * mean_grey + here[:, 2:] * own_grey[1][:, None]
         )
     return matrix, offset + drawn[:, 6:]
+
+
+def _grey(colours: Tensor) -> Tensor:
+    """(B, 3, ...) to (B, ...)."""
+    return GREY[0] * colours[:, 0] + GREY[1] * colours[:, 1] + GREY[2] * colours[:, 2]
 
 
 def recoloured(pixels: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
