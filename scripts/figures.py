@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from msda_train.comparison.frontier import frontier_frame
 from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 from msda_train.reporting.curves import curves_picture
 from msda_train.reporting.draw import rendered
+from msda_train.reporting.frontier import frontier_picture
 from msda_train.reporting.pictures.picture import Picture, figure
 from msda_train.reporting.pictures.snapshots import snapshots_figure
 from msda_train.reporting.plots import published_picture, seeds_picture
@@ -51,6 +53,10 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
     for (paper, table), cells in published.groupby(["paper", "table"], sort=False):
         content = rendered(partial(figure, [(published_picture(cells), f"{paper}/{table}")]))
         files |= {f"published_{paper}_{table}.{kind}": made for kind, made in content.items()}
+    against_cost = frontier_picture(frontier_frame(report.lines), "steps", LEAST_METHODS)
+    if against_cost:
+        content = rendered(partial(figure, [(against_cost, "")]))
+        files |= {f"frontier.{kind}": made for kind, made in content.items()}
     if len(generated):
         content = rendered(lambda: snapshots_figure(generated))
         files |= {f"gan.{kind}": made for kind, made in content.items()}

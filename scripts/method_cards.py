@@ -17,17 +17,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from msda_train.comparison.compare import compare
+from msda_train.comparison.table import lines_frame
 from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.core.mix import Mix
 from msda_train.evaluation.finished_run import OpenedRun, open_run
 from msda_train.records.published import load_papers
+from msda_train.records.rows import load_rows
 from msda_train.reporting.draw import rendered
 from msda_train.reporting.method_card import card
 from msda_train.reporting.method_facts import all_methods
 from msda_train.training.train import train
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "methods"
+REPO = Path(__file__).resolve().parents[1]
+DOCS, ROWS = REPO / "docs" / "methods", REPO / "results" / "rows"
 SIDE, PAIRS = 64, 4
 CELL = 0.68  # inches of an image
 NETWORK = ["model.width=8", "model.stem_stride=2", "recipe=short", "recipe.epochs=4"]
@@ -111,12 +115,14 @@ def main(words: list[str]) -> None:
         one, two = (np.flatnonzero(images.y_test == k)[:PAIRS] for k in (0, 1))
         shown = np.concatenate([one, two[::-1]])
         x = (torch.from_numpy(images.x_test[shown]).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5  # own.yaml's
+        papers = load_papers()
+        compared = compare(papers, lines_frame(load_rows([ROWS])[0]))
         for facts in all_methods():
             mix = planned(facts.name, opened, x, torch.from_numpy(images.y_test[shown]))
             png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]
             (out / f"{facts.name}.png").write_bytes(png)
             if not words:
-                page = card(facts, load_papers(), f"{facts.name}.png")
+                page = card(facts, papers, f"{facts.name}.png", compared)
                 (out / f"{facts.name}.md").write_text(page, encoding="utf-8")
 
 

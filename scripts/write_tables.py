@@ -4,6 +4,7 @@ No number in either is typed by hand; tests/test_tables.py fails when they are n
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from pandas import DataFrame
@@ -15,13 +16,17 @@ from msda_train.core.errors import UserError
 from msda_train.records.published import load_papers
 from msda_train.records.rows import Row, load_rows
 from msda_train.records.summary import CLASSIFICATION
+from msda_train.reporting.disagreement import disagreement_grids, disagreement_picture
+from msda_train.reporting.draw import rendered
 from msda_train.reporting.grid import draw
+from msda_train.reporting.pictures.picture import figure
 from msda_train.reporting.render import render
 from msda_train.reporting.table_view import cells_grid
 
 REPO = Path(__file__).resolve().parents[1]
 ROWS = REPO / "results" / "rows"
 TABLE = REPO / "results" / "tables" / "measured.md"
+DISAGREEMENT = REPO / "docs" / "disagreement.md"
 PROBED = REPO / "results" / "tables" / "probes.md"
 README = REPO / "README.md"
 COLUMNS = (  # of probes.md: one or two numbers of each probe
@@ -49,6 +54,13 @@ def probed_tables() -> str:
 def verdict_table() -> str:
     """Every published number that kept rows are of, with its verdict."""
     return draw([cells_grid(_published())], "markdown").partition("\n\n")[2]
+
+
+def disagreement() -> str:
+    """docs/disagreement.md: the published numbers of the same baselines, from the published files alone."""
+    picture = "![Every paper's number of the same baseline](disagreement.svg)"
+    head = "# How much do papers disagree?\n\nWritten by `make tables`; `msda-table disagree` prints it."
+    return f"{head}\n\n{picture}\n\n{draw(disagreement_grids(load_papers()), 'markdown')}"
 
 
 def other_tables() -> str:
@@ -111,6 +123,9 @@ def main() -> int:
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     TABLE.write_text(table)
     PROBED.write_text(probed)
+    DISAGREEMENT.write_text(disagreement())
+    picture = partial(figure, [(disagreement_picture(load_papers()), "")])
+    DISAGREEMENT.with_suffix(".svg").write_bytes(rendered(picture, ("svg",))["svg"])
     README.write_text(readme)
     print(f"{TABLE.relative_to(REPO)}, {PROBED.relative_to(REPO)} and README.md")
     return 0

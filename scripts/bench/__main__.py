@@ -49,10 +49,11 @@ SUBJECTS: tuple[tuple[set[int], Subject], ...] = (
     ({18}, networks.rows),
     ({19}, exactness.rows),
     ({20}, many_rows.rows),
-    ({21}, streaming.rows),
+    ({21}, mixing.library),
+    ({22}, streaming.rows),
 )
 COSTS = 14  # the number of the table of step costs
-LAST = 21
+LAST = 22
 
 
 def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Row 21: images per second from JPEG files, decoded, cropped, mirrored and normalised on the device."""
+"""Row 22: images per second from JPEG files, decoded, cropped, mirrored and normalised on the device."""
 
 import tempfile
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def rows(settings: Settings) -> Iterator[Row]:
         cases = {"ours": our_epoch, "theirs": their_epoch}
         seconds = interleaved(cases, rounds=settings.slow_rounds, timer=timer_of(settings.device))
     yield Row(
-        21,
+        22,
         f"{settings.files} JPEG files of {SIZE[0]}x{SIZE[1]}, {workers} workers, times faster",
         spread(settings.files / seconds["ours"]),
         "images/s",

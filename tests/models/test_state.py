@@ -19,6 +19,15 @@ NETWORKS = [
     ["model=resnet18", "model.width=4"],
     ["model=vgg16_bn", "model.width=4", "model.hidden=8"],
     ["model=resnet50", "model.width=4", "model.blocks=[1,1,1,1]"],
+    [
+        "model=deit_s",
+        "model.size=[32,32]",
+        "model.patch=8",
+        "model.width=8",
+        "model.depth=4",
+        "model.heads=2",
+    ],
+    ["model=swin_t", "model.width=6", "model.heads=[1,2,3,4]", "model.patch=2", "model.window=4"],
 ]
 
 

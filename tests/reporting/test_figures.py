@@ -34,7 +34,7 @@ def test_figures_are_sound_and_the_same_each_time(script, rows):
     drawn = {name.partition(".")[0] for name in made}
     published = {name for name in drawn if name.startswith("published_")}
     assert published
-    assert drawn == {"learning_curves", "seeds"} | published
+    assert drawn == {"frontier", "learning_curves", "seeds"} | published
     assert sorted(made) == sorted(f"{name}.{kind}" for name in drawn for kind in kinds)
     assert made == script.figures([rows])
     for name, content in made.items():

@@ -7,14 +7,19 @@ import pytest
 from omegaconf import OmegaConf
 
 from msda_train.cli.table import main as run
+from msda_train.comparison.compare import compare
+from msda_train.comparison.table import lines_frame
 from msda_train.core.paths import CONFIGS
 from msda_train.records.bench import step_costs
 from msda_train.records.published import load_papers
+from msda_train.records.rows import load_rows
 from msda_train.reporting.method_card import card
 from msda_train.reporting.method_facts import all_methods, settings_of
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "methods"
+REPO = Path(__file__).resolve().parents[2]
+DOCS = REPO / "docs" / "methods"
 METHODS = all_methods()
+COMPARED = compare(load_papers(), lines_frame(load_rows([REPO / "results" / "rows"])[0]))
 
 
 @pytest.mark.parametrize("facts", METHODS, ids=lambda facts: facts.name)
@@ -33,7 +38,7 @@ def test_every_method_is_told(facts):
 def test_the_pages_are_what_the_files_say(facts):
     """`make cards` writes them."""
     page = DOCS / f"{facts.name}.md"
-    assert page.read_text(encoding="utf-8") == card(facts, load_papers(), f"{facts.name}.png")
+    assert page.read_text(encoding="utf-8") == card(facts, load_papers(), f"{facts.name}.png", COMPARED)
     assert page.with_suffix(".png").stat().st_size > 5_000
 
 

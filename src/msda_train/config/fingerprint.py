@@ -40,6 +40,7 @@ LATER: dict[str, dict[str, Any]] = {
         "betas": [0.9, 0.999],
         "eps": 1e-8,
         "crop_ratio": [0.75, 1.3333333333333333],
+        "padding": "zeros",
     },
 }
 

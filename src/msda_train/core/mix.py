@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from msda_train.core.errors import UserError
+from msda_train.core.pixels import Box, blend, blend_two, paste
 from msda_train.core.randomness import Rng
 
 NOWHERE = -1  # a depth that no stage has: the batch stays as it is
+LOOKED_UP = 1024  # classes whose rows are kept, 4 MB of them: one operation instead of three
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Mix:
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
     sources: (own, other) where they are not (h, h[perm]).
     shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
+    box: where the host knows that the mask is 0 in this box, the same for all, and 1 outside: the edges.
     """
 
     perm: Tensor
@@ -32,6 +36,7 @@ class Mix:
     depth: int = 0
     sources: tuple[Tensor, Tensor] | None = None
     shares: Tensor | None = None
+    box: Box | None = None
 
     @classmethod
     def identity(cls, x: Tensor) -> "Mix":
@@ -39,45 +44,48 @@ class Mix:
         one = torch.ones(1, device=x.device)
         return cls(torch.arange(len(x), device=x.device), one, one.view(1, 1, 1, 1), depth=NOWHERE)
 
-    def apply(self, h: Tensor) -> Tensor:
+    def apply(self, h: Tensor, owned: bool = False) -> Tensor:
         """Mixed pixels or features mask * own + (1 - mask) * other, of the shape (B, ...) and in the type of
-        `h`; `h` itself is left alone.
+        `h`, as `core/pixels.py` says. `h` itself is left alone, unless it is `owned`: then it may be
+        overwritten."""
+        if self.sources is not None:
+            return blend_two(*self.sources, self.mask).to(h.dtype)
+        if self.box is not None and not torch.compiler.is_compiling():  # each box would be compiled anew
+            return paste(h, self.perm, self.box, owned)
+        return blend(h, self.perm, self.mask, owned)
 
-        torch.lerp computes from the nearer end: where the mask is 0 or 1 the pixels are bit for bit the
-        originals. It runs in the mask's float32, so lam is not rounded where features are bfloat16.
-        """
-        pictures = h.ndim == 4 and h.is_contiguous(memory_format=torch.channels_last)
-        if self.sources is None and h.dtype == torch.float32 and pictures:
-            return self._by_rows(h)
-        own, other = self.sources or (h[: len(self.perm)], h[self.perm])
-        mask = self.mask if h.ndim == 4 else self.mask.view(-1, *[1] * (h.ndim - 1))
-        return torch.lerp(other.float(), own.float(), mask).to(h.dtype)
-
-    def _by_rows(self, h: Tensor) -> Tensor:
-        """The same for float32 channels_last, an image a row: partners are gathered once, mixed in place, and
-        the mask is written out over channels beforehand, three to eight times faster than broadcasting it."""
-        (batch, channels, height, width), mask = h.shape, self.mask.permute(0, 2, 3, 1)
-        rows, own = h.permute(0, 2, 3, 1).reshape(batch, -1), len(self.perm)
-        wide = mask if mask[0].numel() == 1 else mask.expand(-1, height, width, channels)
-        mixed = rows.index_select(0, self.perm).lerp_(rows[:own], wide.reshape(len(mask), -1))
-        return mixed.view(own, height, width, channels).permute(0, 3, 1, 2)
-
-    def pixels(self, x: Tensor) -> Tensor:
-        """Mixed examples (B, ...) where this plan mixes those, else x as it is."""
-        return self.apply(x) if self.depth == 0 else x
+    def pixels(self, x: Tensor, owned: bool = False) -> Tensor:
+        """Mixed examples (B, ...) where this plan mixes those, else x as it is.
+        owned: x may be overwritten."""
+        return self.apply(x, owned) if self.depth == 0 else x
 
     def target(self, y: Tensor, classes: int) -> Tensor:
         """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm]), or shares @ onehot(y)."""
-        own = torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)
+        own = one_hot(y, classes)
         if self.shares is not None:
             return (self.shares[:, :, None] * own).sum(dim=1)  # no matmul: autocast would round it
-        return own.index_select(0, self.perm).lerp_(own[: len(self.perm)], self.lam[:, None])
+        other = own.index_select(0, self.perm)
+        return other.lerp_(own if other.shape == own.shape else own[: len(other)], self.lam.unsqueeze(1))
 
     def first(self, count: int) -> "Mix":
         """The plan for the first `count` samples alone; their partners may be any of the batch."""
         lam, mask = self.lam[:count], self.mask[:count]
         own = self.sources and (self.sources[0][:count], self.sources[1][:count])
         return replace(self, perm=self.perm[:count], lam=lam, mask=mask, sources=own)
+
+
+def one_hot(y: Tensor, classes: int) -> Tensor:
+    """(B, K) float32 of labels y (B,). Raises IndexError or RuntimeError where one is not below K; on CUDA
+    the device stops later."""
+    if classes > LOOKED_UP:
+        return torch.zeros(y.shape[0], classes, device=y.device).scatter_(1, y.unsqueeze(1), 1.0)
+    return _unit_rows(classes, y.device).index_select(0, y)
+
+
+@cache
+def _unit_rows(classes: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.eye(classes, device=device)
 
 
 def picture_size(x: Tensor) -> tuple[int, int]:
@@ -172,6 +180,24 @@ class PicksPartners(Protocol):
 
     def among(self) -> Among | None:
         """Whom they are drawn from; None: the partners are in the batch."""
+        ...
+
+
+@runtime_checkable
+class Attends(Protocol):
+    """A network with a class token that can tell what this token looks at.
+
+    attend: the switch, off at first. attention: of the latest forward while it was on, (B, N) float32: the
+    last block's attention of the class token to each of the N patches (row by row of the image), the mean
+    over heads. A row as the softmax gives it: the class token's share of itself is left out, and the rest
+    adds up to less than 1. Without a gradient.
+    """
+
+    attend: bool
+
+    @property
+    def attention(self) -> Tensor | None:
+        """See the class; None before the first forward."""
         ...
 
 

@@ -74,11 +74,13 @@ class Look:
 @dataclass(frozen=True)
 class Augment:
     """torchvision's RandomResizedCrop with this range of area and of width to height; where `scale` is None a
-    window of the resized picture in a black frame of `padding` pixels. Then, perhaps, a mirror."""
+    window of the resized picture in a frame of `padding` pixels, of torchvision's kind `frame`. Then, perhaps,
+    a mirror."""
 
     scale: tuple[float, float] | None = None
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     padding: int = 0
+    frame: str = "constant"
     flip: bool = False
 
     def __call__(self, picture: "Picture", look: Look, place: tuple[int, str, int, int]) -> "Picture":
@@ -87,7 +89,7 @@ class Augment:
         from torchvision.transforms import v2
 
         if self.scale is None:
-            steps: list[Any] = [v2.RandomCrop(look.size, padding=self.padding)]
+            steps: list[Any] = [v2.RandomCrop(look.size, padding=self.padding, padding_mode=self.frame)]
             picture = look.resized(picture)
         else:
             steps = [v2.RandomResizedCrop(look.size, self.scale, self.ratio, antialias=True)]

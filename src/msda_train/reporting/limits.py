@@ -9,6 +9,7 @@ RUNS = 200  # with configuration, environment and epochs
 EPOCHS = 4_000  # listed, all runs together
 MOST_EPOCHS = 40  # listed of one run
 EXAMPLES = 40  # methods with mixed images
+PANELS = 6  # of error against cost
 PICTURES = 90
 PICTURE_BYTES = 3_000_000
 COMPLAINTS = 200

@@ -14,7 +14,7 @@ from msda_train.reporting.evidence import evidence, line_id
 from msda_train.reporting.origin import makers
 from msda_train.reporting.page_pictures import PagePictures
 from msda_train.reporting.report import Report
-from msda_train.reporting.sections import Drawer, Part, galleries, gathered, probe_section
+from msda_train.reporting.sections import Drawer, Part, frontier_section, galleries, gathered, probe_section
 from msda_train.reporting.tables import TableRow, Tables, badge, html_table
 from msda_train.reporting.template import render, text_of
 
@@ -65,6 +65,7 @@ def _sections(report: Report) -> tuple[list[Part], list[str]]:
     candidates = [
         ("similar", "Other schedules and settings", similar),
         ("others", "Columns of no published table", others),
+        ("frontier", "Error against cost", frontier_section(report, page_pictures)),
         ("probes", "Probes", probe_section(report, page_pictures)),
         ("foreign", "Rows of other programs", _foreign(report)),
         ("images", "Mixed images", galleries(report) if report.rows else None),

@@ -7,16 +7,19 @@ from markupsafe import Markup
 from pandas import DataFrame, Series
 
 from msda_train.comparison.compare import TABLE
+from msda_train.comparison.frontier import frontier_frame
 from msda_train.reporting import limits
 from msda_train.reporting.curves import curves_picture
 from msda_train.reporting.evidence import line_id
+from msda_train.reporting.frontier import frontier_grids, frontier_picture
 from msda_train.reporting.gallery import Gallery, show
+from msda_train.reporting.grid import Grid
 from msda_train.reporting.page_pictures import PagePictures
 from msda_train.reporting.pictures.data import probed
 from msda_train.reporting.plots import SEEDS_TITLE, listed, published_picture, seeds_picture
 from msda_train.reporting.probe_plots import KINDS
 from msda_train.reporting.report import Report
-from msda_train.reporting.tables import Tables, orders
+from msda_train.reporting.tables import TableRow, Tables, html_table, orders
 from msda_train.reporting.template import render
 
 
@@ -162,6 +165,24 @@ def probe_section(report: Report, page_pictures: PagePictures) -> Markup | None:
             shown.append((words, drawn, fewer(block, best)))
     named = left_out[: limits.COLUMNS]
     return render("probes", blocks=shown, left_out=named) if shown or left_out else None
+
+
+def frontier_section(report: Report, page_pictures: PagePictures) -> Markup | None:
+    """Error against cost of everything at hand, where two lines share data set and network."""
+    frontier = frontier_frame(report.lines)
+    kept = frontier["group"].isin(frontier["group"].value_counts().index[: limits.PANELS])
+    frontier = frontier[kept & (frontier.groupby("group").cumcount() < limits.LINES)]
+    shown = page_pictures.show(frontier_picture(frontier, "steps"), listed(frontier["method"]))
+    if shown is None:
+        return None
+    tables = [_grid(grid) for grid in frontier_grids(frontier, "steps") if len(grid.table) > 2]
+    return Markup("\n").join([shown, *tables])
+
+
+def _grid(grid: Grid) -> Markup:
+    words = grid.table.itertuples(index=False, name=None)
+    lines = [TableRow([(word, "") for word in line]) for line in words]
+    return html_table(grid.title, tuple(grid.table), [("", lines)])
 
 
 def _is_probed(block: DataFrame) -> bool:

@@ -34,7 +34,8 @@ def augmentation(recipe: Recipe) -> Augment:
     """What happens to a streamed training image before it is on the device."""
     scale = None if recipe.crop_scale is None else (recipe.crop_scale[0], recipe.crop_scale[1])
     ratio = (recipe.crop_ratio[0], recipe.crop_ratio[1])
-    return Augment(scale, ratio, recipe.crop_padding, recipe.flip)
+    frame = {"zeros": "constant", "reflect": "reflect"}[recipe.padding]
+    return Augment(scale, ratio, recipe.crop_padding, frame, recipe.flip)
 
 
 def make_loader(
@@ -59,7 +60,7 @@ def make_loader(
         return StreamLoader(
             x, y, batch_size=batch_size, colours=colours, augment=augmentation(recipe), seed=seed, **common
         )
-    for option in ("crop_scale", "color_jitter", "lighting"):
+    for option in ("color_jitter", "lighting"):
         if value := getattr(recipe, option):
             raise UserError(
                 f"recipe.{option}={value}: is for streamed sets, and this one is held in memory; leave it "
@@ -78,10 +79,13 @@ def make_loader(
             std=recipe.std,
             device=device,
             crop_padding=recipe.crop_padding,
+            padding=recipe.padding,
+            crop_scale=recipe.crop_scale,
+            crop_ratio=recipe.crop_ratio,
             flip=recipe.flip,
             seed=seed,
         )
-    for option in ("crop_padding", "flip", "cutout", "mean", "std"):
+    for option in ("crop_padding", "crop_scale", "flip", "cutout", "mean", "std"):
         if value := getattr(recipe, option):
             value = list(value) if option in ("mean", "std") else str(value).lower()
             raise UserError(

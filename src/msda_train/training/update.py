@@ -100,8 +100,8 @@ class Replay(Update):
         return loss
 
     def _deeper(self, mix: Mix, x: Tensor, target: Tensor, perm: Tensor, mask: Tensor) -> Tensor:
-        # Inside the network a plan's label weights are not read.
-        return Update.__call__(self, x, target, replace(mix, perm=perm, mask=mask))
+        # Inside the network a plan's label weights are not read, and a recording knows its mask only.
+        return Update.__call__(self, x, target, replace(mix, perm=perm, mask=mask, box=None))
 
     def set_lr(self, lr: float) -> None:
         """See `Update`."""

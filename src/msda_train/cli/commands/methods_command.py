@@ -2,8 +2,10 @@
 
 from pandas import DataFrame
 
-from msda_train.cli.files import sound_papers
+from msda_train.cli.files import existing_folders, sound_papers, sound_rows
 from msda_train.cli.parser import Parser, add_published
+from msda_train.comparison.compare import compare
+from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError, nearest
 from msda_train.reporting.grid import Grid, draw
 from msda_train.reporting.method_card import card
@@ -27,5 +29,7 @@ def main(words: list[str]) -> int:
     if args.name not in methods:
         raise UserError(f"method '{args.name}': unknown; {nearest(args.name, methods)}")
     papers, slips = sound_papers(args.published)
-    print(card(methods[args.name], papers), end="")
-    return slips
+    rows, damaged = sound_rows(existing_folders([]))
+    compared = compare(papers, lines_frame(rows))
+    print(card(methods[args.name], papers, compared=compared), end="")
+    return slips or damaged
