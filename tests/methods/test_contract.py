@@ -10,8 +10,11 @@ from msda_train.core.paths import CONFIGS
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
 ALONE = ("erm", "cutout", "gaussian_noise", "pgd_training")  # labels are left alone
-PAIRS = [m for m in METHODS if m not in (*ALONE, "comixup")]
-SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training")  # look at a network: fewer draws
+COINLESS = ("erm", "recursivemix")  # no method.prob; what the second one mixes, it remembers
+PAIRS = [m for m in METHODS if m not in (*ALONE, "comixup", "recursivemix")]
+# They look at a network: fewer draws.
+SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training", "tokenmix", "smmix")
+TAUGHT = ("attentive_cutmix", "tokenmix")
 VARIANTS = [
     *METHODS,
     *(f"{m} method.lam_per=sample" for m in PAIRS),
@@ -31,15 +34,28 @@ VARIANTS = [
     "saliencymix method.saliency_of=each method.input=pixels",
     "cutout method.box_per=batch",
     "cutout method.length=9",
+    "regmixup method.loss=sum",
+    "smmix method.attention=class",
+    "tokenmix method.activation=area method.mask=random",
+    "tokenmix method.draw=beta",
+    "transmix method.mixup_prob=0",
 ]
 
 
 @pytest.fixture(scope="module")
-def model():
-    """A small network for methods that look at one."""
+def networks():
+    """Small ones for methods that look at one: most, and those about patches."""
     torch.manual_seed(0)
     cfg = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1]")
-    return build("model", cfg.model, classes=10, channels=3)
+    vit = ["model=deit_s", "model.size=[32,32]", "model.patch=4", "model.width=8", "model.depth=1"]
+    vit = compose(*vit, "model.heads=2")
+    return tuple(build("model", c.model, classes=10, channels=3) for c in (cfg, vit))
+
+
+@pytest.fixture
+def model(networks, request):
+    """The one that the test's method looks at."""
+    return networks[request.node.callspec.params["words"].startswith("smmix")]
 
 
 @pytest.fixture
@@ -48,7 +64,9 @@ def make(teacher):
 
     def made(words):
         name, *overrides = words.split()
-        taught = [f"method.teacher={teacher}"] if name == "attentive_cutmix" else []
+        taught = (
+            [f"method.teacher={teacher}"] if name in TAUGHT and "method.activation=area" not in words else []
+        )
         return _made(name, *taught, *overrides)
 
     return made
@@ -67,9 +85,11 @@ def test_contract(words, size, model, make):
     kept = x.clone()
     for seed in range(3 if words.startswith(SLOW) else 12):
         mix = method.plan(x, y, model, np.random.default_rng(seed))
-        assert torch.equal(mix.perm.sort().values, torch.arange(size))
-        assert mix.lam.shape in ((1,), (size,))
-        assert mix.mask.shape[0] in (1, size)
+        twice = 2 if words.startswith("regmixup") else 1  # the clean images, too
+        count = twice * size
+        assert torch.equal(mix.perm.sort().values, torch.arange(size).repeat_interleave(twice))
+        assert mix.lam.shape in ((1,), (count,))
+        assert mix.mask.shape[0] in (1, count)
         assert mix.mask.shape[1] == 1
         for weights in (mix.lam, mix.mask):
             assert weights.dtype == torch.float32
@@ -77,12 +97,12 @@ def test_contract(words, size, model, make):
             assert weights.max() <= 1
         if not words.startswith((*ALONE, "comixup")):
             off = 1 / 1024 if words.startswith("fmix") else 1e-5  # FMix keeps the sampled lam
-            mean = mix.mask.mean((1, 2, 3)).expand(size)
-            torch.testing.assert_close(mix.lam.expand(size), mean, atol=off, rtol=0)
+            mean = mix.mask.mean((1, 2, 3)).expand(count)
+            torch.testing.assert_close(mix.lam.expand(count), mean, atol=off, rtol=0)
         target = mix.target(y, 10)
-        torch.testing.assert_close(target.sum(1), torch.ones(size))
+        torch.testing.assert_close(target.sum(1), torch.ones(count))
         mixed = mix.apply(x)
-        assert mixed.shape == x.shape
+        assert mixed.shape == (count, *x.shape[1:])
         assert mixed.dtype == x.dtype
         again = method.plan(x, y, model, np.random.default_rng(seed))
         assert torch.equal(mixed, again.apply(x))
@@ -98,7 +118,7 @@ def test_a_method_is_its_options(words, make):
     assert repr(method).lower().startswith(name)
 
 
-@pytest.mark.parametrize("words", [m for m in METHODS if m != "erm"])
+@pytest.mark.parametrize("words", [m for m in METHODS if m not in COINLESS])
 def test_probability_of_applying(words, batch, model, make):
     x, y = batch
     for prob in (0.0, 0.3, 1.0):
@@ -116,7 +136,7 @@ def test_probability_of_applying(words, batch, model, make):
             for m in ("mixup", "cutmix", "gmix")
             for a in (0, -1, "x", ".nan")
         ),
-        *((f"{m} method.prob={p}", "method.prob") for m in METHODS if m != "erm" for p in (-0.1, 1.5)),
+        *((f"{m} method.prob={p}", "method.prob") for m in METHODS if m not in COINLESS for p in (-0.1, 1.5)),
         ("mixup method.lam_per=pixel", "method.lam_per"),
         ("hmix method.pairing=flip", "method.pairing"),
         ("hmix method.ratio=0", "method.ratio"),

@@ -36,7 +36,7 @@ def _interrupt_in_epoch(monkeypatch, number):
     monkeypatch.setattr(Run, "epoch", epoch)
 
 
-@pytest.mark.parametrize("method", ["erm", "cutmix", "manifold_mixup"])
+@pytest.mark.parametrize("method", ["erm", "cutmix", "manifold_mixup", "recursivemix"])
 def test_four_epochs_equal_two_and_two(go, tmp_path, monkeypatch, method):
     words = [f"method={method}", "recipe.epochs=4", "recipe.crop_padding=1", "recipe.flip=true", "seed=3"]
     straight = go(*words, f"runs={tmp_path / 'straight'}")

@@ -41,6 +41,7 @@ LATER: dict[str, dict[str, Any]] = {
         "eps": 1e-8,
         "crop_ratio": [0.75, 1.3333333333333333],
         "padding": "zeros",
+        "decoupled_side": "both",
     },
 }
 

@@ -1,6 +1,6 @@
 """Who is mixed with whom, where and how much: `Mix`, the value that methods plan and models apply."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +14,33 @@ from msda_train.core.randomness import Rng
 
 NOWHERE = -1  # a depth that no stage has: the batch stays as it is
 LOOKED_UP = 1024  # classes whose rows are kept, 4 MB of them: one operation instead of three
+Rows = tuple[Tensor, ...]  # tensors (B, ...), or (1, ...) where all samples of a batch share one
+Criterion = Callable[[Tensor, Tensor], Tensor]  # logits and soft labels (B, K) float32 to the mean loss, 0-d
+
+
+@dataclass(frozen=True)
+class OwnLoss:
+    """A loss that asks for more than logits and soft labels.
+
+    of: `of(logits, target, rows, network, criterion)`, the 0-d mean over the samples at hand: logits (B, K)
+    float32, their soft target (B, K), `rows` of the same samples, the network as built, which may have kept
+    something of this very forward pass, and the recipe's criterion. It is recorded and replayed, so only
+    tensors among its arguments may change from step to step.
+    rows: see `Rows`.
+    name: tells recordings apart; the `repr` of the method.
+    """
+
+    of: Callable[[Tensor, Tensor, Rows, nn.Module, Criterion], Tensor]
+    rows: Rows = ()
+    name: str = ""
+
+    def asking(self, network: nn.Module, criterion: Criterion) -> Criterion:
+        """The loss of logits and soft labels alone."""
+        return lambda logits, target: self.of(logits, target, self.rows, network, criterion)
+
+    def of_rows(self, chosen: slice) -> "OwnLoss":
+        """The same for some of the samples."""
+        return replace(self, rows=tuple(t[chosen] if len(t) > 1 else t for t in self.rows))
 
 
 @dataclass(frozen=True)
@@ -28,6 +55,9 @@ class Mix:
     sources: (own, other) where they are not (h, h[perm]).
     shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
     box: where the host knows that the mask is 0 in this box, the same for all, and 1 outside: the edges.
+    own: (B,) int64, which example a sample begins with, where that is not its own row: B may be more than the
+        batch has, so that an example is seen twice.
+    loss: what the batch is trained with, where that is more than the criterion of logits and labels.
     """
 
     perm: Tensor
@@ -37,6 +67,8 @@ class Mix:
     sources: tuple[Tensor, Tensor] | None = None
     shares: Tensor | None = None
     box: Box | None = None
+    own: Tensor | None = None
+    loss: OwnLoss | None = None
 
     @classmethod
     def identity(cls, x: Tensor) -> "Mix":
@@ -50,6 +82,8 @@ class Mix:
         overwritten."""
         if self.sources is not None:
             return blend_two(*self.sources, self.mask).to(h.dtype)
+        if self.own is not None:
+            return blend_two(self._begins(h), h[self.perm], self.mask).to(h.dtype)
         if self.box is not None and not torch.compiler.is_compiling():  # each box would be compiled anew
             return paste(h, self.perm, self.box, owned)
         return blend(h, self.perm, self.mask, owned)
@@ -59,19 +93,27 @@ class Mix:
         owned: x may be overwritten."""
         return self.apply(x, owned) if self.depth == 0 else x
 
+    def _begins(self, rows: Tensor) -> Tensor:
+        """Of the rows of a batch, those that the samples begin with."""
+        if self.own is not None:
+            return rows.index_select(0, self.own)
+        return rows if len(rows) == len(self.perm) else rows[: len(self.perm)]
+
     def target(self, y: Tensor, classes: int) -> Tensor:
         """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm]), or shares @ onehot(y)."""
         own = one_hot(y, classes)
         if self.shares is not None:
             return (self.shares[:, :, None] * own).sum(dim=1)  # no matmul: autocast would round it
-        other = own.index_select(0, self.perm)
-        return other.lerp_(own if other.shape == own.shape else own[: len(other)], self.lam.unsqueeze(1))
+        return own.index_select(0, self.perm).lerp_(self._begins(own), self.lam.unsqueeze(1))
 
     def first(self, count: int) -> "Mix":
         """The plan for the first `count` samples alone; their partners may be any of the batch."""
         lam, mask = self.lam[:count], self.mask[:count]
-        own = self.sources and (self.sources[0][:count], self.sources[1][:count])
-        return replace(self, perm=self.perm[:count], lam=lam, mask=mask, sources=own)
+        sources = self.sources and (self.sources[0][:count], self.sources[1][:count])
+        own = self.own if self.own is None else self.own[:count]
+        loss = self.loss and self.loss.of_rows(slice(count))
+        first = replace(self, perm=self.perm[:count], lam=lam, mask=mask)
+        return replace(first, sources=sources, own=own, loss=loss)
 
 
 def one_hot(y: Tensor, classes: int) -> Tensor:
@@ -161,6 +203,31 @@ class OfOrigin(Protocol):
 
     def at(self, origin: Origin) -> Method:
         """The method that plans the batch of this origin."""
+        ...
+
+
+@runtime_checkable
+class Extends(Protocol):
+    """A method that needs more of the network than its logits."""
+
+    def extend(self, network: nn.Module, classes: int) -> None:
+        """Makes the new `network` keep something of each forward pass, or gives it a second head, which is
+        trained, saved and resumed with it (`models.second_head`). UserError where that is impossible."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A method that looks back at the step before. It remembers within an epoch: checkpoints lie between two,
+    so nothing is saved."""
+
+    def anew(self) -> Method:
+        """The same method, which remembers nothing."""
+        ...
+
+    def remember(self, x: Tensor, target: Tensor, logits: Tensor) -> None:
+        """What the network was trained on in this step, x (B, C, H, W) and target (B, K), and its answer, the
+        logits (B, K) float32."""
         ...
 
 

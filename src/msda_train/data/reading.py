@@ -74,8 +74,8 @@ class Look:
 @dataclass(frozen=True)
 class Augment:
     """torchvision's RandomResizedCrop with this range of area and of width to height; where `scale` is None a
-    window of the resized picture in a frame of `padding` pixels, of torchvision's kind `frame`. Then, perhaps,
-    a mirror."""
+    window of the resized picture in a frame of `padding` pixels, of torchvision's kind `frame`. Then,
+    perhaps, a mirror."""
 
     scale: tuple[float, float] | None = None
     ratio: tuple[float, float] = (3 / 4, 4 / 3)

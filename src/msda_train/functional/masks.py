@@ -164,3 +164,36 @@ def top_share(images: np.ndarray, count: np.ndarray, soft: np.ndarray) -> np.nda
     mask = np.empty_like(flat)
     np.put_along_axis(mask, np.argsort(-flat, axis=1), np.where(soft > 0, ramp, rank < count), axis=1)
     return mask.reshape(images.shape)
+
+
+ASPECTS = (0.3, 1 / 0.3)  # height over width of a block
+TRIES = 10  # for a block that fits
+
+
+def block_mask(rng: np.random.Generator, rows: int, columns: int, count: int) -> np.ndarray:
+    """(rows, columns) float32: 0 in blocks of about `count` cells together, 1 elsewhere. BEiT's block-wise
+    masking (arXiv:2106.08254, algorithm 1), as TokenMix's code has it: area uniform between 1 and what is
+    missing, aspect log-uniform; a block counts if it brings something new and not too much; after TRIES
+    without one, it stays at fewer."""
+    mask, missing = np.ones((rows, columns), dtype=np.float32), count
+    while missing:
+        for _ in range(TRIES):
+            area, aspect = rng.uniform(1, missing), np.exp(rng.uniform(*np.log(ASPECTS)))
+            high, wide = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
+            if high < rows and wide < columns:
+                top, left = rng.integers(0, rows - high + 1), rng.integers(0, columns - wide + 1)
+                block = mask[top : top + high, left : left + wide]
+                fresh = int(block.sum())
+                if 0 < fresh <= missing:
+                    block[:], missing = 0, missing - fresh
+                    break
+        else:
+            break
+    return mask
+
+
+def scattered_mask(rng: np.random.Generator, rows: int, columns: int, count: int) -> np.ndarray:
+    """The same with `count` single cells, anywhere."""
+    mask = np.ones(rows * columns, dtype=np.float32)
+    mask[rng.permutation(rows * columns)[:count]] = 0
+    return mask.reshape(rows, columns)

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.methods._attention import IMAGENET, Teacher, imagenet_teacher, own_teacher
+from msda_train.models.second_head import heads
 
 
 def check_words(name: str, weights: str | None, grid: int, seen: str) -> None:
@@ -46,3 +50,27 @@ def _folder(name: str) -> Path:
         kinds = f"{', '.join(IMAGENET)} or the folder of a finished run"
         raise UserError(f"method.teacher={name}: no such folder; type {kinds}")
     return Path(name)
+
+
+def find_class_maps(name: str, mean: Sequence[float], std: Sequence[float]) -> "ClassMaps":
+    """What the network in the folder `name` of a finished run says of each place of an image. Raises
+    UserError where there is none, or one whose last map no linear layer reads."""
+    from msda_train.models.trained import load_network  # as above
+
+    network, config = load_network(_folder(name))
+    teacher = own_teacher(network, config.get("recipe"), Path(name), mean, std)
+    return ClassMaps(teacher, heads(network)[0])
+
+
+class ClassMaps(nn.Module):
+    """Probabilities of the classes at each place: the classifier reads every cell of the last map."""
+
+    def __init__(self, teacher: Teacher, classifier: nn.Linear):
+        super().__init__()
+        self.teacher, self.classifier = teacher, classifier
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) in our normalisation -> (B, K, h, w) float32."""
+        scores: Tensor = self.classifier(self.teacher(x).permute(0, 2, 3, 1))
+        return scores.float().softmax(dim=3).permute(0, 3, 1, 2)

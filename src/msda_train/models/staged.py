@@ -41,10 +41,30 @@ class Staged(nn.Module):
         return x
 
 
-class GlobalMean(nn.Module):
-    """(B, C, H, W) -> (B, C): average pooling over whatever is left of the image."""
+class Pooling(nn.Module):
+    """Makes one vector of an image's features, the last step before the classifier. keep: whether what comes
+    in while training is `kept`, until somebody takes it; see `models.second_head`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keep = False
+        self.kept: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        if self.keep and self.training:
+            self.kept = x
+        return self.pool(x)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """See the class."""
+        raise NotImplementedError
+
+
+class GlobalMean(Pooling):
+    """(B, C, H, W) -> (B, C): average pooling over whatever is left of the image."""
+
+    def pool(self, x: Tensor) -> Tensor:
         """See the class."""
         return x.mean(dim=(2, 3))
 

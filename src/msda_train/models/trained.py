@@ -16,6 +16,7 @@ from msda_train.config.fingerprint import former_fingerprint
 from msda_train.config.untrusted import buildable
 from msda_train.core.errors import UserError
 from msda_train.core.packed import opened
+from msda_train.models.second_head import without_second_head
 from msda_train.models.sizes import bounded
 from msda_train.records.rows import Row, read_row
 from msda_train.records.summary import CLASSIFICATION
@@ -107,7 +108,7 @@ def with_weights(row: Row, model: DictConfig, weights: Mapping[str, Any], channe
     try:  # initial values are drawn, then thrown away
         with bounded("model"), torch.random.fork_rng(devices=[]):
             network: nn.Module = build("model", model, classes=classes, channels=channels)
-        network.load_state_dict(weights)
+        network.load_state_dict(without_second_head(weights))
     except UserError as error:
         raise UserError(f"{row.path}: {error}") from None
     except Exception as error:  # options of a wrong type, shapes that differ

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.models.staged import Staged, check_size
+from msda_train.models.staged import Pooling, Staged, check_size
 
 TOKENS_A_SIDE = 14  # of 224 pixels in patches of 16: what a hint comes near to
 
@@ -111,10 +111,10 @@ class Embed(nn.Module):
         return torch.cat([self.token.expand(len(x), -1, -1).to(tokens.dtype), tokens], 1) + self.position
 
 
-class ClassToken(nn.Module):
+class ClassToken(Pooling):
     """(B, N, C) -> (B, C): the first token."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pool(self, x: Tensor) -> Tensor:
         """See the class."""
         return x[:, 0]
 

@@ -16,7 +16,6 @@ step); through the network go only its own rows, so that together they do what o
 Sums are formed in another order than on one device, so a step agrees within rounding, not bit for bit.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -28,14 +27,13 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix, PicksPartners
+from msda_train.core.mix import Criterion, Mix, PicksPartners
 from msda_train.models.batchnorm import shares
 
 # DistributedDataParallel's word for: before each forward pass the first process's buffers go to the others.
 # It was renamed in torch 2.14. Here buffers are the same everywhere by the end of a step.
 _KNOWN = signature(DistributedDataParallel).parameters
 QUIET: Any = {"forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers": False}
-Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(eq=False)
@@ -85,12 +83,14 @@ class Team:
             return values[rows] if values.dim() and len(values) > 1 else values
 
         perm, lam, mask = mix.perm[rows], own(mix.lam), own(mix.mask)
+        loss = mix.loss and mix.loss.of_rows(rows)
+        begun = x[rows if mix.own is None else mix.own[rows]]
         if mix.sources is not None:
             sources = (own(mix.sources[0]), own(mix.sources[1]))
-            return Mix(perm, lam, mask, mix.depth, sources), x[rows], target[rows]
+            return Mix(perm, lam, mask, mix.depth, sources, loss=loss), begun, target[rows]
         if mix.depth == 0:
-            return Mix(perm, lam, mask, sources=(x[rows], x[perm])), x[rows], target[rows]
-        return _Deeper(perm, lam, mask, mix.depth, team=self), x[rows], target[rows]
+            return Mix(perm, lam, mask, sources=(begun, x[perm]), loss=loss), begun, target[rows]
+        return _Deeper(perm, lam, mask, mix.depth, loss=loss, team=self), begun, target[rows]
 
     def seen(self, network: nn.Module) -> nn.Module:
         """What methods see in place of the `network`."""
@@ -236,6 +236,13 @@ def check_partners(team: Team, method: Any) -> None:
     far = isinstance(method, PicksPartners) and method.among() is not None
     if team.size > 1 and far and any(getattr(method, "depths", ())):
         raise _too_far()
+
+
+def check_alone(team: Team, method: Any) -> None:
+    """UserError where `method` needs one device (its `alone` is true), and there are several."""
+    if team.size > 1 and getattr(method, "alone", False):
+        name = type(method).__name__
+        raise UserError(f"devices={team.size}: {name} looks at the network's whole batch; type devices=1")
 
 
 def check_shares(team: Team, parts: int, batch_size: int, images: int) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from msda_train.core.files import NotWritten, replace_file
-from msda_train.core.mix import NOWHERE, Mix
+from msda_train.core.mix import NOWHERE, Mix, Remembers
 from msda_train.core.randomness import generator
 from msda_train.data.images import Images
 from msda_train.training.run import Run
@@ -57,6 +57,9 @@ def _examples(run: Run, step: Step) -> dict[str, Any]:
             mix = here.method.plan(x, y, step.network, rng)
         if mix.depth == 0:
             break
+        if isinstance(here.method, Remembers):
+            target = mix.target(y, len(run.images.classes))
+            here.method.remember(x, target, target)  # what was predicted does not show
         first = first or (epoch, i, x, y, mix)
     else:
         assert first is not None  # a run has at least one batch

@@ -47,7 +47,7 @@ def new_update(network: nn.Module, recipe: Recipe, compute: Compute, team: Team 
     divide(network, recipe.batchnorm_parts, team, optimizer)
     forward = _compiled(network) if compute.compile else team.synchronised(network)
     kind = Replay if compute.graph else Update
-    return kind(network, forward, team.weighted(recipe.loss), optimizer, compute)
+    return kind(network, forward, recipe.loss, optimizer, compute, weighted=team.weighted)
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> Iterable[Any]:

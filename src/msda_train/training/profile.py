@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, record_function
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, Remembers
 from msda_train.core.randomness import Rng, generator
 from msda_train.training.run import Run
 from msda_train.training.step import Step
@@ -101,6 +101,15 @@ class _Method:
 
 
 @dataclass(frozen=True)
+class _Remembering(_Method):
+    def anew(self) -> "_Remembering":
+        return replace(self, inner=self.inner.anew())
+
+    def remember(self, x: Tensor, target: Tensor, logits: Tensor) -> None:
+        self.inner.remember(x, target, logits)
+
+
+@dataclass(frozen=True)
 class _Optimizer:
     inner: torch.optim.Optimizer
     parts: Parts
@@ -132,8 +141,10 @@ def marked(step: Step, parts: Parts) -> Step:
 
     optimizer: Any = _Optimizer(step.update.optimizer, parts)
     # Never a recording: in a replayed graph there is nothing between forward and backward to mark.
-    update = Update(step.network, forward, criterion, optimizer, step.update.compute)
-    return replace(step, method=_Method(step.method, parts), update=update)
+    weighted = step.update.weighted
+    update = Update(step.network, forward, criterion, optimizer, step.update.compute, weighted=weighted)
+    kind = _Remembering if isinstance(step.method, Remembers) else _Method
+    return replace(step, method=kind(step.method, parts), update=update)
 
 
 def profile(run: Run, step: Step, folder: Path, log: Callable[[str], None]) -> Path:

@@ -10,7 +10,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional import schedules
-from msda_train.functional.losses import CRITERIA, entropy, smooth
+from msda_train.functional.losses import CRITERIA, SIDES, decoupled, entropy, smooth
 from msda_train.functional.masks import draw_centre, hole_mask
 
 SCHEDULES = ("step", "cosine", "cosine_by_epoch")
@@ -52,6 +52,9 @@ class Recipe:
     min_lr: float = 0.0
     clip_norm: float = 0.0
     decay_weights_only: bool = False
+    decoupled_weight: float = 0.0
+    decoupled_power: float = 0.0
+    decoupled_side: str = "both"
     color_jitter: float = 0.0
     lighting: float = 0.0
     warmup_from: float = 0.0  # where the warm-up begins, as a share of lr
@@ -88,6 +91,11 @@ class Recipe:
                 raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
+        checks.non_negative("recipe.decoupled_weight", self.decoupled_weight)
+        checks.non_negative("recipe.decoupled_power", self.decoupled_power)
+        checks.one_of("recipe.decoupled_side", self.decoupled_side, SIDES)
+        if not self.decoupled_weight and (self.decoupled_power or self.decoupled_side != "both"):
+            raise UserError("recipe.decoupled_weight=0: nothing to rescale; type recipe.decoupled_weight=0.1")
         checks.whole("recipe.erm_epochs", self.erm_epochs, least=0)
         if self.erm_epochs and self.erm_epochs >= self.epochs:
             raise UserError(
@@ -159,8 +167,11 @@ class Recipe:
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """The training loss of logits and soft targets, both (B, K) float32: the criterion on smoothed
         labels, less the entropy of the predictions (Pereyra et al., arXiv:1701.06548; "ERL" in On Mixup
-        Training, which does not print its weight)."""
+        Training, which does not print its weight), and Decoupled Mixup's term (`functional.losses`)."""
         loss = CRITERIA[self.criterion](logits, smooth(target, self.label_smoothing))
+        if self.decoupled_weight:
+            power, side = self.decoupled_power, self.decoupled_side
+            loss = loss + self.decoupled_weight * decoupled(logits, target, power, side)
         return loss - self.entropy_weight * entropy(logits) if self.entropy_weight else loss
 
     def lr_at(self, epoch: int, progress_in_epoch: float) -> float:

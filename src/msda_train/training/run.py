@@ -21,7 +21,7 @@ from msda_train.config.build import build
 from msda_train.config.shared_work import lasting
 from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
-from msda_train.core.mix import Method, PicksPartners, prepared
+from msda_train.core.mix import Extends, Method, PicksPartners, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.batches import Batches, Draw
 from msda_train.data.dataset import Dataset
@@ -105,11 +105,14 @@ class Run:
         facts: dict[str, Any] = {"classes": len(self.images.classes), "channels": shape[0]}
         config: Any = OmegaConf.to_container(model, resolve=True)
         recipe = lasting(asdict(self.recipe))
-        wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads())
+        extended = repr(method) if isinstance(method, Extends) else None
+        wanted = (config, facts, shape, recipe, self.compute, self.team, torch.get_num_threads(), extended)
         update: Update | None = self.cache.find("network", wanted)
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
             network = build("model", model, **facts)
+        if isinstance(method, Extends):
+            method.extend(network, facts["classes"])
         if update is not None:
             update.restart(network.state_dict())
         else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from msda_train.core.mix import Method, OfOrigin
+from msda_train.core.mix import Method, OfOrigin, Remembers
 from msda_train.core.randomness import Rng
 from msda_train.data.batches import Batches, Draw
 from msda_train.functional import metrics
@@ -43,7 +43,10 @@ class Step:
             mix, x, target = self.team.share(mix, x, mix.target(y, self.classes))
             # Pixels are mixed out here, so that one compiled network serves all input-level methods.
             x = mix.pixels(x)
-        return self.update(x, target, mix if mix.depth > 0 else None)
+        loss = self.update(x, target, mix if mix.depth > 0 else None, mix.loss)
+        if isinstance(self.method, Remembers) and self.update.logits is not None:
+            self.method.remember(x, target, self.update.logits)
+        return loss
 
     def over(self, loader: Batches, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
@@ -57,7 +60,8 @@ class Step:
             yield from ((self, x, y) for x, y in loader.train_pairs(epoch, self.partners))
             return
         if not isinstance(self.method, OfOrigin):
-            yield from ((self, x, y) for x, y in loader.train_batches(epoch))
+            step = replace(self, method=self.method.anew()) if isinstance(self.method, Remembers) else self
+            yield from ((step, x, y) for x, y in loader.train_batches(epoch))
             return
         for (x, y), origin in zip(loader.train_batches(epoch), loader.origins(epoch), strict=True):
             yield replace(self, method=self.method.at(origin)), x, y

@@ -16,7 +16,7 @@ from msda_train.records.rows import read_row, write_row
 from msda_train.records.summary import CLASSIFICATION
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
-from msda_train.training.distributed import check_partners
+from msda_train.training.distributed import check_alone, check_partners
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
 from msda_train.training.measured import auto, measured_config, stand_in
@@ -75,6 +75,7 @@ def _train(
     team, compute = enlist(cfg, kind.fitting(cfg, compute_from(cfg)), seat)
     recipe, method = _recipe_and_method(stand_in(cfg), kind)  # before any data are read
     check_partners(team, method)
+    check_alone(team, method)
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
     if not team.called():
         return None

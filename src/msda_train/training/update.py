@@ -7,13 +7,12 @@ every seed; Manifold Mixup adds one for each depth.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Criterion, Mix, OwnLoss
 from msda_train.core.recording import Recordings
 from msda_train.training.device import Compute
 
@@ -21,26 +20,42 @@ from msda_train.training.device import Compute
 @dataclass
 class Update:
     """network: as built, which methods may look at; forward: the same, perhaps compiled; criterion: the
-    training loss of float32 logits and soft targets, both (B, K)."""
+    training loss of float32 logits and soft targets, both (B, K); weighted: what makes of a mean over own
+    rows the share of this process; logits: those of the last step (B, K) float32."""
 
     network: nn.Module
     forward: Callable[..., Tensor]
-    criterion: Callable[[Tensor, Tensor], Tensor]
+    criterion: Criterion
     optimizer: torch.optim.Optimizer
     compute: Compute
+    weighted: Callable[[Criterion], Criterion] = field(default=lambda criterion: criterion, kw_only=True)
+    logits: Tensor | None = field(default=None, init=False, repr=False)
 
     def begin(self) -> None:
         """Clears the gradients; what a method adds to them before the update, counts."""
         self.optimizer.zero_grad(set_to_none=True)
 
-    def __call__(self, x: Tensor, target: Tensor, mix: Mix | None = None) -> Tensor:
-        """One step on images x (B, C, H, W), target (B, K) and a plan for deeper stages; the loss, 0-d."""
+    def __call__(
+        self, x: Tensor, target: Tensor, mix: Mix | None = None, own: OwnLoss | None = None
+    ) -> Tensor:
+        """One step on images x (B, C, H, W), target (B, K), a plan for deeper stages and the loss of a method
+        that has one; the loss, 0-d."""
+        loss, self.logits = self._trained(x, target, mix, own)
+        return loss
+
+    def _trained(
+        self, x: Tensor, target: Tensor, mix: Mix | None, own: OwnLoss | None
+    ) -> tuple[Tensor, Tensor]:
+        """The loss, 0-d, and the logits (B, K) float32, both without their past."""
         with self.compute.autocast():
             logits = self.forward(x) if mix is None else self.forward(x, mix)
-        loss = self.criterion(logits.float(), target)
+        logits, mean = logits.float(), self.criterion
+        if own is not None:
+            mean = own.asking(self.network, self.criterion)
+        loss = self.weighted(mean)(logits, target)
         loss.backward()
         self.optimizer.step()
-        return loss.detach()
+        return loss.detach(), logits.detach()
 
     def set_lr(self, lr: float) -> None:
         """The learning rate of the next steps."""
@@ -87,21 +102,23 @@ class Replay(Update):
         """See `Update`."""
         self.optimizer.zero_grad(set_to_none=False)
 
-    def __call__(self, x: Tensor, target: Tensor, mix: Mix | None = None) -> Tensor:
-        """See `Update`."""
-        whole = super().__call__
-        if mix is None:
-            loss: Tensor = self.recordings("pixels", whole, x, target)
-        elif mix.sources is None:
-            work = partial(self._deeper, mix)
-            loss = self.recordings(mix.depth, work, x, target, mix.perm, mix.mask)
-        else:  # features of the method's own making: nobody does that yet
-            loss = whole(x, target, mix)
-        return loss
+    def _trained(
+        self, x: Tensor, target: Tensor, mix: Mix | None, own: OwnLoss | None
+    ) -> tuple[Tensor, Tensor]:
+        whole, rows = super()._trained, () if own is None else own.rows
+        if mix is not None and mix.sources is not None:  # features of the method's own making: nobody yet
+            return whole(x, target, mix, own)
 
-    def _deeper(self, mix: Mix, x: Tensor, target: Tensor, perm: Tensor, mask: Tensor) -> Tensor:
-        # Inside the network a plan's label weights are not read, and a recording knows its mask only.
-        return Update.__call__(self, x, target, replace(mix, perm=perm, mask=mask, box=None))
+        def work(x: Tensor, target: Tensor, *changing: Tensor) -> tuple[Tensor, Tensor]:
+            # Inside the network a plan's label weights are not read, and a recording knows its mask only.
+            there = None if mix is None else replace(mix, perm=changing[0], mask=changing[1], box=None)
+            its = None if own is None else replace(own, rows=changing[len(changing) - len(rows) :])
+            return whole(x, target, there, its)
+
+        name = ("pixels" if mix is None else mix.depth, None if own is None else own.name)
+        plan = () if mix is None else (mix.perm, mix.mask)
+        done: tuple[Tensor, Tensor] = self.recordings(name, work, x, target, *plan, *rows)
+        return done
 
     def set_lr(self, lr: float) -> None:
         """See `Update`."""
