@@ -100,4 +100,5 @@ def test_extreme_alpha(alpha):
 def test_every_method_is_here_or_looks_at_a_network():
     tried = {words.split()[0] for words in WORDS}
     rest = {path.stem for path in (CONFIGS / "method").glob("*.yaml")} - tried
+    rest -= {"automix", "samix", "adautomix"}  # learn from one
     assert rest == {"attentive_cutmix", "comixup", "gaussian_noise", "gridmix", "pgd_training", "puzzlemix"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from pandas import DataFrame
 
 from msda_train.cli import method_plots
+from msda_train.cli.cam_plot import CAM, cam
 from msda_train.cli.files import check_runs, no_finished_run, writing
 from msda_train.cli.guard import log, run_guarded
 from msda_train.cli.method_plots import BOUNDARY, PCA, POINTS, TOYS, Make
@@ -27,7 +28,7 @@ from msda_train.reporting.pictures.snapshots import snapshots_figure
 from msda_train.reporting.probe_plots import KINDS, Kind, kind_pictures
 
 ALL = "all"
-NAMES = (*KINDS, *method_plots.KINDS, GAN, ALL)
+NAMES = (*KINDS, *method_plots.KINDS, CAM, GAN, ALL)
 SETS = ("standard", "full")  # of probes, the cheap one first
 
 
@@ -42,8 +43,9 @@ def _run(words: Sequence[str]) -> int:
         description="Draw what probes found in finished runs, one look for each method, as KIND.pdf, "
         f"KIND.svg and KIND.png. KIND: {', '.join(KINDS)}; {BOUNDARY} (points of a plane, trained in a "
         f"minute with the methods of the runs, or with method=NAME ..., or with {', '.join(TOYS)}); {PCA} "
-        f"(blends of two images of dataset=NAME, by method=NAME ..., on principal components); {GAN} (what "
-        f"runs of task=gan generate); {ALL} (but for these three: every kind that the runs have data for).",
+        f"(blends of two images of dataset=NAME, by method=NAME ..., on principal components); {CAM} (where "
+        f"the networks of the runs look, on the same images); {GAN} (what runs of task=gan generate); {ALL} "
+        f"(but for these four: every kind that the runs have data for).",
         epilog="Exit code 2 if a run lacks the data; the others are drawn all the same.",
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders, folders of them")
@@ -60,6 +62,13 @@ def _run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--classes", nargs=2, default=(), metavar="CLASS", help=f"of {PCA}: whose images; default: the first"
     )
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        default=[],
+        metavar="IMAGE",
+        help=f"of {CAM}: numbers of test images, or image files; default: one of each of four classes",
+    )
     typed, others = method_plots.without_words(words)
     args = parser.parse(others)
     if args.kind not in NAMES:
@@ -69,6 +78,8 @@ def _run(words: Sequence[str]) -> int:
     rows, complaints = _rows(args.runs, task, needed=args.kind not in method_plots.KINDS)
     if args.kind in method_plots.KINDS:
         files = {args.kind: _of_methods(args, rows, typed)}
+    elif args.kind == CAM:
+        files = {CAM: cam(rows, args.images)}
     else:
         files = _files(args.kind, rows, complaints)
     for complaint in complaints:
@@ -83,6 +94,8 @@ def _check_words(args: argparse.Namespace, typed: Sequence[str]) -> None:
         raise UserError(f"{typed[0]}: {args.kind} is of finished runs; words go with {BOUNDARY} and {PCA}")
     if args.points != POINTS[0] and args.kind != BOUNDARY:
         raise UserError(f"--points {args.points}: goes with {BOUNDARY}")
+    if args.kind != CAM and args.images:
+        raise UserError(f"--images {' '.join(args.images)}: goes with {CAM}")
     if args.kind != PCA and args.classes:
         raise UserError(f"--classes {' '.join(args.classes)}: goes with {PCA}")
     if args.kind == PCA and args.runs:

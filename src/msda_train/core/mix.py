@@ -53,7 +53,8 @@ class Mix:
     mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself; for other shapes (B|1, 1, 1, 1).
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
     sources: (own, other) where they are not (h, h[perm]).
-    shares: (B, B) float32 label weights, rows sum to 1, where a sample has more than one partner.
+    shares: (B, B) float32 label weights, where lam does not say them: a sample has several partners, and rows
+        sum to 1; or, SnapMix, those of both images do not.
     box: where the host knows that the mask is 0 in this box, the same for all, and 1 outside: the edges.
     own: (B,) int64, which example a sample begins with, where that is not its own row: B may be more than the
         batch has, so that an example is seen twice.
@@ -69,6 +70,11 @@ class Mix:
     box: Box | None = None
     own: Tensor | None = None
     loss: OwnLoss | None = None
+
+    @property
+    def key(self) -> Any:
+        """What tells apart recordings of networks that mix, besides the plan's tensors."""
+        return self.depth
 
     @classmethod
     def identity(cls, x: Tensor) -> "Mix":

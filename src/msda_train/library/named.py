@@ -2,6 +2,7 @@
 place that says which methods a call can stand for."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.config.yaml_file import read_yaml, without_lines
+from msda_train.core import learns
 from msda_train.core import mix as protocols
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, PicksPartners, Prepares
@@ -72,11 +74,11 @@ def _example(option: str) -> str:
 
 def check_served(method: Method) -> None:
     """UserError where a training step does more for this method than mix one batch and its labels. What a
-    method may be has a protocol in `core/mix.py`; one that is not served here is refused."""
+    method may be has a protocol in `core/mix.py` or `core/learns.py`; what is not served here is refused."""
     who = type(method).__name__
     if not hasattr(method, "plan"):
         raise UserError(f"method={who}: makes no plan of a batch; {nearest('', names())}")
-    for name, protocol in vars(protocols).items():
+    for name, protocol in (vars(protocols) | vars(learns)).items():
         unknown = getattr(protocol, "_is_runtime_protocol", False) and protocol not in SERVED
         if unknown and isinstance(method, protocol):
             raise UserError(
@@ -91,14 +93,12 @@ def check_served(method: Method) -> None:
 
 def check_plan(method: Method, plan: Mix) -> None:
     """UserError where `plan` says more than who is mixed with whom, where and how much."""
-    said = vars(plan)
-    if type(plan) is Mix and said.keys() == PLANNED:
-        return
-    more = [name for name, value in said.items() if name not in PLANNED and value is not None]
-    if type(plan) is not Mix or more:
+    known = [field.name for field in fields(Mix) if field.name not in PLANNED]
+    more = [name for name in known if getattr(plan, name) is not None]
+    if more:
         raise UserError(
-            f"method={type(method).__name__}: its plan says more than a mixer can do "
-            f"({', '.join(more) or type(plan).__name__}); train it by msda-train, not by a call"
+            f"method={type(method).__name__}: its plan says more than a mixer can do ({', '.join(more)}); "
+            f"train it by msda-train, not by a call"
         )
 
 

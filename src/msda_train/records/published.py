@@ -39,7 +39,7 @@ ANSWERED = {
     "nll": ("nll", "nats"),
 }
 _ATTACKED = ("fgsm_error", "ifgsm_error", "fgsm_acc", "ifgsm_acc", "pgd_acc")
-_PROBED = (*_ATTACKED, "knn_error", "auroc", "tnr95", "detection_acc")
+_PROBED = (*_ATTACKED, "knn_error", "auroc", "tnr95", "detection_acc", "loc_acc")
 ANSWERED |= dict.fromkeys(_PROBED, ("", "percent"))
 RISING = frozenset(metric for metric in ANSWERED if not metric.endswith(("error", "nll")))  # larger is better
 

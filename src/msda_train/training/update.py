@@ -115,7 +115,7 @@ class Replay(Update):
             its = None if own is None else replace(own, rows=changing[len(changing) - len(rows) :])
             return whole(x, target, there, its)
 
-        name = ("pixels" if mix is None else mix.depth, None if own is None else own.name)
+        name = ("pixels" if mix is None else mix.key, None if own is None else own.name)
         plan = () if mix is None else (mix.perm, mix.mask)
         done: tuple[Tensor, Tensor] = self.recordings(name, work, x, target, *plan, *rows)
         return done
