@@ -209,3 +209,28 @@ class Draws:
 def draws():
     """The class, so that a test says which lam and which centre it wants."""
     return Draws
+
+
+@pytest.fixture(scope="session")
+def write_imagenet():
+    """Lays out a small ImageNet in a folder: JPEGs of many sizes, train/SYNSET/SYNSET_k.JPEG, val/
+    likewise or, `flat`, all in it. The lines `IMAGE SYNSET` of val come back."""
+    from PIL import Image
+
+    def write(root, train=18, val=9, flat=False, synsets=("n01", "n02", "n03"), sides=(30, 70)):
+        rng, lines = np.random.default_rng(0), []
+        for split, count in (("train", train), ("val", val)):
+            for k in range(count):
+                synset = synsets[k % len(synsets)]
+                high, wide = (int(side) for side in rng.integers(*sides, 2))
+                pixels = rng.integers(0, 256, (high // 8 + 1, wide // 8 + 1, 3), dtype=np.uint8)
+                name = f"ILSVRC2012_val_{k + 1:08}.JPEG" if split == "val" else f"{synset}_{k}.JPEG"
+                folder = root / split / ("" if flat and split == "val" else synset)
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).resize((wide, high), Image.Resampling.BICUBIC).save(
+                    folder / name, "JPEG", quality=90
+                )
+                lines += [(name, synset)] if split == "val" else []
+        return lines
+
+    return write

@@ -22,6 +22,7 @@ from bench import (
     solver,
     startup,
     steps,
+    streaming,
 )
 from bench.peers import versions
 from bench.settings import FULL, QUICK, Settings
@@ -49,9 +50,10 @@ SUBJECTS: tuple[tuple[set[int], Subject], ...] = (
     ({19}, exactness.rows),
     ({20}, many_rows.rows),
     ({21}, mixing.library),
+    ({22}, streaming.rows),
 )
 COSTS = 14  # the number of the table of step costs
-LAST = 21
+LAST = 22
 
 
 def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:

@@ -38,6 +38,8 @@ class Settings:
     memory_widths: tuple[int, int, int] = (8, 16, 32)
     side_steps: int = 5  # of a trainer beside another
     table_rows: tuple[int, ...] = (10_000, 100_000)  # of finished runs in one table
+    files: int = 128  # JPEGs that are streamed
+    file_batch: int = 32
     blocks: tuple[int, ...] = (2, 4, 8, 16)  # Puzzle Mix's cells a side
 
 

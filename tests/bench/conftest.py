@@ -31,5 +31,7 @@ def tiny():
         memory_batches=(2, 4, 8),
         memory_widths=(2, 4, 8),
         side_steps=1,
+        files=4,
+        file_batch=2,
         blocks=(2, 4),
     )

@@ -18,6 +18,7 @@ from bench import (
     solver,
     startup,
     steps,
+    streaming,
 )
 from bench.__main__ import SUBJECTS, main
 from bench.peers import peer
@@ -35,6 +36,7 @@ QUICK = [
     epoch.rows,
     exactness.rows,
     solver.rows,
+    streaming.rows,
 ]
 
 

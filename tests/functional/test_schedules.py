@@ -54,6 +54,7 @@ def test_cosine_and_warmup():
     assert [schedules.cosine(p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
     assert [schedules.warmup(e, 4) for e in (1, 2, 4, 9)] == [0.25, 0.5, 1, 1]
     assert schedules.warmup(0, 0) == 1
+    assert [schedules.warmup(e, 4, 0.25) for e in (0, 2, 4, 9)] == [0.25, 0.625, 1, 1]
 
 
 def test_openmixups_cosine_changes_between_epochs_only():

@@ -90,6 +90,8 @@ TRANSFORMERS = [
 LARGE = [  # these need 32 pixels a side
     "vgg16_bn model.width=4 model.hidden=8",
     "resnet50 model.blocks=[1,1,1,1] model.width=4",
+    "resnext101 model.blocks=[1,1,1,1] model.width=1 model.groups=4",
+    "resnet50 model.blocks=[1,1,1,1] model.width=4 regulariser=stochdepth",
 ]
 
 
@@ -112,7 +114,8 @@ def test_output_shape(words, channels, side):
 def test_every_network_runs_without_memory(words):
     """In training mode on the meta device: how a run sees, before it starts, whether the images fit."""
     spectrogram = (1, 161, 101)
-    made_for = {"mlp": (9,)} | dict.fromkeys(("resnet50", "deit_s", "swin_t"), (3, 224, 224))
+    large = ("resnet50", "resnet101", "resnext101", "deit_s", "swin_t")
+    made_for = {"mlp": (9,)} | dict.fromkeys(large, (3, 224, 224))
     made_for |= dict.fromkeys(("lenet_speech", "vgg11_speech"), spectrogram)
     shape = made_for.get(words, (3, 32, 32))
     with torch.device("meta"):

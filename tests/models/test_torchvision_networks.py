@@ -36,6 +36,58 @@ def test_resnet50_has_torchvisions_parameters(classes):
         assert ours == 25_557_032
 
 
+@pytest.mark.parametrize(
+    ("name", "blocks", "width", "groups", "count"),
+    [
+        ("resnet101", [3, 4, 23, 3], 64, 1, 44_549_160),
+        ("resnext101_32x4d", [3, 4, 23, 3], 4, 32, 44_177_704),  # torchvision has 32x8d and 64x4d only
+    ],
+)
+def test_the_deeper_ones_have_the_known_parameters(name, blocks, width, groups, count):
+    """torchvision's own layers, counted one by one; 44.5 M and 44.2 M are known of the two."""
+    with torch.device("meta"):
+        ours = resnet50(blocks, width, groups, classes=1000, channels=3)
+        kind = torchvision.models.resnet.Bottleneck
+        theirs = torchvision.models.ResNet(kind, blocks, groups=groups, width_per_group=width)
+    assert [p.shape for p in ours.parameters()] == [p.shape for p in theirs.parameters()]
+    assert sum(p.numel() for p in ours.parameters()) == count
+
+
+def test_a_regulariser_ends_every_branch_of_a_bottleneck():
+    """With gates that are always open the network is as without; closed, only shortcuts are left."""
+
+    class Gate(torch.nn.Module):
+        def __init__(self, factor, place):
+            super().__init__()
+            self.factor, self.place = factor, place
+
+        def forward(self, h):
+            return h * self.factor
+
+    class Gates:
+        def __init__(self, factor):
+            self.factor, self.places = factor, []
+
+        def branch(self, block, blocks):
+            self.places.append((block, blocks))
+            return Gate(self.factor, block)
+
+    x = torch.randn(2, 3, 64, 64)
+    torch.manual_seed(0)
+    plain = resnet50([1, 2, 1, 1], 8, classes=4, channels=3)
+    for factor in (1.0, 0.0):
+        gates = Gates(factor)
+        torch.manual_seed(0)
+        gated = resnet50([1, 2, 1, 1], 8, classes=4, channels=3, regulariser=gates)
+        assert gates.places == [(k, 5) for k in range(1, 6)]
+        if factor:
+            torch.testing.assert_close(gated(x), plain(x), rtol=0, atol=0)
+        else:
+            block = plain.stages[1][0]
+            h = torch.rand(2, 256, 8, 8)
+            torch.testing.assert_close(gated.stages[1](h), torch.relu(block.downsample(h)))
+
+
 def test_the_small_resnets_are_torchvisions_blocks():
     """torchvision's layers behind our small stem; their shortcut is built last in a block, as ours is."""
     torch.manual_seed(0)

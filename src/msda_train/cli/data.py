@@ -155,7 +155,7 @@ def _verify(dataset: "Dataset") -> int:
     print(f"{images.name}: {_counts(images)}, content {images.content}")
     if not verdict.intact:
         raise UserError(f"{images.name}: the cache is damaged; type: {dataset.command('prepare')} --rebuild")
-    print(f"{images.name}: all cached {images.noun} hash to this content")
+    print(f"{images.name}: {dataset.verified}")
     print(f"{images.name}: {_official_status(dataset, images)}")
     claims = (images.n_train, images.n_test) == (dataset.n_train, dataset.n_test)
     return 1 if verdict.official is False and claims else 0

@@ -20,12 +20,13 @@ MOST_JOBS = 100_000  # of one sweep
 GROUPS = ("task", "dataset", "model", "regulariser", "method", "recipe", "experiment", "logger")
 TEXT_OPTIONS = (
     *("runs", "dataset.root", "dataset.cache", "dataset.name", "dataset.target"),
+    *("dataset.synsets", "dataset.val_list"),
     *("method.teacher", "method.weights", "probes.adversarial.source", "logger.folder", "logger.uri"),
 )
 SETTING_TYPES: dict[str, Any] = {  # of train.yaml; the options of a class have theirs in the class
     **dict.fromkeys(("task", "device", "precision", "runs", "checkpoint"), str),
     **dict.fromkeys(("compile", "graph", "deterministic", "profile"), bool),
-    **dict.fromkeys(("threads", "devices"), int | None),
+    **dict.fromkeys(("threads", "workers", "devices"), int | None),
     "seed": int,
     "checkpoint_seconds": float,
 }

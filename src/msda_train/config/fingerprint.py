@@ -27,13 +27,14 @@ NODES = ("dataset", "model", "method", "recipe")
 # method.length, where they are counted.
 UNCOUNTED = {
     "dataset": frozenset(
-        {"source", "root", "cache", "mean", "std", "crop_padding", "flip", "cutout_length"},
+        {"source", "root", "cache", "mean", "std", "crop_padding", "flip", "cutout_length", "unreadable"},
     ),
     "model": frozenset({"checkpointing", "pad_channels"}),  # save memory and time, change no number
 }
 
 # Options that came later than stored rows: at these values they are what all runs had before.
 LATER: dict[str, dict[str, Any]] = {
+    "model": {"groups": 1},
     "recipe": {
         "optimizer": "sgd",
         "betas": [0.9, 0.999],

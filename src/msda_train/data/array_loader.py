@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from msda_train.core.mix import Origin
-from msda_train.data.batches import Batches, Draw, upload
+from msda_train.data.batches import WHOLE, Batches, Draw, upload
 
 Scaling = tuple[np.ndarray, np.ndarray]  # what is subtracted, then what divides; of the shape of an example
 
@@ -55,9 +55,9 @@ class ArrayLoader(Batches):
             nowhere = torch.zeros_like(chosen)
             yield Origin(chosen, nowhere, nowhere, nowhere)
 
-    def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def test_batches(self, turn: slice = WHOLE) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Batches`."""
-        for batch in self.test_slices():
+        for batch in self.test_slices(turn):
             yield self._x[batch].float(), self._labels[batch]
 
 

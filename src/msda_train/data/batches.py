@@ -10,6 +10,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Origin
 from msda_train.core.randomness import Rng, generator
 
+WHOLE = slice(None)
 Draw = Callable[[np.ndarray, Rng], np.ndarray]  # from the numbers (N,) of examples to those of their partners
 
 
@@ -63,8 +64,9 @@ class Batches:
         """Where the examples of each of `train_batches(epoch)` come from: the same draws, made once more."""
         raise NotImplementedError
 
-    def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """x and y as above, but in order, not augmented, and all of them."""
+    def test_batches(self, turn: slice = WHOLE) -> Iterator[tuple[Tensor, Tensor]]:
+        """x and y as above, but in order, not augmented, and all of them; with a `turn` those batches alone
+        that it takes of their list."""
         raise NotImplementedError
 
     def order(self, epoch: int) -> np.ndarray:
@@ -84,9 +86,9 @@ class Batches:
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield slice(start, min(start + self.batch_size, self.n))
 
-    def test_slices(self) -> Iterator[slice]:
+    def test_slices(self, turn: slice = WHOLE) -> Iterator[slice]:
         """Of the stored order, batch by batch, to the end."""
-        for start in range(0, self.n, self.batch_size):
+        for start in range(0, self.n, self.batch_size)[turn]:
             yield slice(start, min(start + self.batch_size, self.n))
 
 

@@ -18,7 +18,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.randomness import generator
 from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.download import Remote, fetch
-from msda_train.data.examples import Arrays, Examples, check_classes
+from msda_train.data.examples import Arrays, Examples, Verdict, check_classes
 from msda_train.data.holdout import held_out
 from msda_train.data.images import Images
 from msda_train.data.noise import corrupted
@@ -30,17 +30,6 @@ from msda_train.data.subset import balanced, capped
 
 def _taken(x: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x[chosen], y[chosen]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What `verify` found. `intact`: the cached arrays are what was decoded. `official`: they are the
-    official set, value for value (True), or are not (False); None: nothing is known to compare with beyond
-    `complete`'s counts."""
-
-    examples: Examples
-    intact: bool
-    official: bool | None
 
 
 @dataclass(frozen=True)
@@ -127,14 +116,8 @@ class Dataset:
             chosen = balanced(y_test, self.test_subset, rng, option="dataset.test_subset")
             x_test, y_test = x_test[chosen], y_test[chosen]
             boxes = None if boxes is None else boxes[chosen]
-        seen: dict[str, Any] = {
-            "x_train": x,
-            "y_train": y,
-            "x_test": x_test,
-            "y_test": y_test,
-            "boxes_test": boxes,
-        }
-        return replace(whole, **seen, y_clean=clean, left_out=left_out)
+        test: dict[str, Any] = {"x_test": x_test, "y_test": y_test, "boxes_test": boxes}
+        return replace(whole, x_train=x, y_train=y, **test, y_clean=clean, left_out=left_out)
 
     def prepare(self, *, rebuild: bool = False) -> Examples:
         """The whole set, from the cache or decoded into it; `rebuild` decodes it in any case."""
@@ -149,6 +132,11 @@ class Dataset:
         if found is None:  # another process emptied the cache folder this moment
             raise UserError(f"dataset.cache: {store.folder} was emptied meanwhile; type the command again")
         return self._named(*found)
+
+    @property
+    def verified(self) -> str:
+        """What `verify` found where it raises nothing."""
+        return f"all cached {self.kind.noun} hash to this content"
 
     def verify(self) -> Verdict:
         """Hash every cached image again. UserError where nothing is prepared or a file is damaged."""
@@ -202,10 +190,15 @@ class Dataset:
         root = "FILE.npz" if self.source == "npz" else "FOLDER"
         return f"dataset.root={root} with dataset.source={self.source}"
 
+    @property
+    def word(self) -> str:
+        """What is typed behind dataset= for a set of this class."""
+        return "own" if type(self) is Dataset else self.name
+
     def command(self, verb: str) -> str:
         """The words to type for `msda-data VERB` on this source."""
-        own = type(self) is Dataset
-        words = ["msda-data", verb, "own" if own else self.name]
+        own = self.word != self.name
+        words = ["msda-data", verb, self.word]
         words += [f"dataset.name={self.name}"] if own else []
         words += [f"dataset.source={self.source}"] if own or self.source != self.sources[0] else []
         words += [f"dataset.{key}={value}" for key, value in places(self)]

@@ -86,6 +86,17 @@ class Examples(Arrays):
         return len(self.x_test)
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` found. `intact`: the cached arrays are what was decoded. `official`: they are the
+    official set, value for value (True), or are not (False); None: nothing is known to compare with beyond
+    `complete`'s counts."""
+
+    examples: Examples
+    intact: bool
+    official: bool | None
+
+
 def check_classes(where: str, arrays: Arrays) -> None:
     """UserError where a class has no example to train or to test on."""
     for split, y in (("training", arrays.y_train), ("test", arrays.y_test)):

@@ -17,7 +17,7 @@ from torch import Tensor
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Origin
 from msda_train.core.randomness import Rng, generator
-from msda_train.data.batches import Batches, Draw, upload
+from msda_train.data.batches import WHOLE, Batches, Draw, upload
 from msda_train.data.resized_crop import draw_boxes, resized
 
 # Flipping on the CPU, 50,000 images 32x32x3, one thread: selecting from a second, mirrored copy of the images
@@ -97,11 +97,11 @@ class Loader(Batches):
             x = self._resized(self._normalised(rows), boxes, batch)
             yield x, self._labels[torch.cat([places[batch] for _, places in both])]
 
-    def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def test_batches(self, turn: slice = WHOLE) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Batches`."""
         centre = np.full(self.n, self._windows.padding)
         plain = self._windows.draws(np.stack([np.arange(self.n), centre, centre, np.zeros_like(centre)]))
-        for batch in self.test_slices():
+        for batch in self.test_slices(turn):
             yield self._normalised(self._windows.take(plain, batch)), self._labels[batch]
 
     def _drawn(self, epoch: int) -> np.ndarray:

@@ -10,7 +10,7 @@ def channel_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values."""
     counts = np.zeros((x.shape[3], 256))
     for start in range(0, len(x), 1000):
-        part = x[start : start + 1000]
+        part = np.asarray(x[start : start + 1000])
         counts += [np.bincount(part[..., c].ravel(), minlength=256) for c in range(x.shape[3])]
     values, share = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
     mean = share @ values

@@ -15,6 +15,6 @@ def cosine(progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2
 
 
-def warmup(epoch: float, warmup_epochs: float) -> float:
-    """Linear multiplier that reaches 1 after `warmup_epochs`."""
-    return min(1.0, epoch / warmup_epochs) if warmup_epochs > 0 else 1.0
+def warmup(epoch: float, warmup_epochs: float, start: float = 0.0) -> float:
+    """Linear multiplier from `start` that reaches 1 after `warmup_epochs`."""
+    return start + (1 - start) * min(1.0, epoch / warmup_epochs) if warmup_epochs > 0 else 1.0

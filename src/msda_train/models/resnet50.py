@@ -1,8 +1,10 @@
-"""torchvision's ResNet-50 for large images, its layers arranged as stages.
+"""torchvision's bottleneck ResNets for large images, their layers arranged as stages.
 
-He et al., CVPR 2016, arXiv:1512.03385, as torchvision.models.resnet50 builds and initialises it (a
-bottleneck's stride on its 3x3 convolution; He normal, fan out), without weights. Made for 224 pixels; its map
-is 32 times smaller than the image, so images of less than 32 pixels are refused.
+He et al., CVPR 2016, arXiv:1512.03385, and ResNeXt (Xie et al., CVPR 2017, arXiv:1611.05431), as
+torchvision.models.resnet50, resnet101 and the like build and initialise them (a bottleneck's stride on its
+3x3 convolution; He normal, fan out), without weights: a 7x7 stem of stride 2 and a 3x3 maximum of stride 2.
+clovaai/CutMix-PyTorch resnet.py builds the same for ImageNet. Made for 224 pixels; the map is 32 times
+smaller than the image, so images of less than 32 pixels are refused.
 Depths for mixing: 0 pixels, 1 to 4 after each of the four groups.
 """
 
@@ -13,21 +15,37 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
+from msda_train.models.regulariser import Regulariser, branch_end
 from msda_train.models.staged import Staged, check_blocks
 
 
-def resnet50(blocks: Sequence[int], width: int, *, classes: int, channels: int) -> Staged:
+def resnet50(
+    blocks: Sequence[int],
+    width: int,
+    groups: int = 1,
+    *,
+    classes: int,
+    channels: int,
+    regulariser: Regulariser | None = None,
+) -> Staged:
     """ResNet-50 is blocks [3, 4, 6, 3] and width 64, which are the channels inside the first group's
-    bottlenecks (torchvision's width_per_group); raises UserError for images that are not of 3 channels."""
+    bottlenecks (torchvision's width_per_group); ResNet-101 [3, 4, 23, 3]; ResNeXt-101 32x4d that with 32
+    `groups` of width 4. Raises UserError for images that are not of 3 channels."""
     check_blocks(blocks, "[3,4,6,3]")
     if len(blocks) != 4:
         raise UserError(f"model.blocks={list(blocks)}: must be four numbers; type model.blocks=[3,4,6,3]")
     checks.whole("model.width", width, least=1)
+    checks.whole("model.groups", groups, least=1)
     if channels != 3:
         raise UserError(
             f"model=resnet50: needs images of 3 channels, these have {channels}; type model=resnet18"
         )
-    net = ResNet(Bottleneck, list(blocks), num_classes=classes, width_per_group=width)
+    net = ResNet(Bottleneck, list(blocks), num_classes=classes, groups=groups, width_per_group=width)
+    if regulariser is not None:
+        bottlenecks = [module for module in net.modules() if isinstance(module, Bottleneck)]
+        for number, block in enumerate(bottlenecks, 1):
+            ended = nn.Sequential(block.bn3, branch_end(regulariser, number, len(bottlenecks)))
+            block.bn3 = ended  # what torchvision adds the shortcut to
     stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
     head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
     return Staged([nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4, head], least_side=32)

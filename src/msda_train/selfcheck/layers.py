@@ -18,11 +18,13 @@ from msda_train.config.compose import composing
 from msda_train.core.paths import CONFIGS
 
 # What a network is shown: what its data set holds, or what it was made for; colour of 32 pixels a side else.
+LARGE = (3, 224, 224)
 SHAPES = {"digits": (1, 8, 8), "tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}
+SHAPES |= {"imagenet": LARGE}
 MADE_FOR: dict[str, tuple[int, ...]] = {"model=mlp": (10,)}
-MADE_FOR |= dict.fromkeys(("model=resnet50", "model=deit_s", "model=swin_t"), (3, 224, 224))
+MADE_FOR |= dict.fromkeys(("model=resnet50", "model=deit_s", "model=swin_t"), LARGE)
 MADE_FOR |= dict.fromkeys(("model=lenet_speech", "model=vgg11_speech"), SHAPES["speech_commands"])
-CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30}
+CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30, "imagenet": 1000}
 
 # As the demo, `make smoke` and the tests make networks narrow: few channels are where libraries go wrong.
 NARROW = (

@@ -18,6 +18,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.recording import SWITCH
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt, malloc.h
+MOST_WORKERS = 16  # where nobody typed a number: more than a GPU needs
 MOST_THREADS = 256  # even on a smaller machine, to repeat another's sums; far more of them crash
 
 
@@ -25,7 +26,8 @@ MOST_THREADS = 256  # even on a smaller machine, to repeat another's sums; far m
 class Compute:
     """device: where; precision: "bf16" or "fp32"; compile: whether torch.compile wraps the model; graph:
     whether steps are replayed from a CUDA graph; deterministic: whether torch may only use operations whose
-    result never varies; devices: how many such, a process each, train together."""
+    result never varies; devices: how many such, a process each, train together; workers: processes that read
+    images from files, None: as many as there are cores."""
 
     device: torch.device
     precision: str
@@ -33,6 +35,13 @@ class Compute:
     graph: bool = False
     deterministic: bool = False
     devices: int = 1
+    workers: int | None = None
+
+    @property
+    def readers(self) -> int:
+        """Processes that read a streamed set for this one: what was typed, or its share of the cores."""
+        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+        return max(1, min(MOST_WORKERS, cores // self.devices)) if self.workers is None else self.workers
 
     def autocast(self) -> torch.autocast:
         """bf16 around the model only; losses, masks and metrics stay float32."""
@@ -57,7 +66,7 @@ class Compute:
 
 def compute_from(cfg: Any) -> Compute:
     """The device and precision that the options of msda-train say; see `choose`."""
-    options = {"graph": cfg.graph, "deterministic": cfg.deterministic}
+    options = {"graph": cfg.graph, "deterministic": cfg.deterministic, "workers": cfg.workers}
     return choose(cfg.device, cfg.precision, cfg.compile, cfg.threads, **options)
 
 
@@ -69,6 +78,7 @@ def choose(
     *,
     graph: Any = False,
     deterministic: Any = False,
+    workers: Any = None,
 ) -> Compute:
     """Checks the options and applies them; raises UserError for what this machine lacks."""
     checks.one_of("precision", precision, ("auto", "fp32", "bf16"))
@@ -80,6 +90,10 @@ def choose(
         if threads > most:
             raise UserError(f"threads={threads}: at most {most} here; type threads={os.cpu_count() or 1}")
         torch.set_num_threads(threads)
+    if workers is not None:
+        checks.whole("workers", workers, least=0)
+        if workers > MOST_THREADS:
+            raise UserError(f"workers={workers}: at most {MOST_THREADS}; type workers={os.cpu_count() or 1}")
     chosen = known_device(str(device))
     if graph and chosen.type != "cuda":
         raise UserError("graph=true: CUDA graphs need a CUDA device; type graph=false or device=cuda")
@@ -98,7 +112,7 @@ def choose(
         torch.backends.cudnn.benchmark = not deterministic  # which kernel is fastest varies
         # The papers' float32 is float32: no TF32 behind the user's back.
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    return Compute(chosen, precision, compile_model, graph, deterministic)
+    return Compute(chosen, precision, compile_model, graph, deterministic, workers=workers)
 
 
 def known_device(word: str) -> torch.device:

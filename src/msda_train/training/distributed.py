@@ -16,10 +16,8 @@ step); through the network go only its own rows, so that together they do what o
 Sums are formed in another order than on one device, so a step agrees within rounding, not bit for bit.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from inspect import signature
-from itertools import islice
 from typing import Any
 
 import torch
@@ -66,6 +64,8 @@ class Team:
 
     def rows(self, count: int) -> slice:
         """Which of `count` rows are this process's."""
+        if not self.joined:
+            return slice(0, count)
         sizes = shares(count, self.size)
         start = sum(sizes[: self.rank])
         return slice(start, start + sizes[self.rank])
@@ -106,9 +106,10 @@ class Team:
         """`network`, whose gradients are averaged over all processes while they are computed."""
         return DistributedDataParallel(network, **QUIET) if self.joined else network
 
-    def some(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """This process's turns."""
-        return islice(batches, self.rank, None, self.size) if self.joined else iter(batches)
+    @property
+    def turn(self) -> slice:
+        """This process's own of a list of batches."""
+        return slice(self.rank, None, self.size) if self.joined else slice(None)
 
     def gather(self, own: Tensor, count: int) -> Tensor:
         """All `count` rows, of which this process has `own`. No gradients; see `Gather`."""
@@ -117,6 +118,10 @@ class Team:
         pieces = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(pieces, padded)
         return torch.cat([piece[:size] for piece, size in zip(pieces, sizes, strict=True)])
+
+    def gathered(self, own: Tensor, count: int) -> Tensor:
+        """`gather`, or what is there where this process is alone."""
+        return self.gather(own, count) if self.joined else own
 
     def total(self, values: Tensor, group: Any = None) -> Tensor:
         """The sum over all processes, or those of a group; a new tensor."""

@@ -1,9 +1,10 @@
 """The loader that fits a kind of examples and the recipe's wishes for them."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 from msda_train.core.errors import UserError
 from msda_train.data.array_loader import ArrayLoader, find_scaling
@@ -11,6 +12,11 @@ from msda_train.data.batches import Batches
 from msda_train.data.examples import Examples
 from msda_train.data.images import Images
 from msda_train.data.loader import Loader
+from msda_train.data.picture_files import PictureFiles
+from msda_train.data.reading import Augment
+from msda_train.data.stream_loader import Colours, StreamLoader
+from msda_train.training.device import Compute
+from msda_train.training.distributed import ALONE, Team
 from msda_train.training.recipe import Recipe
 
 
@@ -24,18 +30,42 @@ def normalisation(examples: Examples, recipe: Recipe) -> tuple[Sequence[float], 
     return centre.astype(np.float32).ravel().tolist(), spread.astype(np.float32).ravel().tolist()
 
 
+def augmentation(recipe: Recipe) -> Augment:
+    """What happens to a streamed training image before it is on the device."""
+    scale = None if recipe.crop_scale is None else (recipe.crop_scale[0], recipe.crop_scale[1])
+    ratio = (recipe.crop_ratio[0], recipe.crop_ratio[1])
+    frame = {"zeros": "constant", "reflect": "reflect"}[recipe.padding]
+    return Augment(scale, ratio, recipe.crop_padding, frame, recipe.flip)
+
+
 def make_loader(
     examples: Examples,
-    x: np.ndarray,
+    x: Any,
     y: np.ndarray,
     recipe: Recipe,
-    device: torch.device,
+    compute: Compute,
     *,
     batch_size: int,
     seed: int | None,
+    team: Team = ALONE,
+    notes: Path | None = None,
 ) -> Batches:
-    """Batches of x, y, a split of `examples`; training batches where there is a `seed`. UserError where the
-    recipe asks for what these examples cannot give."""
+    """Batches of x, y, a split of `examples`; training batches where there is a `seed`. What is streamed is
+    read by `team`, and odd images are named in `notes`. UserError where the recipe asks for what these
+    examples cannot give."""
+    device = compute.device
+    if isinstance(x, PictureFiles):
+        common: dict[str, Any] = {"device": device, "workers": compute.readers, "team": team, "notes": notes}
+        colours = Colours(recipe.mean, recipe.std, recipe.color_jitter, recipe.lighting)
+        return StreamLoader(
+            x, y, batch_size=batch_size, colours=colours, augment=augmentation(recipe), seed=seed, **common
+        )
+    for option in ("color_jitter", "lighting"):
+        if value := getattr(recipe, option):
+            raise UserError(
+                f"recipe.{option}={value}: is for streamed sets, and this one is held in memory; leave it "
+                f"out, or type dataset=streamed dataset.root=FOLDER"
+            )
     if isinstance(examples, Images):
         if recipe.scaling is not None:
             raise UserError(

@@ -55,6 +55,9 @@ class Recipe:
     decoupled_weight: float = 0.0
     decoupled_power: float = 0.0
     decoupled_side: str = "both"
+    color_jitter: float = 0.0
+    lighting: float = 0.0
+    warmup_from: float = 0.0  # where the warm-up begins, as a share of lr
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -149,6 +152,9 @@ class Recipe:
                 f"recipe.crop_padding={self.crop_padding}: a resized crop has no frame; "
                 f"type recipe.crop_padding=0"
             )
+        checks.fraction("recipe.color_jitter", self.color_jitter)
+        checks.non_negative("recipe.lighting", self.lighting)
+        checks.fraction("recipe.warmup_from", self.warmup_from)
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
@@ -177,7 +183,7 @@ class Recipe:
         else:
             factor = schedules.cosine((epoch if self.schedule == "cosine_by_epoch" else now) / self.epochs)
             factor += (1 - factor) * self.min_lr / self.lr
-        return self.lr * factor * schedules.warmup(now, self.warmup_epochs)
+        return self.lr * factor * schedules.warmup(now, self.warmup_epochs, self.warmup_from)
 
 
 def _numbers(option: str, values: Sequence[float]) -> Sequence[float]:

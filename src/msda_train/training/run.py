@@ -28,6 +28,7 @@ from msda_train.data.batches import Batches, Draw
 from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Examples
 from msda_train.data.partners import partners_of
+from msda_train.data.stream_loader import StreamLoader
 from msda_train.models.sizes import bounded
 from msda_train.records.summary import HELD_OUT
 from msda_train.training import checkpoint
@@ -44,6 +45,8 @@ from msda_train.training.step import Step, evaluate
 from msda_train.training.update import Update
 
 TEST_BATCH = 500
+ODD = "images.log"  # names the images of a streamed set that are not as they should be
+ODD_COUNTS = ("unreadable_images", "odd_images")  # in an epoch of the history and in the row
 Log = Callable[[str], None]
 
 
@@ -142,6 +145,8 @@ class Run:
 
     def _training_images(self) -> Iterator[Tensor]:
         """In their stored order, normalised; the loader is made only if somebody looks."""
+        if isinstance(self.train_loader, StreamLoader):
+            self.train_loader.origins(0)  # whoever looks wants to know these again
         yield from (x for x, _ in self.train_loader.test_batches())
 
     @cached_property
@@ -169,8 +174,9 @@ class Run:
         found: Batches | None = self.cache.find(kind, wanted)
         if found is not None:
             return found
-        made = make_loader(self.images, x, y, r, device, batch_size=batch_size, seed=seed)
-        return self.cache.keep(kind, wanted, made)
+        more: Any = {"batch_size": batch_size, "seed": seed, "team": self.team, "notes": self.folder / ODD}
+        made = make_loader(self.images, x, y, r, self.compute, **more)
+        return made if isinstance(made, StreamLoader) else self.cache.keep(kind, wanted, made)
 
     def speed(self, measured: Mapping[str, Any]) -> float:
         """Examples per second of training, in a measured epoch."""
@@ -195,6 +201,7 @@ class Run:
             "source": source,
             **({"measured_on": HELD_OUT} if images.holdout else {}),
             **_corruption(images),
+            **{key: history[-1][key] for key in ODD_COUNTS if key in history[-1]},
         }
         return {"images_per_second": median(speeds), "data": data}
 
@@ -275,7 +282,8 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        measured = evaluate(step.tested, self.test_loader.test_batches(), self.compute, self.team)
+        test = self.test_loader.test_batches(self.team.turn)
+        measured = evaluate(step.tested, test, self.compute, self.team)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)
@@ -284,9 +292,20 @@ class Run:
             "lr": self.recipe.lr_at(epoch, 0.0),
             "train_loss": train_loss,
             **measured,
+            **self._odd_images(),
             "train_seconds": trained - started,
             "seconds": time.perf_counter() - started,
         }
+
+    def _odd_images(self) -> dict[str, int]:
+        """Of a streamed set, how many images of this epoch and its test could not be decoded, and how many
+        were odd otherwise; of all processes together."""
+        loaders = [each for each in (self.train_loader, self.test_loader) if isinstance(each, StreamLoader)]
+        if not loaders:
+            return {}
+        found = [sum(each.odd[kind] for each in loaders) for kind in ("unreadable", "odd")]
+        total = self.team.total(torch.tensor(found, dtype=torch.float64, device=self.compute.device))
+        return dict(zip(ODD_COUNTS, map(int, total.tolist()), strict=True))
 
 
 def _corruption(images: Examples) -> dict[str, Any]:

@@ -85,8 +85,11 @@ class Step:
     def tested(self) -> Callable[[Tensor], Tensor]:
         """The network whose error counts, in evaluation mode: the one that is trained, unless the method has
         another."""
-        other = self.learning.tested(self.network) if self.learning is not None else self.network
-        return self.update.forward if other is self.network else other.eval()
+        if self.learning is None:
+            return self.update.forward
+        network = self.network  # of several devices a new one each time
+        other = self.learning.tested(network)
+        return self.update.forward if other is network else other.eval()
 
 
 @torch.no_grad()
@@ -97,9 +100,9 @@ def evaluate(
     team: Team = ALONE,
 ) -> dict[str, float]:
     """Top-1 error, top-5 error (fractions) and NLL (nats) of a model in evaluation mode; one transfer to the
-    host at the end. The processes of a `team` take turns."""
+    host at the end. Of a `team` every process has other batches, and all of them count."""
     sums, count = torch.zeros(3, dtype=torch.float64, device=compute.device), 0
-    for x, y in team.some(batches):
+    for x, y in batches:
         with compute.autocast():
             logits = forward(x)
         logits = logits.float()

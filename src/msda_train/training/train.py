@@ -33,7 +33,7 @@ from msda_train.training.step import Step
 AXES = ("dataset", "model", "method", "recipe")
 RUNS: dict[str, type[Run]] = {run.task: run for run in (Run, GanRun)}  # by task
 SETTINGS = (
-    *("task", "seed", "device", "precision", "compile", "graph", "deterministic", "threads"),
+    *("task", "seed", "device", "precision", "compile", "graph", "deterministic", "threads", "workers"),
     *("devices", "runs", "checkpoint", "checkpoint_seconds", "profile"),
 )
 

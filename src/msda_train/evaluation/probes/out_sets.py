@@ -142,7 +142,7 @@ class Pictures:
     def _fitted(self, subject: Subject, images: Images, n: int, rng: Rng) -> Iterator[Tensor]:
         height, width = subject.pictures.size
         for start in range(0, n, BATCH):
-            x = images.x_test[start : min(start + BATCH, n)]
+            x = np.asarray(images.x_test[start : min(start + BATCH, n)])
             if images.size != (height, width) and self.fit == "crop":
                 x = random_crops(x, height, width, rng)
             pixels = to_pixels(x, subject.device)

@@ -1,0 +1,97 @@
+"""The worker processes that read a streamed set."""
+
+import atexit
+import signal
+from collections.abc import Iterator
+from functools import lru_cache
+from multiprocessing import get_all_start_methods, get_context, set_forkserver_preload
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from msda_train.core.errors import RunFailed
+from msda_train.data.reading import Reader, Remark, Task, together
+
+PREFETCHED = 2  # batches that each worker prepares ahead
+
+
+class _Given:
+    """A sampler that gives what it was told last."""
+
+    def __init__(self) -> None:
+        self.batches: Iterator[list[Task]] = iter(())
+
+    def __iter__(self) -> Iterator[list[Task]]:
+        return self.batches
+
+
+class Pool:
+    """The worker processes of one reader, which live as long as it is used."""
+
+    def __init__(self, reader: Reader, workers: int, pinned: bool) -> None:
+        self.given = _Given()
+        several: dict[str, Any] = {}
+        if workers:
+            # Forked from a clean process that has imported what they need: ours has threads, perhaps a GPU.
+            method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+            set_forkserver_preload([__name__, "PIL.Image", "torchvision.transforms.v2"])
+            several = {"multiprocessing_context": get_context(method), "persistent_workers": True}
+            several |= {"prefetch_factor": PREFETCHED, "worker_init_fn": _begin}
+        source: Any = reader  # no length: it reads what it is told
+        self.loader: DataLoader[Any] = DataLoader(
+            source,
+            batch_sampler=self.given,
+            num_workers=workers,
+            collate_fn=together,
+            pin_memory=pinned,
+            generator=torch.Generator(),  # else each pass would draw from the one that dropout draws from
+            **several,
+        )
+
+    def __call__(self, batches: Iterator[list[Task]]) -> Iterator[tuple[Tensor, list[Remark]]]:
+        """Batches (B, size, size, 3) uint8 of each list of tasks, and what was odd about their images.
+        RunFailed where a worker is gone."""
+        self.given.batches = batches
+        try:
+            yield from self.loader
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise RunFailed(
+                f"a process that reads images ended ({str(error).splitlines()[0]}); no row written, the last "
+                f"checkpoint is kept, and the same command goes on from it; workers=1 needs the least memory"
+            ) from None
+
+    def close(self) -> None:
+        """Ends the workers. torch does it by itself once nobody refers to them, and has no public word."""
+        end = getattr(getattr(self.loader, "_iterator", None), "_shutdown_workers", None)
+        if end is not None:
+            end()
+
+
+_open: WeakSet[Pool] = WeakSet()
+
+
+@lru_cache(maxsize=1)
+def workers_of(reader: Reader, workers: int, pinned: bool) -> Pool:
+    """The last one stays: training and testing, and the next run of a sweep, use the same workers."""
+    made = Pool(reader, workers, pinned)
+    _open.add(made)
+    return made
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before Python waits for the workers, which heed no signal."""
+    for pool in list(_open):
+        pool.close()
+
+
+def _begin(worker: int) -> None:
+    """Signals of a terminal or a scheduler are the trainer's business, who may go on to the end of an epoch.
+    A worker ends when it is told to, or when the trainer is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
