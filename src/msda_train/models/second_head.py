@@ -66,6 +66,13 @@ def said_of_patches(network: nn.Module, *parts: Tensor) -> list[Tensor]:
     return [heads(network)[1](mean) for mean in means]
 
 
+def said_of_all(network: nn.Module) -> Tensor:
+    """The second head's logits (B, K) for what the network's own head is given."""
+    pooling = _end(network)[0]
+    said: Tensor = heads(network)[1](pooling.pool(take_features(network)))
+    return said
+
+
 def said_nothing(network: nn.Module) -> Tensor:
     """0, and a gradient of 0 for the second head: an optimizer that skipped it in some steps would not be the
     one that is recorded, which skips nothing."""
