@@ -1,15 +1,15 @@
-"""MixPro mixes large squares of patches; labels trust attention the more, the better the network's answer fits.
+"""MixPro mixes squares of patches, and trusts attention in labels as far as the network's answer fits.
 
-Zhao, Huang, Hu, Zhang & Liu, ICLR 2023, arXiv:2304.12043. Code: fistyee/MixPro main.py, utils.py, which we follow.
-MaskMix: the image in 4 x 4 squares of whole patches, of which ceil(16 lam), lam ~ Beta(alpha, alpha) per batch,
-keep the image, for each image others; label weight their share m. Progressive attention labels: with a the share of
-the class token's attention (last block, mean over heads, of the mixed image in this very forward pass) in what is
-kept, and s the cosine between the label by m and the network's softmax, the weight is s a + (1 - s) m. The attention
-has no gradient, s has one, as that code leaves it. Half of the batches are mixed so, the others by mixup with alpha
-0.8 or by CutMix with alpha 1; there these two reverse the batch, and MaskMix permutes it.
-`labels=attention` is a alone, as Westlake-AI/openmixup's mixpro.py gives it; `area` is MaskMix alone. openmixup's
-squares need not fill the image (64 of 224 pixels): those that its border cuts count as whole ones, `count=squares`;
-`area` counts their pixels. Where all fit, both are the same.
+Zhao, Huang, Hu, Zhang & Liu, ICLR 2023, arXiv:2304.12043. Code: fistyee/MixPro main.py, utils.py, which we
+follow. MaskMix: the image in 4 x 4 squares of whole patches, of which ceil(16 lam), lam ~ Beta(alpha, alpha)
+per batch, keep the image, for each image others; label weight their share m. Progressive attention labels:
+with a the share of the class token's attention (last block, mean over heads, of the mixed image in this very
+forward pass) in what is kept, and s the cosine between the label by m and the network's softmax, the weight
+is s a + (1 - s) m. The attention has no gradient, s has one, as that code leaves it. Half of the batches are
+mixed so, the others by mixup with alpha 0.8 or by CutMix with alpha 1; there these two reverse the batch, and
+MaskMix permutes it. `labels=attention` is a alone, as Westlake-AI/openmixup's mixpro.py gives it; `area` is
+MaskMix alone. openmixup's squares need not fill the image (64 of 224 pixels): those that its border cuts
+count as whole ones, `count=squares`; `area` counts their pixels. Where all fit, both are the same.
 
 In that code only s sees the label smoothing; here it is the recipe's.
 """
@@ -52,7 +52,8 @@ class MixPro(OrMixup, CutMix):
         checks.fraction("method.cutmix_prob", self.cutmix_prob)
         if self.mixup_prob + self.cutmix_prob > 1:
             raise UserError(
-                f"method.cutmix_prob={self.cutmix_prob}: more than 1 with method.mixup_prob={self.mixup_prob}; "
+                f"method.cutmix_prob={self.cutmix_prob}: more than 1, with "
+                f"method.mixup_prob={self.mixup_prob}; "
                 f"type method.cutmix_prob={1 - self.mixup_prob:g}"
             )
 

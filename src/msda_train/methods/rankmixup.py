@@ -1,15 +1,16 @@
-"""RankMixup trains on clean images, and asks that mixed ones be answered the less surely, the more they are mixed.
+"""RankMixup trains on clean images, and asks for the less sure answers, the more an image is mixed.
 
 Noh, Park, Lee & Ham, ICCV 2023, arXiv:2308.11990. Code: cvlab-yonsei/RankMixup calibrate/losses/rankmixup.py
-(RankMixup_MNDCG), which we follow: an image and its mixups with 3 partners, one lam ~ Beta(alpha, alpha) and one
-permutation for each of the 3 (alpha 2 on CIFAR, 1 on TinyImageNet). c_0 is the largest softmax of the image, c_1,
-c_2, c_3 those of its mixes in the order of their labels' largest weights l_1 >= l_2 >= l_3; l_0 = 1:
+(RankMixup_MNDCG), which we follow: an image and its mixups with 3 partners, one lam ~ Beta(alpha, alpha) and
+one permutation for each of the 3 (alpha 2 on CIFAR, 1 on TinyImageNet). c_0 is the largest softmax of the
+image, c_1, c_2, c_3 those of its mixes in the order of their labels' largest weights l_1 >= l_2 >= l_3; l_0 =
+1:
 
     DCG = sum_i c_i / log2(i + 2),  IDCG = sum_i l_i / log2(i + 2),  loss = criterion(clean) + 0.1 (1 - r),
 
-r the smaller of DCG / IDCG and IDCG / DCG, mean over images. The mixed labels are not learned. qbouniot/
-sim_kernel_mixup (RankMixupMNDCG) does the same. The paper's other loss (MRL, one mix, a margin between logits) is
-not here.
+r the smaller of DCG / IDCG and IDCG / DCG, mean over images. The mixed labels are not learned.
+qbouniot/sim_kernel_mixup (RankMixupMNDCG) does the same. The paper's other loss (MRL, one mix, a margin
+between logits) is not here.
 
 There the clean batch passes alone and the mixed ones together; here BatchNorm sees all four at once, or, with
 recipe.batchnorm_parts=4, each by itself. Four times ERM's work per step; needs one device.
@@ -23,10 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from msda_train.config import checks
-from msda_train.core.errors import UserError
 from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows
 from msda_train.core.randomness import Rng, draw_lam, pair
-from msda_train.methods._pairwise import FROM_ALL, to_device
+from msda_train.methods._pairwise import check_batch_alone, to_device
 from msda_train.methods.mixup import Mixup
 
 
@@ -44,9 +44,7 @@ class RankMixup(Mixup):
         super().__post_init__()
         checks.whole("method.mixes", self.mixes, least=1)
         checks.non_negative("method.weight", self.weight)
-        if self.inputs_only or self.pairing in FROM_ALL:
-            what = "inputs_only=true" if self.inputs_only else f"pairing={self.pairing}"
-            raise UserError(f"method.{what}: RankMixup mixes a batch with itself, labels too; type method=mixup")
+        check_batch_alone(self, "mixup")
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
@@ -65,7 +63,7 @@ class RankMixup(Mixup):
         """Both losses; see `msda_train.core.mix.OwnLoss`."""
         parts = 1 + self.mixes
         sure = logits.softmax(dim=1).amax(dim=1).view(parts, -1)
-        ideal, order = target.amax(dim=1).view(parts, -1)[1:].sort(dim=0, descending=True)
+        ideal, order = target.amax(dim=1).view(parts, -1)[1:].sort(dim=0, descending=True, stable=True)
         discount = torch.arange(2, parts + 2, device=logits.device).log2()[:, None]
         found = (torch.cat([sure[:1], sure[1:].gather(0, order)]) / discount).sum(dim=0)
         best = (torch.cat([torch.ones_like(ideal[:1]), ideal]) / discount).sum(dim=0)

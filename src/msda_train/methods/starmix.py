@@ -1,16 +1,16 @@
 """StarMix blends with a mask of three Gaussians: a bright middle, and four bright corners.
 
-Jin, Zhu, El-Yacoubi, Li, Liao, Qin & Jiang, "StarLKNet", arXiv:2405.12721. Code: Advance-VeinTech-Innovators/
-AGVBench agvbench/models/augments/mixups/starmix.py, of the authors' group, which we follow. Where lam ~
-Beta(alpha, alpha) lies in [0.3, 0.7]:
+Jin, Zhu, El-Yacoubi, Li, Liao, Qin & Jiang, "StarLKNet", arXiv:2405.12721. Code:
+Advance-VeinTech-Innovators/AGVBench agvbench/models/augments/mixups/starmix.py, of the authors' group, which
+we follow. Where lam ~ Beta(alpha, alpha) lies in [0.3, 0.7]:
 
     M = lam sigmoid((corners(lam) + corners(1 - lam) + middle(lam)) / 3),
 
-`middle(s)` a Gaussian around the middle, deviation s times the side, and `corners(s)` the same Gaussian of an image
-twice as large with its quarters swapped, of which the middle is cut out; else M = lam, as in mixup. The labels
-follow the mask's mean, which is lam times 1/2 to 3/4: so the image itself never has the larger share there. That
-code needs square images with an even side; ours measures each axis by its own side. For transformers it draws the
-mask patch by patch: `patch=16`.
+`middle(s)` a Gaussian around the middle, deviation s times the side, and `corners(s)` the same Gaussian of an
+image twice as large with its quarters swapped, of which the middle is cut out; else M = lam, as in mixup. The
+labels follow the mask's mean, which is lam times 1/2 to 3/4: so the image itself never has the larger share
+there. That code needs square images with an even side; ours measures each axis by its own side. For
+transformers it draws the mask patch by patch: `patch=16`.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ from msda_train.methods._spans import Span, check_span
 
 @dataclass(frozen=True)
 class StarMix(Pairwise):
-    """x~ = M x + (1 - M) x[perm]; a star where lam lies in `between`. patch: pixels a side of the mask's cells."""
+    """x~ = M x + (1 - M) x[perm]; a star where lam lies in `between`.
+
+    patch: pixels a side of the mask's cells.
+    """
 
     between: Span = (0.3, 0.7)
     patch: int = 1

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from msda_train.core.errors import UserError
+from msda_train.core.mix import Criterion, Rows
 from msda_train.models.staged import GlobalMean, Pooling, Staged
 
 NAME = "second"
 
 
 def give_second_head(
-    network: nn.Module, classes: int, kind: type[Pooling], *, shared: bool = False
+    network: nn.Module, classes: int, kind: type[Pooling] = Pooling, *, shared: bool = False
 ) -> nn.Linear:
     """Gives `network` the head and returns it; from now on features are kept. shared: the head is the
     network's own. UserError where the network does not end in one pooling of this kind and one linear
@@ -79,6 +80,11 @@ def said_nothing(network: nn.Module) -> Tensor:
     features = take_features(network)
     nothing: Tensor = 0 * heads(network)[1](features.mean(dim=(2, 3) if features.ndim == 4 else 1)).sum()
     return nothing
+
+
+def unasked(logits: Tensor, target: Tensor, rows: Rows, network: nn.Module, criterion: Criterion) -> Tensor:
+    """The criterion alone, in a step that does not ask the second head; see `msda_train.core.mix.OwnLoss`."""
+    return criterion(logits, target) + said_nothing(network)
 
 
 def without_second_head(weights: Mapping[str, Any]) -> dict[str, Any]:
