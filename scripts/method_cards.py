@@ -3,7 +3,8 @@
 The pages come from the methods' own files. The pictures show the methods at work on pairs of crops of two
 photographs (scikit-learn's sample images: china.jpg by Tzuhsun Hsu, flower.jpg by dany13, both CC BY); a
 small network that has learned to tell the two apart is what saliency methods look at, and what teaches
-Attentive CutMix. `method_cards.py FILE.npz FOLDER` shows two classes of other images, pictures only.
+Attentive CutMix and TokenMix; SMMix looks at a small transformer. `method_cards.py FILE.npz FOLDER` shows two
+classes of other images, pictures only.
 """
 
 import sys
@@ -21,8 +22,9 @@ from msda_train.comparison.compare import compare
 from msda_train.comparison.table import lines_frame
 from msda_train.config.build import build
 from msda_train.config.compose import compose
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, Remembers
 from msda_train.evaluation.finished_run import OpenedRun, open_run
+from msda_train.methods._history import Pasted
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 from msda_train.reporting.draw import rendered
@@ -35,6 +37,9 @@ DOCS, ROWS = REPO / "docs" / "methods", REPO / "results" / "rows"
 SIDE, PAIRS = 64, 4
 CELL = 0.68  # inches of an image
 NETWORK = ["model.width=8", "model.stem_stride=2", "recipe=short", "recipe.epochs=4"]
+PATCHES = ["model=deit_s", f"model.size=[{SIDE},{SIDE}]", "model.patch=8", "model.width=64", "model.depth=2"]
+PATCHES += ["model.heads=4", "recipe=short", "recipe.epochs=3", "recipe.optimizer=adamw", "recipe.momentum=0"]
+PATCHES += ["recipe.nesterov=false", "recipe.lr=0.002", "recipe.batch_size=32"]
 WORDS = {"attentive_cutmix": ["method.k=4"], "puzzlemix": ["method.blocks=[8]"]}
 
 
@@ -53,10 +58,10 @@ def photographs(path: Path) -> None:
     np.savez(path, **arrays)  # type: ignore[arg-type]
 
 
-def trained(npz: Path, folder: str) -> OpenedRun:
+def trained(npz: Path, folder: str, network: list[str]) -> OpenedRun:
     """A small network that has learned the images of `npz`."""
     words = ["dataset=own", "dataset.source=npz", f"dataset.root={npz}", f"dataset.cache={folder}/cache"]
-    cfg = compose(*words, *NETWORK, f"runs={folder}/runs", "threads=1", "device=cpu")
+    cfg = compose(*words, *network, f"runs={folder}/runs", "threads=1", "device=cpu")
     names = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
     row = train(cfg, names, lambda line: None)
     assert row is not None  # only profile=true leaves none
@@ -70,9 +75,12 @@ def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> M
         if key in node:
             node[key] = value
     method = build("method", node)
+    if isinstance(method, Remembers):  # the same pairs, one step apart
+        label = torch.nn.functional.one_hot(y.flip(0), 2).float()
+        method.remember(x.flip(0), label, label)
     for seed in range(60):
         mix: Mix = method.plan(x, y, opened.network.train(), np.random.default_rng(seed))
-        if mix.depth == 0 and 0.35 < mix.lam.mean() < 0.65:
+        if mix.depth == 0 and 0.35 < mix.lam[-len(x) :].mean() < 0.65:
             break
     return mix
 
@@ -81,12 +89,12 @@ def picture(mix: Mix, x: torch.Tensor, recipe: object) -> Figure:
     """Own image, partner, own weight (white is 1), mixed image: a row each, a column for each pair."""
     mean, std = (torch.tensor(getattr(recipe, v)).view(1, -1, 1, 1) for v in ("mean", "std"))
     pixels = x * std + mean
-    mask = mix.mask.expand(len(x), 1, *x.shape[-2:]).expand_as(x)
+    mask = mix.mask[-len(x) :].expand(len(x), 1, *x.shape[-2:]).expand_as(x)  # clean images may come first
     rows = {
         "own": pixels,
-        "partner": pixels[mix.perm],
+        "partner": pixels.flip(0) if isinstance(mix, Pasted) else pixels[mix.perm[-len(x) :]],
         "own weight": mask,
-        "mixed": mix.pixels(x) * std + mean,
+        "mixed": mix.pixels(x)[-len(x) :] * std + mean,
     }
     made = Figure(figsize=(0.3 + PAIRS * CELL, len(rows) * CELL))
     grid = made.subplots(len(rows), PAIRS)
@@ -110,7 +118,7 @@ def main(words: list[str]) -> None:
         npz = Path(words[0] if words else f"{folder}/photographs.npz")
         if not words:
             photographs(npz)
-        opened = trained(npz, folder)
+        opened, patches = trained(npz, folder, NETWORK), trained(npz, folder, PATCHES)
         images, recipe = opened.run.images, opened.run.recipe
         one, two = (np.flatnonzero(images.y_test == k)[:PAIRS] for k in (0, 1))
         shown = np.concatenate([one, two[::-1]])
@@ -118,7 +126,8 @@ def main(words: list[str]) -> None:
         papers = load_papers()
         compared = compare(papers, lines_frame(load_rows([ROWS])[0]))
         for facts in all_methods():
-            mix = planned(facts.name, opened, x, torch.from_numpy(images.y_test[shown]))
+            seen = patches if facts.name == "smmix" else opened
+            mix = planned(facts.name, seen, x, torch.from_numpy(images.y_test[shown]))
             png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]
             (out / f"{facts.name}.png").write_bytes(png)
             if not words:

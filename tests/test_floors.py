@@ -9,7 +9,7 @@ ROOT = Path(msda_train.__file__).parent
 FLOORS = {
     7: {"cli", "__init__"},
     6: {"evaluation", "reporting", "launch", "selfcheck"},
-    5: {"training", "comparison"},
+    5: {"training", "comparison", "library"},
     4: {"methods"},
     3: {"models", "data"},
     2: {"records"},

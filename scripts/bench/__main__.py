@@ -48,9 +48,10 @@ SUBJECTS: tuple[tuple[set[int], Subject], ...] = (
     ({18}, networks.rows),
     ({19}, exactness.rows),
     ({20}, many_rows.rows),
+    ({21}, mixing.library),
 )
 COSTS = 14  # the number of the table of step costs
-LAST = 20
+LAST = 21
 
 
 def main(arguments: Sequence[str] | None = None, settings: Settings | None = None) -> int:

@@ -1,7 +1,9 @@
-"""Rows 2 to 6: what mixing a batch costs, labels and random draws included, against copying the same bytes
+"""Rows 2 to 6 and 21: what mixing a batch costs, labels and draws included, against copying the same bytes
 and against other libraries."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from bench.settings import Settings
 from bench.table import Goal, Reach, Row, at_least, at_most
 from bench.timing import Work, interleaved, spread, timer_of
 from bench.workload import a_loader, float_batch, method_of, mixing, noise, our_mixing
+from msda_train import Mixer
 from msda_train.core.randomness import generator
 
 COPY = "copying as many bytes"
@@ -21,6 +24,7 @@ PEER_GOALS = {
     "mixup": {"torchvision": (2.2, 4.0), "timm": (1.4, 2.5), "kornia": (8.0, 14.0)},
     "cutmix": {"torchvision": (2.5, 5.0), "timm": (1.4, 2.8)},
 }
+LIBRARY_GOAL = at_least(1.0, 1.5)
 COPY_GOALS = {
     "mixup": at_most(2.6, 2.2),
     "cutmix": at_most(2.2, 1.1),
@@ -103,6 +107,42 @@ def from_bytes(settings: Settings) -> Iterator[Row]:
         rounds=settings.rounds,
         note=note,
     )
+
+
+def library(settings: Settings) -> Iterator[Row]:
+    """Row 21: `Mixer`, as anybody calls it, against the libraries on their own job: images in the order that
+    they document. timm mixes in the batch's own memory, so it is met by `inplace=True`; the others by a call
+    that leaves the batch alone."""
+    for batch, side in ((settings.batch, settings.side), settings.large_images):
+        sized = replace(settings, side=side)
+        for kind in PEER_GOALS:
+            x, y = float_batch(sized, batch)
+            x = x.contiguous()
+            cases: dict[str, Work] = {}
+            for case, inplace in (("alone", False), ("in place", True)):
+                mixer = Mixer(kind, prob=1.0, num_classes=settings.classes, seed=0, inplace=inplace)
+                cases[case] = partial(mixer, x.clone(), y)
+            others = {name: peer(name, kind, settings.classes) for name in NAMES}
+            cases |= {name: partial(other.mix, x.clone(), y) for name, other in others.items() if other}
+            seconds = _measured(settings, cases)
+            for name, other in others.items():
+                case = "in place" if name == "timm" else "alone"
+                what = f"{kind} by Mixer{', in place' * (name == 'timm')}, {batch} x {side} px, times faster"
+                if other is None:
+                    note = f"{name} is not installed; type pip install 'msda-train[bench]'"
+                    yield Row(21, what, None, "us", name, goal=LIBRARY_GOAL, note=note)
+                    continue
+                yield Row(
+                    21,
+                    what,
+                    spread(seconds[case] * MICRO),
+                    "us",
+                    name,
+                    spread(seconds[name] * MICRO),
+                    spread(seconds[name] / seconds[case]),
+                    goal=LIBRARY_GOAL,
+                    rounds=settings.rounds,
+                )
 
 
 def copying(x: Tensor) -> Work:

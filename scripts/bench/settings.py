@@ -18,6 +18,7 @@ class Settings:
     least_seconds: float = 0.01  # of one turn
     batch: int = 128
     large_batch: int = 1024
+    large_images: tuple[int, int] = (64, 224)  # how many, and pixels a side
     side: int = 32
     classes: int = 10
     images: int = 4096

@@ -15,6 +15,7 @@ def tiny():
         least_seconds=0.0,
         batch=4,
         large_batch=8,
+        large_images=(2, 40),
         side=32,
         images=8,
         many=12,

@@ -31,6 +31,7 @@ QUICK = [
     mixing.cutmix,
     mixing.park_mixing,
     mixing.from_bytes,
+    mixing.library,
     epoch.rows,
     exactness.rows,
     solver.rows,

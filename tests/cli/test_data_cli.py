@@ -61,6 +61,9 @@ def test_prepare_and_verify_own_images(capsys: Captured, root: Path) -> None:
     assert data_cli.main(["prepare", *words]) == 0
     said = capsys.readouterr().out
     assert "birds: 30 / 10 images 4x4x3, 3 classes, content " in said
+    pixels = np.load(root)["x_train"].reshape(-1, 3) / 255
+    numbers = ",".join(f"{value:.4f}".rstrip("0") for value in pixels.mean(axis=0))
+    assert f"measured: dataset.mean=[{numbers}] dataset.std=[" in said
     assert data_cli.main(["verify", *words]) == 0
     assert "all cached images hash to this content" in capsys.readouterr().out
     assert data_cli.main(["prepare", words[0], "--rebuild", *words[1:]]) == 0

@@ -89,6 +89,8 @@ def _small(config):
     """The same with a small network and without what two steps cannot show: epochs, batches left alone."""
     model, recipe = dict(config["model"]), dict(config["recipe"])
     model |= SMALL[model["_target_"].rpartition(".")[2]]
+    if model.get("basic"):
+        model["depth"] = 8
     if "blocks" in model:
         model["blocks"] = [1] * len(model["blocks"])
     for key in ("epochs", "drops", "erm_epochs"):

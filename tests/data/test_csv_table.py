@@ -7,7 +7,8 @@ import pytest
 
 from msda_train.core.errors import UserError
 from msda_train.core.randomness import generator
-from msda_train.data.table import TableSet, split
+from msda_train.data.subset import split
+from msda_train.data.table import TableSet
 
 FILE = """sex, size,weight ,class
 M,1.5,10,b

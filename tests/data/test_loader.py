@@ -71,6 +71,27 @@ def test_equals_the_slow_loop(
     np.testing.assert_allclose(tested.numpy(), plain.transpose(0, 3, 1, 2), atol=2e-6)
 
 
+@pytest.mark.parametrize("path", ["mirrored copy", "mirrored after", "device"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_reflected_frames_are_torchs(monkeypatch: pytest.MonkeyPatch, path: str, channels: int) -> None:
+    """Its own reflection of each image; then the same windows as ever."""
+    x, y = _images(channels=channels)
+    if path == "mirrored after":
+        monkeypatch.setattr(module, "MIRROR_BYTES", 0)
+    if path == "device":
+        monkeypatch.setattr(module, "_HostWindows", _DeviceWindows)
+    seen, _ = _epoch(_loader(x, y, crop_padding=3, padding="reflect", flip=True), epoch=1)
+    rng = generator(3, "augment", 1)
+    offsets, mirrored = rng.integers(0, 7, size=(len(x), 2)), rng.integers(0, 2, size=len(x))
+    mean, std = (torch.tensor(v[:channels]).view(-1, 1, 1) for v in (MEAN, STD))
+    for k, image in enumerate(generator(3, "order", 1).permutation(len(x))):
+        pixels = (torch.from_numpy(x[image].copy()).permute(2, 0, 1) / 255 - mean) / std
+        framed = torch.nn.functional.pad(pixels, (3, 3, 3, 3), mode="reflect")
+        top, left = offsets[k]
+        window = framed[:, top : top + 6, left : left + 5]
+        torch.testing.assert_close(seen[k], window.flip(2) if mirrored[k] else window)
+
+
 def test_both_paths_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = _images()
     host, _ = _epoch(_loader(x, y, crop_padding=2, flip=True))

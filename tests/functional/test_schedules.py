@@ -1,7 +1,10 @@
+import math
+
 import pytest
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
 from msda_train.functional import schedules
 
 
@@ -51,3 +54,37 @@ def test_cosine_and_warmup():
     assert [schedules.cosine(p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
     assert [schedules.warmup(e, 4) for e in (1, 2, 4, 9)] == [0.25, 0.5, 1, 1]
     assert schedules.warmup(0, 0) == 1
+
+
+def test_openmixups_cosine_changes_between_epochs_only():
+    recipe = _recipe("recipe=openmixup", "recipe.epochs=200")
+    assert recipe.lr_at(50, 0.0) == recipe.lr_at(50, 0.99)
+    assert [recipe.lr_at(epoch, 0.3) for epoch in (0, 100, 199)] == pytest.approx(
+        [0.1, 0.05, 0.1 * (1 + math.cos(math.pi * 199 / 200)) / 2]
+    )
+
+
+def test_cosine_ends_at_the_least_rate():
+    recipe = _recipe("recipe=openmixup_vits")
+    assert recipe.lr_at(0, 0.0) == 0  # warm-up
+    assert recipe.lr_at(10, 0.0) == pytest.approx(0.5 * (1e-6 + (1e-3 - 1e-6) * schedules.cosine(0.05)))
+    assert recipe.lr_at(199, 1.0) == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("recipe.min_lr=0.1", "recipe.min_lr=0.1: where cosine ends, below recipe.lr"),
+        ("recipe.padding=mirror", "recipe.padding"),
+        ("recipe.padding=reflect recipe.crop_padding=0", "type recipe.crop_padding=4"),
+        ("recipe.crop_scale=[0.08,1.0]", "type recipe.crop_padding=0"),
+        ("recipe.crop_scale=[0.5] recipe.crop_padding=0", "two numbers above 0"),
+        ("recipe.crop_scale=[0.5,2] recipe.crop_padding=0", "shares of the image"),
+        ("recipe.crop_ratio=[2,1]", "recipe.crop_ratio"),
+        ("recipe.clip_norm=-1", "recipe.clip_norm"),
+    ],
+)
+def test_bad_options_of_crops_and_schedules(words, said):
+    with pytest.raises(UserError, match=said) as caught:
+        _recipe("recipe=openmixup", *words.split())
+    assert "\n" not in str(caught.value)

@@ -2,9 +2,13 @@
 
 import os
 
+import numpy as np
 import pytest
 
+from msda_train.config.build import build
+from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
+from msda_train.data.moments import measured
 from msda_train.launch.claims import Disk, Failure, fits
 from msda_train.launch.execute import Devices
 from msda_train.launch.plan import typed
@@ -159,3 +163,26 @@ def test_own_data_are_told_apart_by_their_place_and_age(plan, make_row, tmp_path
     assert disk.row(other) is None
     os.utime(tmp_path / "one.npz", (path.stat().st_mtime + 5,) * 2)
     assert disk.row(one) is None
+
+
+def test_a_plan_knows_the_numbers_that_auto_measures(plan, tmp_path, cache):
+    """The fingerprint of a run counts them, so that its row is found; a fact of the data is no mere place."""
+    rng = np.random.default_rng(0)
+    pixels = {f"x_{part}": rng.integers(0, 200, (20, 8, 8, 3), dtype=np.uint8) for part in ("train", "test")}
+    labels = {f"y_{part}": np.arange(20) % 2 for part in ("train", "test")}
+    np.savez(tmp_path / "own.npz", **pixels, **labels)
+    own = ["dataset=own", "dataset.source=npz", f"dataset.root={tmp_path / 'own.npz'}", "dataset.size=4"]
+    own += [f"dataset.cache={cache}"]
+    auto = ["dataset.mean=auto", "dataset.std=auto"]
+    with pytest.raises(UserError, match=r"not prepared, .* type: msda-data prepare .* dataset.size=4"):
+        plan(0, extra=[*own, *auto])
+    images = build("dataset", compose(*own).dataset).examples()
+    found = measured(images.x_train)
+    typed = [f"dataset.{key}=[{','.join(map(str, found[key]))}]" for key in ("mean", "std")]
+    (one, _), (other, _) = plan(0, extra=[*own, *auto, "threads=1"]).jobs, plan(0, extra=[*own, *typed]).jobs
+    assert one.fingerprint == other.fingerprint
+    assert set(typed) <= set(one.words("runs"))
+    assert not set(auto) & set(one.words("runs"))
+    (larger, _) = plan(0, extra=[*own[:3], "dataset.size=6", *own[4:], *typed]).jobs
+    assert larger.key != other.key
+    assert not plan(0, extra=["dataset.mean=[0.5,0.5,0.5]"]).published

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from msda_train.core.errors import UserError
 from msda_train.methods.cutmix import CutMix
 
 
@@ -77,3 +78,38 @@ def test_box_lands_everywhere_alike(batch):
     covered = ((edges[:, :1] <= np.arange(32)) & (np.arange(32) < edges[:, 1:2])).mean(axis=0)
     assert covered[16] == pytest.approx(16 / 32, abs=0.015)
     assert covered[0] == pytest.approx(9 / 32, abs=0.015)  # centres 0 to 8 reach row 0
+
+
+@pytest.mark.parametrize(
+    ("label", "lam", "weight"),
+    [("major", 0.65, 1.0), ("major", 0.3, 0.0), ("half", 0.65, 0.5), ("half", 0.3, 0.5)],
+)
+def test_labels_of_table_8(batch, draws, label, lam, weight):
+    """The mask stays CutMix's: 0.684 and 0.340 of the image are the sample's own."""
+    x, y = batch
+    mix = CutMix(prob=1.0, label=label).plan(x, y, None, draws(beta=lam, centre=(16, 16)))
+    plain = CutMix(prob=1.0).plan(x, y, None, draws(beta=lam, centre=(16, 16)))
+    assert mix.lam.item() == weight
+    assert torch.equal(mix.mask, plain.mask)
+    for row, own, other in zip(mix.target(y, 10), y, y[mix.perm], strict=True):
+        expected = torch.zeros(10)
+        expected[own] += weight
+        expected[other] += 1 - weight
+        torch.testing.assert_close(row, expected)
+
+
+def test_fixed_size_is_half_the_side(batch, draws):
+    """16 x 16 of 32 x 32 pixels where nothing is clipped, whatever lam would have been."""
+    x, y = batch
+    for drawn in (0.1, 0.9):
+        method = CutMix(prob=1.0, fixed_lam=0.75)
+        mix = method.plan(x, y, None, draws(beta=drawn, centre=(16, 16)))
+        assert (mix.mask[0, 0, 8:24, 8:24] == 0).all()
+        assert mix.mask.mean().item() == mix.lam.item() == 0.75
+
+
+def test_bad_variants():
+    with pytest.raises(UserError, match=r"method.fixed_lam"):
+        CutMix(fixed_lam=1.5)
+    with pytest.raises(UserError, match=r"method.label"):
+        CutMix(label="all")

@@ -152,7 +152,7 @@ def test_what_cannot_work_is_one_line(go):
         ([*deit, "method.attention=all"], r"method\.attention=all"),
         ([*deit, "method.head=no"], r"method\.head=no"),
         ([*deit, "method.fine=-1"], r"method\.fine=-1"),
-        ([*deit, "method.pairing=same_class"], "SMMix mixes a batch with itself"),
+        ([*deit, "method.pairing=same_class"], "SMMix mixes a batch in itself"),
     ):
         with pytest.raises(UserError, match=line) as caught:
             go("method=smmix", *words)

@@ -43,8 +43,11 @@ def make(words, classes=10, channels=3):
         ("pyramidnet200", (26_752_702, 26_844_952)),
         ("pyramidnet110 regulariser=dropblock", (1_696_410,)),
         ("pyramidnet110", (1_696_410, 1_725_300)),
+        ("pyramidnet110 model.alpha=270 model.basic=true", (28_485_493, 28_511_323)),
         ("densenet_bc190", (25_624_430, 25_821_620)),
         ("vgg16_bn", (33_646_666, 34_015_396)),
+        ("resnext50", (22_992_714, 23_177_124, 23_382_024)),
+        ("wrn28_8", (23_362_922, 23_409_092)),
     ],
 )
 def test_parameter_counts(words, counts):
@@ -61,10 +64,13 @@ SMALL = [
     "wrn28_10 model.depth=10 model.width=1",
     "wrn28_10 model.depth=16 model.width=1 model.variant=manifold",
     "wrn28_10 model.depth=16 model.width=1 model.first_mix=block model.dropout=0.3",
+    "wrn28_8 model.depth=10 model.width=1",
     "resnet18 model.width=4 model.blocks=[1,1,1]",
+    "resnext50 model.width=4 model.blocks=[1,1] model.cardinality=[2,32]",
     "resnet110 model.width=2 model.blocks=[1,1,2]",
     "pyramidnet110 model.depth=11 model.alpha=7 model.width=4",
     "pyramidnet110 model.depth=11 model.alpha=7 model.width=4 model.pad_channels=8",
+    "pyramidnet110 model.depth=14 model.alpha=7 model.basic=true",
     "densenet_bc190 model.depth=10 model.growth=4",
     "densenet_bc190 model.depth=16 model.growth=2 model.checkpointing=true",
 ]
@@ -155,7 +161,7 @@ def test_bf16_channels_last_reaches_every_weight(words, batch):
 
 
 def test_depths_of_the_networks():
-    depths = {words: len(make(words).stages) - 1 for words in (*SMALL[6:10], *LARGE)}
+    depths = {words: len(make(words).stages) - 1 for words in (SMALL[7], *SMALL[9:12], *LARGE)}
     assert list(depths.values()) == [3, 3, 3, 3, 5, 4]
 
 
@@ -194,6 +200,23 @@ def test_strides_of_the_two_wide_variants():
         assert (block.conv1.stride[0], block.conv2.stride[0]) == strides
 
 
+def test_the_openmixup_variant_of_wrn():
+    """Leaky ReLU, biases, slow BatchNorms; only the first group's projection sees the activated input."""
+    network = make("wrn28_8 model.depth=10 model.width=2")
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert {(m.eps, m.momentum) for m in norms} == {(1e-3, 1e-3)}
+    assert not any(isinstance(m, nn.ReLU) for m in network.modules())
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert all((m.bias == 0).all() for m in convs)
+    x = torch.randn(2, 16, 8, 8)
+    for block, activated in ((network.stages[0][1], True), (network.stages[1][0], False)):
+        block.eval()
+        nn.init.zeros_(block.conv2.weight)
+        x = torch.randn(2, block.conv1.in_channels, 8, 8)
+        expected = nn.functional.leaky_relu(block.bn1(x), 0.1) if activated else x
+        torch.testing.assert_close(block(x), block.projection(expected))
+
+
 def test_tinyimagenet_stem():
     for name in ("preactresnet18", "resnet18"):
         network = make(f"{name} model.width=4 model.stem_stride=2", classes=200)
@@ -215,8 +238,13 @@ def test_tinyimagenet_stem():
         ("resnet18 model.block=wide", "model.block"),
         ("resnet18 model.blocks=[2,0]", "model.blocks"),
         ("resnet18 model.init=xavier", "model.init"),
+        ("resnext50 model.cardinality=[32]", r"type model.cardinality=\[32,4\]"),
+        ("resnext50 model.cardinality=[32,0]", "model.cardinality"),
+        ("resnext50 model.block=basic", "type model.block=bottleneck"),
         ("resnet110 model.stem_stride=0", "model.stem_stride"),
         ("pyramidnet200 model.depth=199", "type model.depth=191"),
+        ("pyramidnet200 model.depth=199 model.basic=true", "type model.depth=194"),
+        ("pyramidnet200 model.basic=true model.pad_channels=8", "model.pad_channels"),
         ("pyramidnet200 model.alpha=0", "model.alpha"),
         ("pyramidnet200 model.width=0", "model.width"),
         ("pyramidnet200 model.pad_channels=0", "model.pad_channels"),

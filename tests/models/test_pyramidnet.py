@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from msda_train.models.padding import PaddedBatchNorm2d, PaddedConv2d
-from msda_train.models.pyramidnet import PyramidBlock, pyramidnet
+from msda_train.models.pyramidnet import BasicPyramidBlock, PyramidBlock, pyramidnet
 
 
 def test_widths_by_hand():
@@ -59,3 +59,31 @@ def test_the_branch_starts_without_relu_and_ends_with_batch_norm():
 def test_the_stem_has_no_relu():
     network = pyramidnet(11, 6, 4, classes=10, channels=3)
     assert [type(m) for m in network.stages[0]] == [PaddedConv2d, PaddedBatchNorm2d, PyramidBlock]
+
+
+def test_basic_blocks_by_hand():
+    """alpha 7 over six blocks from 16 channels, rounded up: 18, 19, 20, 21, 22, 23; no expansion."""
+    network = pyramidnet(14, 7, 16, basic=True, classes=10, channels=3)
+    blocks = [m for m in network.modules() if isinstance(m, BasicPyramidBlock)]
+    assert [b.conv1.out_channels for b in blocks] == [18, 19, 20, 21, 22, 23]
+    assert [b.conv1.stride[0] for b in blocks] == [1, 1, 2, 1, 2, 1]
+    assert network.stages[0][0].bias is not None
+    assert (network.stages[-1][-1].bias == 0).all()
+
+
+@pytest.mark.parametrize("side", [8, 7])
+def test_the_shortcut_of_a_basic_block(side):
+    block = BasicPyramidBlock(5, 8, 2, end=nn.Identity()).eval()
+    nn.init.zeros_(block.bn3.weight)
+    x = torch.randn(2, 5, side, side)
+    out = block(x)
+    assert not out[:, 5:].any()
+    torch.testing.assert_close(out[:, :5], nn.functional.avg_pool2d(x, 2, ceil_mode=True))
+
+
+def test_a_basic_branch_in_its_order():
+    """No ReLU at the start, one in the middle, none at the end."""
+    block, x = BasicPyramidBlock(4, 6, 1, end=nn.Identity()).eval(), torch.randn(2, 4, 5, 5)
+    h = block.conv1(block.bn1(x))
+    h = block.bn3(block.conv2(torch.relu(block.bn2(h))))
+    torch.testing.assert_close(block(x), h + nn.functional.pad(x, (0, 0, 0, 0, 0, 2)))

@@ -66,3 +66,36 @@ def test_vgg16_head_has_dropout_twice():
     head = vgg16_bn(2, 16, 0.5, classes=5, channels=3).stages[-1]
     assert [m.p for m in head if isinstance(m, torch.nn.Dropout)] == [0.5, 0.5]
     assert [m.out_features for m in head if isinstance(m, torch.nn.Linear)] == [16, 16, 5]
+
+
+def test_resnext_is_torchvisions_behind_the_small_stem():
+    torch.manual_seed(0)
+    theirs = torchvision.models.ResNet(
+        torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=5, groups=32, width_per_group=4
+    )
+    theirs.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    theirs.maxpool = torch.nn.Identity()
+    ours = resnet([1, 1, 1, 1], 64, "bottleneck", "openmixup", 1, [32, 4], classes=5, channels=3)
+    ordered_copy(ours, theirs)
+    x = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
+
+
+def test_resnext50_has_torchvisions_parameters_but_for_the_stem():
+    with torch.device("meta"):
+        ours = resnet([3, 4, 6, 3], 64, "bottleneck", "torch", 1, [32, 4], classes=1000, channels=3)
+        theirs = torchvision.models.resnext50_32x4d()
+    count = sum(p.numel() for p in ours.parameters())
+    assert count == sum(p.numel() for p in theirs.parameters()) - 64 * 3 * (7 * 7 - 3 * 3)
+
+
+def test_openmixups_first_weights():
+    torch.manual_seed(0)
+    network = resnet([1, 1], 64, "bottleneck", "openmixup", 1, [32, 4], classes=50, channels=3)
+    last = [m.branch[-1] for m in network.modules() if hasattr(m, "branch")]
+    assert all((norm.weight == 0).all() for norm in last)
+    head = network.stages[-1][-1]
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert (head.bias == 0).all()
+    conv = last and network.stages[1][0].branch[6]  # He, fan out: the last 1x1 convolution
+    assert conv.weight.std().item() == pytest.approx((2 / conv.out_channels) ** 0.5, rel=0.05)

@@ -20,6 +20,7 @@ from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.config.fingerprint import fingerprint
 from msda_train.core.errors import UserError
+from msda_train.core.mix import Extends
 from msda_train.core.programs import child_environment
 from msda_train.methods._input_gradient import input_gradient
 from msda_train.models.batchnorm import normalise_parts, shares
@@ -33,6 +34,8 @@ from msda_train.training.step import Step, evaluate
 
 CPU = Compute(torch.device("cpu"), "fp32", False)
 PREACT = ["model.width=4", "model.blocks=[1,1]"]
+DEIT = ["model=deit_s", "model.size=[16,16]", "model.patch=4", "model.width=8", "model.depth=2"]
+DEIT += ["model.heads=2", "model.drop_path=0"]
 WRN = ["model=wrn28_10", "model.depth=10", "model.width=1"]
 PARTS = ["recipe.batchnorm_parts=2"]
 SIZES = (8, 7, 5)  # images of three steps; two processes cannot share two of them evenly
@@ -48,6 +51,8 @@ CASES = {
     "puzzlemix": [*PREACT, "method=puzzlemix", "method.blocks=[2]", "method.adv_p=0.5"],
     "puzzlemix, clean": [*PREACT, "method=puzzlemix", "method.blocks=[2]", "method.clean_lam=1"],
     "comixup": [*PREACT, "method=comixup"],
+    "regmixup": [*PREACT, "method=regmixup", "method.loss=sum"],
+    "transmix": [*DEIT, "method=transmix", "method.mixup_prob=0"],
     "pgd": [*PREACT, "method=pgd_training", "method.steps=2"],
     "padded channels": ["model=pyramidnet110", "model.depth=11", "model.width=4", "model.pad_channels=8"],
     "densenet": ["model=densenet_bc190", "model.depth=10", "model.growth=4", "model.checkpointing=true"],
@@ -88,6 +93,8 @@ def _trained(name, cfg, team):
     torch.manual_seed(0)
     plain = "plain" in CASES[name]
     network = _plain() if plain else build("model", cfg.model, classes=10, channels=3)
+    if isinstance(method, Extends):
+        method.extend(network, 10)
     for module in network.modules():  # of a ReLU's input at zero rounding decides, and all differs from there
         if type(module) is torch.nn.ReLU and "densenet" not in name:  # that has another one, fused
             module.__class__ = torch.nn.SiLU

@@ -7,6 +7,7 @@ import torch
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.mix import Extends
 from msda_train.core.paths import CONFIGS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -39,13 +40,20 @@ def test_nothing_returns_to_the_host_inside_an_epoch(method, graph, teacher):
     from msda_train.training.update import Replay, Update
 
     device = torch.device("cuda")
-    network = preactresnet([1, 1], 8, "manifold", 1, classes=10, channels=3).to(device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
+    if method in ("transmix", "smmix"):
+        patches = ["model.size=[32,32]", "model.patch=4", "model.width=16", "model.heads=2"]
+        network = build("model", compose("model=deit_s", *patches).model, classes=10, channels=3)
+    else:
+        network = preactresnet([1, 1], 8, "manifold", 1, classes=10, channels=3)
     words = ["dataset=cifar10", f"method={method}"]
     words += ["method.depths=[0,1]"] if method == "manifold_mixup" else []
-    words += [f"method.teacher={teacher}"] if method == "attentive_cutmix" else []
+    words += [f"method.teacher={teacher}"] if method in ("attentive_cutmix", "tokenmix") else []
     cfg = compose(*words, "recipe.cutout=8", "recipe.label_smoothing=0.1")
     planner, recipe = build("method", cfg.method), build("recipe", cfg.recipe)
+    if isinstance(planner, Extends):
+        planner.extend(network, 10)
+    network.to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, fused=True)
     compute = Compute(device, "bf16", False, graph=graph)
     kind = Replay if graph else Update
     step = Step(planner, recipe.augment, 10, kind(network, network, recipe.loss, optimizer, compute))
@@ -93,7 +101,9 @@ def test_bf16_compiled_learns(go, method, graph):
     assert row["metrics"]["error/best"] < 0.45
 
 
-@pytest.mark.parametrize("method", ["erm", "manifold_mixup", "cutmix", "puzzlemix"])
+@pytest.mark.parametrize(
+    "method", ["erm", "manifold_mixup", "cutmix", "puzzlemix", "regmixup", "recursivemix"]
+)
 def test_a_replayed_run_is_the_run(go, tmp_path, method):
     """Every step after the third of its shape comes from a recording; the kernels are the same."""
     words = [f"method={method}", "precision=fp32", "deterministic=true", "recipe.lr=0.01", "device=cuda"]

@@ -7,6 +7,7 @@ import torch
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.mix import Extends
 from msda_train.core.paths import CONFIGS
 from msda_train.training.device import Compute
 from msda_train.training.step import Step
@@ -14,18 +15,24 @@ from msda_train.training.update import Update
 
 # Co-Mixup solves its batch on the host: one transfer a step, as its file says.
 ON_THE_HOST = ("comixup",)
+TAUGHT = ("attentive_cutmix", "tokenmix")
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml") if p.stem not in ON_THE_HOST)
 
 
 def _step(word, *more):
     cfg = compose("dataset=cifar10", f"method={word}", "recipe.cutout=8", "recipe.label_smoothing=0.1", *more)
-    model = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1,1]").model
+    words = ["model=preactresnet18", "model.width=4", "model.blocks=[1,1,1]"]
+    if word in ("transmix", "smmix"):
+        words = ["model=deit_s", "model.size=[32,32]", "model.patch=8", "model.width=4", "model.heads=2"]
+    model = compose(*words).model
     recipe, compute = build("recipe", cfg.recipe), Compute(torch.device("cpu"), "fp32", False)
     with torch.device("meta"):
         network = build("model", model, classes=10, channels=3)
+        if isinstance(method := build("method", cfg.method), Extends):
+            method.extend(network, 10)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     update = Update(network, network, recipe.loss, optimizer, compute)
-    return Step(build("method", cfg.method), recipe.augment, 10, update)
+    return Step(method, recipe.augment, 10, update)
 
 
 def _batch():
@@ -35,7 +42,7 @@ def _batch():
 
 @pytest.mark.parametrize("word", METHODS)
 def test_a_step_asks_for_no_value(word, teacher):
-    step = _step(word, *([f"method.teacher={teacher}"] if word == "attentive_cutmix" else []))
+    step = _step(word, *([f"method.teacher={teacher}"] if word in TAUGHT else []))
     for k in range(5):  # a coin or a drawn depth or grid may hide a part
         assert step(*_batch(), np.random.default_rng(k)).device.type == "meta"
 

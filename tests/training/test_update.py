@@ -138,3 +138,34 @@ def test_resume_keeps_what_was_recorded():
         other.set_lr(0.1 / (1 + i))
         found.append(step(x, y, np.random.default_rng(i)).item())
     assert found == expected
+
+
+PATCHES = ["model=deit_s", "model.size=[16,16]", "model.patch=4", "model.width=8", "model.depth=1"]
+
+
+@pytest.mark.parametrize("word", ["regmixup", "recursivemix", "transmix", "smmix"])
+def test_replayed_losses_of_methods_own_are_the_losses(word):
+    """Two epochs: what is looked at in a forward pass, and remembered of it, is that of the replayed one."""
+    more = {"regmixup": ["method.loss=sum"], "transmix": ["method.mixup_prob=0.5"]}.get(word, [])
+    method = build("method", compose("dataset=cifar10", f"method={word}", *more).method)
+    found = []
+    for kind, extra in ((Update, {}), (Replay, {"recordings": Recordings(Tape())})):
+        update = _update(kind, **extra)
+        if word in ("transmix", "smmix"):
+            torch.manual_seed(0)
+            cfg = compose(*PATCHES, "model.heads=2", "model.drop_path=0")
+            update.network = build("model", cfg.model, classes=10, channels=3)
+        if hasattr(method, "extend"):
+            torch.manual_seed(1)
+            method.extend(update.network, 10)
+        update.forward = update.network
+        update.optimizer = torch.optim.SGD(update.network.parameters(), lr=0.1, momentum=0.9, fused=True)
+        losses = []
+        for _ in range(2):
+            losses += _trained(
+                update, method.anew() if word == "recursivemix" else method, _batches([8] * 12)
+            )
+        found.append(losses)
+        if kind is Replay:
+            assert update.recordings.record.replayed > 8
+    assert found[0] == found[1]

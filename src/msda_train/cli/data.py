@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   msda-data list
   msda-data prepare cifar10
   msda-data prepare cifar10 dataset.source=npz dataset.root=cifar10.npz
-  msda-data prepare own dataset.name=birds dataset.source=imagefolder dataset.root=/data/birds
+  msda-data prepare own dataset.name=birds dataset.root=/data/birds dataset.size=64 dataset.test_share=0.2
   msda-data verify cifar10
 """
 
@@ -129,11 +129,24 @@ def _dataset(name: str, words: Sequence[str]) -> "Dataset":
 
 
 def _prepare(dataset: "Dataset", *, rebuild: bool) -> int:
+    from msda_train.data.images import Images
+
     images = dataset.prepare(rebuild=rebuild)
-    dataset.select(images)  # so that a wrong subset or cap is found now, not by the first run
+    chosen = dataset.select(images)  # so that a wrong subset or cap is found now, not by the first run
     print(f"{images.name}: {_counts(images)}, content {images.content}")
     print(f"{images.name}: {_official_status(dataset, images)}")
+    if dataset.n_train is None and isinstance(images, Images):
+        print(f"{images.name}: {_moments(chosen)}")
     return 0
+
+
+def _moments(images: "Examples") -> str:
+    """Of one's own pictures, as it is typed."""
+    from msda_train.data.moments import measured
+
+    found = measured(images.x_train)
+    words = [f"dataset.{key}=[{','.join(map(str, numbers))}]" for key, numbers in found.items()]
+    return f"its training images measured: {' '.join(words)}, as auto does"
 
 
 def _verify(dataset: "Dataset") -> int:

@@ -103,7 +103,7 @@ def _blocks(runs: DataFrame) -> DataFrame:
 
 
 def _noun(row: Row) -> str:
-    return "rows" if "test_share" in row.config["dataset"] else "images"
+    return "rows" if "stratified" in row.config["dataset"] else "images"
 
 
 def _told(rows: Sequence[Row]) -> tuple[str, str, tuple[str, ...]]:

@@ -74,6 +74,11 @@ def _build(name: str, options: dict[str, Any], facts: dict[str, Any]) -> Any:
     try:
         inspect.signature(made).bind(**options, **facts)
     except TypeError as e:
+        if "regulariser" in options and "argument 'regulariser'" in str(e):
+            raise UserError(
+                f"regulariser: {target.rpartition('.')[2]} has no residual blocks for one to act in; "
+                f"type regulariser=none, or model=preactresnet18"
+            ) from None
         raise UserError(f"{name}._target_={target}: {e}; these are the options of {name}.*") from None
     except ValueError:  # of some of Python's own nobody knows the signature
         pass

@@ -34,7 +34,14 @@ UNCOUNTED = {
 
 # Options that came later than stored rows: at these values they are what all runs had before.
 LATER: dict[str, dict[str, Any]] = {
-    "recipe": {"optimizer": "sgd", "betas": [0.9, 0.999], "eps": 1e-8, "decoupled_side": "both"},
+    "recipe": {
+        "optimizer": "sgd",
+        "betas": [0.9, 0.999],
+        "eps": 1e-8,
+        "crop_ratio": [0.75, 1.3333333333333333],
+        "padding": "zeros",
+        "decoupled_side": "both",
+    },
 }
 
 

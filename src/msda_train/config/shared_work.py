@@ -10,6 +10,7 @@ from msda_train.config.fingerprint import canonical
 # What of a recipe never reaches network, loss or optimizer; the learning rate is set anew in every step.
 PASSING = {
     *("epochs", "lr", "schedule", "drops", "drop_factor", "warmup_epochs"),
+    *("min_lr", "padding", "crop_scale", "crop_ratio"),
     *("crop_padding", "flip", "mean", "std", "cutout"),
 }
 

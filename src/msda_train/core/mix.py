@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from msda_train.core.errors import UserError
+from msda_train.core.pixels import Box, blend, blend_two, paste
 from msda_train.core.randomness import Rng
 
 NOWHERE = -1  # a depth that no stage has: the batch stays as it is
+LOOKED_UP = 1024  # classes whose rows are kept, 4 MB of them: one operation instead of three
 Rows = tuple[Tensor, ...]  # tensors (B, ...), or (1, ...) where all samples of a batch share one
 Criterion = Callable[[Tensor, Tensor], Tensor]  # logits and soft labels (B, K) float32 to the mean loss, 0-d
 
@@ -50,8 +53,9 @@ class Mix:
     mask: (B|1, 1, H|1, W|1) float32, pixel weight of the sample itself; for other shapes (B|1, 1, 1, 1).
     depth: 0 for pixels, k for the input of the model's stage k, NOWHERE for none.
     sources: (own, other) where they are not (h, h[perm]).
-    shares: (B, B) float32 label weights, where lam does not say them: a sample has
-        several partners, and rows sum to 1; or, SnapMix, the weights of two images do not sum to 1.
+    shares: (B, B) float32 label weights, where lam does not say them: a sample has several partners, and rows
+        sum to 1; or, SnapMix, those of both images do not.
+    box: where the host knows that the mask is 0 in this box, the same for all, and 1 outside: the edges.
     own: (B,) int64, which example a sample begins with, where that is not its own row: B may be more than the
         batch has, so that an example is seen twice.
     loss: what the batch is trained with, where that is more than the criterion of logits and labels.
@@ -63,6 +67,7 @@ class Mix:
     depth: int = 0
     sources: tuple[Tensor, Tensor] | None = None
     shares: Tensor | None = None
+    box: Box | None = None
     own: Tensor | None = None
     loss: OwnLoss | None = None
 
@@ -77,43 +82,35 @@ class Mix:
         one = torch.ones(1, device=x.device)
         return cls(torch.arange(len(x), device=x.device), one, one.view(1, 1, 1, 1), depth=NOWHERE)
 
-    def apply(self, h: Tensor) -> Tensor:
+    def apply(self, h: Tensor, owned: bool = False) -> Tensor:
         """Mixed pixels or features mask * own + (1 - mask) * other, of the shape (B, ...) and in the type of
-        `h`; `h` itself is left alone.
+        `h`, as `core/pixels.py` says. `h` itself is left alone, unless it is `owned`: then it may be
+        overwritten."""
+        if self.sources is not None:
+            return blend_two(*self.sources, self.mask).to(h.dtype)
+        if self.own is not None:
+            return blend_two(self._begins(h), h[self.perm], self.mask).to(h.dtype)
+        if self.box is not None and not torch.compiler.is_compiling():  # each box would be compiled anew
+            return paste(h, self.perm, self.box, owned)
+        return blend(h, self.perm, self.mask, owned)
 
-        torch.lerp computes from the nearer end: where the mask is 0 or 1 the pixels are bit for bit the
-        originals. It runs in the mask's float32, so lam is not rounded where features are bfloat16.
-        """
-        pictures = h.ndim == 4 and h.is_contiguous(memory_format=torch.channels_last)
-        if self.sources is None and h.dtype == torch.float32 and pictures:
-            return self._by_rows(h)
-        own, other = self.sources or (self._begins(h), h[self.perm])
-        mask = self.mask if h.ndim == 4 else self.mask.view(-1, *[1] * (h.ndim - 1))
-        return torch.lerp(other.float(), own.float(), mask).to(h.dtype)
-
-    def _by_rows(self, h: Tensor) -> Tensor:
-        """The same for float32 channels_last, an image a row: partners are gathered once, mixed in place, and
-        the mask is written out over channels beforehand, three to eight times faster than broadcasting it."""
-        (batch, channels, height, width), mask = h.shape, self.mask.permute(0, 2, 3, 1)
-        rows = h.permute(0, 2, 3, 1).reshape(batch, -1)
-        wide = mask if mask[0].numel() == 1 else mask.expand(-1, height, width, channels)
-        mixed = rows.index_select(0, self.perm).lerp_(self._begins(rows), wide.reshape(len(mask), -1))
-        return mixed.view(-1, height, width, channels).permute(0, 3, 1, 2)
+    def pixels(self, x: Tensor, owned: bool = False) -> Tensor:
+        """Mixed examples (B, ...) where this plan mixes those, else x as it is.
+        owned: x may be overwritten."""
+        return self.apply(x, owned) if self.depth == 0 else x
 
     def _begins(self, rows: Tensor) -> Tensor:
         """Of the rows of a batch, those that the samples begin with."""
-        return rows[: len(self.perm)] if self.own is None else rows.index_select(0, self.own)
-
-    def pixels(self, x: Tensor) -> Tensor:
-        """Mixed examples (B, ...) where this plan mixes those, else x as it is."""
-        return self.apply(x) if self.depth == 0 else x
+        if self.own is not None:
+            return rows.index_select(0, self.own)
+        return rows if len(rows) == len(self.perm) else rows[: len(self.perm)]
 
     def target(self, y: Tensor, classes: int) -> Tensor:
         """(B, K) float32 soft labels lam * onehot(y) + (1 - lam) * onehot(y[perm]), or shares @ onehot(y)."""
-        own = torch.zeros(len(y), classes, device=y.device).scatter_(1, y[:, None], 1.0)
+        own = one_hot(y, classes)
         if self.shares is not None:
             return (self.shares[:, :, None] * own).sum(dim=1)  # no matmul: autocast would round it
-        return own.index_select(0, self.perm).lerp_(self._begins(own), self.lam[:, None])
+        return own.index_select(0, self.perm).lerp_(self._begins(own), self.lam.unsqueeze(1))
 
     def first(self, count: int) -> "Mix":
         """The plan for the first `count` samples alone; their partners may be any of the batch."""
@@ -123,6 +120,20 @@ class Mix:
         loss = self.loss and self.loss.of_rows(slice(count))
         first = replace(self, perm=self.perm[:count], lam=lam, mask=mask)
         return replace(first, sources=sources, own=own, loss=loss)
+
+
+def one_hot(y: Tensor, classes: int) -> Tensor:
+    """(B, K) float32 of labels y (B,). Raises IndexError or RuntimeError where one is not below K; on CUDA
+    the device stops later."""
+    if classes > LOOKED_UP:
+        return torch.zeros(y.shape[0], classes, device=y.device).scatter_(1, y.unsqueeze(1), 1.0)
+    return _unit_rows(classes, y.device).index_select(0, y)
+
+
+@cache
+def _unit_rows(classes: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.eye(classes, device=device)
 
 
 def picture_size(x: Tensor) -> tuple[int, int]:

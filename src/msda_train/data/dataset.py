@@ -13,15 +13,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from msda_train.config import checks
 from msda_train.core import paths
-from msda_train.core.errors import UserError, nearest
+from msda_train.core.errors import UserError
 from msda_train.core.randomness import generator
 from msda_train.data.content import content_as_stored, in_canonical_order
 from msda_train.data.download import Remote, fetch
 from msda_train.data.examples import Arrays, Examples, check_classes
 from msda_train.data.images import Images
 from msda_train.data.noise import corrupted
+from msda_train.data.options import check_options, places
+from msda_train.data.resize import sized
 from msda_train.data.store import Store, signature
 from msda_train.data.subset import balanced, capped
 
@@ -61,8 +62,11 @@ class Dataset:
     label_noise: float = 0.0  # share of the training labels that are replaced by random ones
     label_noise_seed: int = 0
     empty_classes: bool = False  # whether a class may lack training or test images
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    size: int | tuple[int, ...] | None = None  # of pictures, one side or (height, width); None: as they are
+    test_share: float | None = None  # of an imagefolder without test images
+    split_seed: int | None = 0  # draws these
+    mean: tuple[float, ...] | str = ()  # or AUTO
+    std: tuple[float, ...] | str = ()
     crop_padding: int = 0
     flip: bool = False
     cutout_length: int = 0
@@ -81,7 +85,11 @@ class Dataset:
     def __post_init__(self) -> None:
         for field in ("mean", "std"):  # OmegaConf hands over its own list type
             value = getattr(self, field)
-            object.__setattr__(self, field, tuple(value) if isinstance(value, Iterable) else (value,))
+            if not isinstance(value, str):
+                value = tuple(value) if isinstance(value, Iterable) else (value,)
+            object.__setattr__(self, field, value)
+        if isinstance(self.size, Iterable):
+            object.__setattr__(self, "size", tuple(self.size))
 
     # What a run uses ----------------------------------------------------------------------------------------
 
@@ -132,7 +140,7 @@ class Dataset:
         source = self._signature()
         found = None if rebuild else store.open(source)
         if found is None:
-            arrays, content = in_canonical_order(self._read())
+            arrays, content = in_canonical_order(sized(self._read(), self.size))
             store.save(source, arrays, content)
             found = store.open(source)
         if found is None:  # another process emptied the cache folder this moment
@@ -197,9 +205,7 @@ class Dataset:
         words = ["msda-data", verb, "own" if own else self.name]
         words += [f"dataset.name={self.name}"] if own else []
         words += [f"dataset.source={self.source}"] if own or self.source != self.sources[0] else []
-        words += [
-            f"dataset.{key}={value}" for key in ("root", "cache") if (value := getattr(self, key)) is not None
-        ]
+        words += [f"dataset.{key}={value}" for key, value in places(self)]
         return shlex.join(words)
 
     # What a named set overrides -----------------------------------------------------------------------------
@@ -220,25 +226,7 @@ class Dataset:
     # --------------------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        if self.source not in self.sources:
-            raise UserError(
-                f"dataset.source={self.source}: unknown for {self.name}; {nearest(self.source, self.sources)}"
-            )
-        if self.source == "embedded" and self.root is not None:
-            raise UserError(
-                f"dataset.root={self.root}: {self.name} comes along, nothing is read; leave it out"
-            )
-        if not self.name or any(letter in self.name for letter in "/\\\n"):
-            raise UserError(f"dataset.name={self.name}: give a plain word, no path")
-        checks.fraction("dataset.label_noise", self.label_noise)
-        checks.whole("dataset.label_noise_seed", self.label_noise_seed, least=0)
-        checks.flag("dataset.empty_classes", self.empty_classes)
-        for key, least in (("subset", 1), ("test_subset", 1), ("subset_seed", 0), ("cap_per_class", 1)):
-            value = getattr(self, key)
-            if value is None and key != "subset_seed":
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"dataset.{key}={value}: give a whole number, {least} or more")
+        check_options(self)
 
     def _folder(self) -> Path:
         if self.root is None:
@@ -256,13 +244,16 @@ class Dataset:
         else:
             (path,) = self.files()
             facts, place = self._local_facts(path), str(path)
-        return signature(self.name, self.source, self.n_classes, place, facts)
+        made = [["size", self.size]] if self.size else []
+        return signature(self.name, self.source, self.n_classes, place, facts, *made)
 
     def _local_facts(self, path: Path) -> list[Any]:
         if self.source == "imagefolder":
+            from msda_train.data.decode import WAY
             from msda_train.data.imagefolder import source_files
 
-            return source_files(path)
+            split = [] if self.test_share is None else [self.test_share, self.split_seed]
+            return [WAY, *split, source_files(path, self.test_share)]
         if not path.is_file():
             raise UserError(
                 f"dataset.root={path}: no such file; give an .npz with x_train, y_train, x_test, y_test, "
@@ -283,7 +274,8 @@ class Dataset:
             return read_npz(path, official_classes=self.n_classes, class_names=self.class_names)
         from msda_train.data.imagefolder import read_folder
 
-        return read_folder(path, official_classes=self.n_classes)
+        split: dict[str, Any] = {"test_share": self.test_share, "split_seed": self.split_seed}
+        return read_folder(path, official_classes=self.n_classes, size=self.size, **split)
 
     def _check_whole(self, arrays: Arrays) -> None:
         if not self.empty_classes:

@@ -18,6 +18,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Origin
 from msda_train.core.randomness import Rng, generator
 from msda_train.data.batches import Batches, Draw, upload
+from msda_train.data.resized_crop import draw_boxes, resized
 
 # Flipping on the CPU, 50,000 images 32x32x3, one thread: selecting from a second, mirrored copy of the images
 # runs at 1.0 M images/s, mirroring the chosen images of each batch at 0.37 M; with normalisation about 200 k
@@ -43,31 +44,42 @@ class Loader(Batches):
         std: Sequence[float],
         device: torch.device | str,
         crop_padding: int = 0,
+        padding: str = "zeros",
+        crop_scale: Sequence[float] | None = None,
+        crop_ratio: Sequence[float] = (3 / 4, 4 / 3),
         flip: bool = False,
         seed: int | None = None,
     ) -> None:
         super().__init__(len(images), labels, batch_size=batch_size, device=device, seed=seed)
         _, self.height, self.width, self.channels = images.shape
         self.crop_padding, self.flip = crop_padding, flip
+        self.crop_scale, self.crop_ratio = crop_scale, crop_ratio
         self._check(mean, std)
         scale, shift = _scale_and_shift(mean, std, self.width)
         self._scale, self._shift = scale.to(self.device), shift.to(self.device)
         self._windows: _Windows = (_HostWindows if self.device.type == "cpu" else _DeviceWindows)(
             images,
             padding=crop_padding if seed is not None else 0,
+            reflect=padding == "reflect",
             flip=flip and seed is not None,
             device=self.device,
         )
 
     def train_batches(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Batches`."""
-        drawn = self._drawn(epoch)
+        drawn, boxes = self._drawn(epoch), self._boxes(epoch)
         chosen, places = self._windows.draws(drawn), upload(drawn[0], self.device)
         for batch in self.train_slices():
-            yield self._normalised(self._windows.take(chosen, batch)), self._labels[places[batch]]
+            x = self._normalised(self._windows.take(chosen, batch))
+            yield self._resized(x, boxes, batch), self._labels[places[batch]]
 
     def origins(self, epoch: int) -> Iterator[Origin]:
         """See `Batches`."""
+        if self.crop_scale is not None:
+            raise UserError(
+                "recipe.crop_scale: this method remembers the training images, and has to know where the "
+                "pixels of a crop lie in them; type recipe.crop_scale=null recipe.crop_padding=4"
+            )
         drawn = self._drawn(epoch)
         drawn[1:3] -= self.crop_padding
         places = upload(drawn, self.device)
@@ -78,10 +90,12 @@ class Loader(Batches):
         """See `Batches`; partners are cropped and mirrored by themselves."""
         drawn, rng = self._drawn(epoch), self.pairing(epoch)
         others = np.stack([partners(drawn[0], rng), *self._windows_drawn(rng)])
+        boxes = self._boxes(epoch)
         both = [(self._windows.draws(d), upload(d[0], self.device)) for d in (drawn, others)]
         for batch in self.train_slices():
             rows = torch.cat([self._windows.take(chosen, batch) for chosen, _ in both])
-            yield self._normalised(rows), self._labels[torch.cat([places[batch] for _, places in both])]
+            x = self._resized(self._normalised(rows), boxes, batch)
+            yield x, self._labels[torch.cat([places[batch] for _, places in both])]
 
     def test_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Batches`."""
@@ -102,6 +116,18 @@ class Loader(Batches):
         mirrored = rng.integers(0, 2, size=self.n) if self.flip else np.zeros(self.n, dtype=np.int64)
         return *offsets.T, mirrored
 
+    def _boxes(self, epoch: int) -> Tensor | None:
+        """(4, 2, N) int64, where crops are resized: a box for every image and for its partner."""
+        if self.crop_scale is None or self.seed is None:
+            return None
+        rng = generator(self.seed, "resized_crop", epoch)
+        drawn = draw_boxes(rng, 2 * self.n, self.height, self.width, self.crop_scale, self.crop_ratio)
+        return upload(drawn.reshape(4, 2, self.n), self.device)
+
+    def _resized(self, x: Tensor, boxes: Tensor | None, batch: slice) -> Tensor:
+        """x (B, C, H, W), or twice as many with their partners behind them."""
+        return x if boxes is None else resized(x, boxes[:, :, batch].flatten(1)[:, : len(x)])
+
     def _normalised(self, rows: Tensor) -> Tensor:
         """(B, C, H, W) float32 in channels_last memory from `rows` (B, H, W*C) uint8."""
         # By whole rows, as here, three times as fast as by channel.
@@ -114,7 +140,7 @@ class Loader(Batches):
             if len(value) != self.channels:
                 raise UserError(
                     f"recipe.{key} has {len(value)} numbers, but the images have {self.channels} channel(s); "
-                    f"give {self.channels}"
+                    f"give {self.channels}, or type dataset.{key}=auto"
                 )
         if min(std) <= 0:
             raise UserError(f"recipe.std={list(std)}: give numbers above 0")
@@ -128,13 +154,14 @@ class Loader(Batches):
 class _Windows:
     """The padded images of a split; `take` copies one window of each chosen image."""
 
-    def __init__(self, images: np.ndarray, *, padding: int, device: torch.device) -> None:
+    def __init__(self, images: np.ndarray, *, padding: int, reflect: bool, device: torch.device) -> None:
         _, self.height, self.width, self.channels = images.shape
-        self.padding, self.device = padding, device
+        self.padding, self.reflect, self.device = padding, reflect, device
         self.mirror = _mirror(self.width, self.channels)
 
     def padded(self, images: np.ndarray, *, copies: int = 1) -> np.ndarray:
-        """(copies*N, H+2p, (W+2p)*C) uint8: the images in a black frame; the second copy is mirrored."""
+        """(copies*N, H+2p, (W+2p)*C) uint8: the images in a black frame, or one that reflects them without
+        the outermost pixel (NumPy's and torchvision's `reflect`); the second copy is mirrored."""
         n, p, span = len(images), self.padding, self.width * self.channels
         plain = images.reshape(n, self.height, span)
         if p == 0 and copies == 1:
@@ -145,6 +172,10 @@ class _Windows:
         for k in range(0, n if copies == 2 else 0, PIECE):  # no second copy of everything on the way
             piece = slice(k, min(k + PIECE, n))
             inside[n + piece.start : n + piece.stop] = plain[piece].take(self.mirror, axis=2)
+        for k in range(0, len(rows) if self.reflect else 0, PIECE):
+            some = inside[k : k + PIECE].reshape(-1, self.height, self.width, self.channels)
+            framed = np.pad(some, ((0, 0), (p, p), (p, p), (0, 0)), mode="reflect")
+            rows[k : k + PIECE] = framed.reshape(len(some), *rows.shape[1:])
         return rows
 
     def draws(self, chosen: np.ndarray) -> np.ndarray | Tensor:
@@ -157,8 +188,10 @@ class _Windows:
 
 
 class _HostWindows(_Windows):
-    def __init__(self, images: np.ndarray, *, padding: int, flip: bool, device: torch.device) -> None:
-        super().__init__(images, padding=padding, device=device)
+    def __init__(
+        self, images: np.ndarray, *, padding: int, reflect: bool, flip: bool, device: torch.device
+    ) -> None:
+        super().__init__(images, padding=padding, reflect=reflect, device=device)
         self.count = len(images)
         frame = (self.height + 2 * padding) * (self.width + 2 * padding) * self.channels
         self.has_copy = flip and self.count * frame <= MIRROR_BYTES
@@ -188,8 +221,10 @@ class _HostWindows(_Windows):
 class _DeviceWindows(_Windows):
     """Tensor code without a single value coming back to the host."""
 
-    def __init__(self, images: np.ndarray, *, padding: int, flip: bool, device: torch.device) -> None:
-        super().__init__(images, padding=padding, device=device)
+    def __init__(
+        self, images: np.ndarray, *, padding: int, reflect: bool, flip: bool, device: torch.device
+    ) -> None:
+        super().__init__(images, padding=padding, reflect=reflect, device=device)
         host = self.padded(images)
         rows = torch.from_numpy(host if host.flags.writeable else host.copy()).to(device)
         n, high, wide = rows.shape

@@ -1,4 +1,4 @@
-"""Fewer images: a cap per class, and class-balanced subsets. Functions of the labels alone."""
+"""Fewer images: a cap per class, class-balanced subsets, a part to test on. Functions of the labels alone."""
 
 import numpy as np
 
@@ -34,3 +34,15 @@ def balanced(y: np.ndarray, n: int, rng: Rng, *, option: str) -> np.ndarray:
     take = np.full(classes, each)
     take[with_one_more] += 1
     return np.sort(np.concatenate([indices[:m] for indices, m in zip(shuffled, take, strict=True)]))
+
+
+def split(y: np.ndarray, test_share: float, rng: Rng, *, stratified: bool) -> np.ndarray:
+    """Indices, ascending, of the test part: `test_share` of `y` (N,), rounded, and at least one for either
+    side. Stratified: of each class the same share, one more or less."""
+    n = min(max(round(test_share * len(y)), 1), len(y) - 1)
+    order = rng.permutation(len(y))
+    if not stratified:
+        return np.sort(order[:n])
+    by_class = order[np.argsort(y[order], kind="stable")]
+    places = ((np.arange(n) + rng.random()) * len(y) / n).astype(np.int64)  # evenly over the sorted rows
+    return np.sort(by_class[places])

@@ -17,9 +17,11 @@ import numpy as np
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError, nearest
-from msda_train.core.randomness import Rng, generator
+from msda_train.core.randomness import generator
 from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Arrays, Examples, check_classes
+from msda_train.data.options import check_share
+from msda_train.data.subset import split
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -82,9 +84,7 @@ class TableSet(Dataset):
 
     def _check(self) -> None:
         super()._check()
-        checks.fraction("dataset.test_share", self.test_share)
-        if not 0 < self.test_share < 1:
-            raise UserError(f"dataset.test_share={self.test_share}: above 0, below 1; type 0.5 for half")
+        check_share(self.test_share)
         if self.split_seed is not None:
             checks.whole("dataset.split_seed", self.split_seed, least=0)
         checks.flag("dataset.stratified", self.stratified)
@@ -225,15 +225,3 @@ def _leave_out(name: object) -> str:
 def whole_table(x: np.ndarray, y: np.ndarray, classes: Sequence[str]) -> Arrays:
     """All rows as training rows, as a table is kept until a run splits it."""
     return Arrays(x, y, x[:0], y[:0], tuple(classes))
-
-
-def split(y: np.ndarray, test_share: float, rng: Rng, *, stratified: bool) -> np.ndarray:
-    """Indices, ascending, of the test rows: `test_share` of `y` (N,), rounded, and at least one for either
-    side. Stratified: of each class the same share, one more or less."""
-    n = min(max(round(test_share * len(y)), 1), len(y) - 1)
-    order = rng.permutation(len(y))
-    if not stratified:
-        return np.sort(order[:n])
-    by_class = order[np.argsort(y[order], kind="stable")]
-    places = ((np.arange(n) + rng.random()) * len(y) / n).astype(np.int64)  # evenly over the sorted rows
-    return np.sort(by_class[places])

@@ -10,8 +10,11 @@ from typing import Any
 from msda_train.comparison.config_diff import experiment_choices
 from msda_train.comparison.match import compose_configs
 from msda_train.config.fingerprint import NODES, UNCOUNTED, fingerprint, former_fingerprint
+from msda_train.launch.auto_words import in_numbers
 from msda_train.records.bench import step_cost
 from msda_train.records.published import Cell, Table
+
+PLACES = ("source", "root", "cache")  # of data sets
 
 
 @dataclass(frozen=True)
@@ -117,12 +120,12 @@ def make_plan(name: str, table: Table, seeds: Sequence[int], extra: Sequence[str
     """The runs of `table`, each with the words `extra` behind its own; UserError where they do not
     compose."""
     runnable = [cell for cell in table.cells if cell.not_runnable is None]
-    wanted = dict.fromkeys((*cell.overrides, *extra) for cell in runnable)
-    configs = compose_configs(wanted)
+    typed_words = [(*cell.overrides, *extra) for cell in runnable]
+    wanted, configs = in_numbers(compose_configs(dict.fromkeys(typed_words)))
     groups: dict[str, list[Cell]] = {}
     words_of: dict[str, tuple[str, ...]] = {}
-    for cell in runnable:
-        words = (*cell.overrides, *extra)
+    for cell, first in zip(runnable, typed_words, strict=True):
+        words = wanted[first]
         mark = fingerprint(configs[words])
         groups.setdefault(mark, []).append(cell)
         if mark not in words_of or (cell.probes and not _probed(words_of[mark])):
@@ -147,8 +150,9 @@ def _probed(words: Sequence[str]) -> bool:
 
 
 def _uncounted(word: str) -> bool:
+    """Facts of the data, such as dataset.mean, are not counted there, but where the recipe has them."""
     node, _, key = word.partition("=")[0].partition(".")
-    return node not in NODES or key in UNCOUNTED.get(node, ())
+    return node not in NODES or key in (PLACES if node == "dataset" else UNCOUNTED.get(node, ()))
 
 
 def typed(words: Sequence[str]) -> str:

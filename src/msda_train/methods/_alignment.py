@@ -23,8 +23,8 @@ class AlignedMix(Mix):
         """See `Mix`."""
         return self.depth, self.moved
 
-    def apply(self, h: Tensor) -> Tensor:
-        """Mixed features of the shape (B, C, H, W) of h, which need not be square."""
+    def apply(self, h: Tensor, owned: bool = False) -> Tensor:
+        """Mixed features of the shape (B, C, H, W) of h, which is left alone and need not be square."""
         own, other = h.flatten(2).float(), h[self.perm].flatten(2).float()
         with torch.no_grad(), torch.autocast(h.device.type, enabled=False):
             plan = sinkhorn(own.transpose(1, 2), other.transpose(1, 2), self.eps, self.rounds)

@@ -40,7 +40,7 @@ class Teacher(nn.Module):
 
     def check_channels(self, channels: int) -> None:
         """UserError where images of so many channels do not suit."""
-        taken = next(p.shape[1] for p in self.trunk.parameters() if p.dim() == 4)
+        taken = next((p.shape[1] for p in self.trunk.parameters() if p.dim() == 4), channels)
         if channels not in ((1, taken) if self.side else (taken,)):
             raise UserError(f"method.teacher: sees images of {taken} channels; these have {channels}")
 

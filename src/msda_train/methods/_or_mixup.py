@@ -29,7 +29,7 @@ class OrMixup(Pairwise):
         if self.inputs_only or self.pairing in FROM_ALL:
             what = "inputs_only=true" if self.inputs_only else f"pairing={self.pairing}"
             name = type(self).__name__
-            raise UserError(f"method.{what}: {name} mixes a batch with itself, labels too; type method=cutmix")
+            raise UserError(f"method.{what}: {name} mixes a batch in itself, labels too; type method=cutmix")
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""

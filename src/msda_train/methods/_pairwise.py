@@ -72,12 +72,13 @@ class Pairwise:
         """What `mix` plans for x (B, C, H, W), given lam (B,) or (1,) float64 and perm (B,) int64, both drawn
         here; where the coin says no, the identity. Of a batch that its partners follow, both halves are
         planned, each with the other, and the first is kept."""
-        own = len(x) // 2 if self.pairing in FROM_ALL else len(x)
+        size = x.shape[0]
+        own = size // 2 if self.pairing in FROM_ALL else size
         if rng.random() >= self.prob:
-            return Mix.identity(x) if own == len(x) else replace(Mix.identity(x).first(own), depth=0)
-        lam = draw_lam(rng, self.alpha, len(x) if self.lam_per == "sample" else 1)
-        perm = torch.from_numpy(pair(rng, self.pairing, len(x))).to(x.device, non_blocking=True)
-        plan = mix(lam, perm).first(own) if own < len(x) else mix(lam, perm)
+            return Mix.identity(x) if own == size else replace(Mix.identity(x).first(own), depth=0)
+        lam = draw_lam(rng, self.alpha, size if self.lam_per == "sample" else 1)
+        perm = beside(torch.from_numpy(pair(rng, self.pairing, size)), x)
+        plan = mix(lam, perm).first(own) if own < size else mix(lam, perm)
         return replace(plan, lam=torch.ones_like(plan.lam)) if self.inputs_only else plan
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
@@ -97,4 +98,9 @@ def check_batch_alone(method: Pairwise, instead: str) -> None:
 
 def to_device(values: np.ndarray, x: Tensor) -> Tensor:
     """Host draws as a float32 tensor beside x, without waiting for the device."""
-    return torch.from_numpy(values.astype(np.float32)).to(x.device, non_blocking=True)
+    return beside(torch.from_numpy(values.astype(np.float32)), x)
+
+
+def beside(host: Tensor, x: Tensor) -> Tensor:
+    """A host's tensor on the device of x."""
+    return host if x.is_cpu else host.to(x.device, non_blocking=True)

@@ -28,5 +28,7 @@ def spectral_residual(x: Tensor) -> Tensor:
         size_of = (spectrum.real.square() + spectrum.imag.square() + 1e-10).sqrt()
         usual = F.avg_pool2d(F.pad(size_of.log(), (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         back = torch.fft.ifft2(spectrum * (size_of.log() - usual).exp() / size_of)
-        found = gaussian_blur(back.abs(), [7, 7], [3.0, 3.0])
-        return resize(found, list(size), antialias=True)[:, 0] if max(size) > LARGEST else found[:, 0]
+        found: Tensor = gaussian_blur(back.abs(), [7, 7], [3.0, 3.0])
+        if max(size) > LARGEST:
+            found = resize(found, list(size), antialias=True)
+        return found[:, 0]

@@ -1,13 +1,14 @@
 """What methods share that ask a trained classifier where to look: which one, and its attention."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
@@ -51,6 +52,14 @@ class TeacherGuided(Pairwise):
     def teacher_run(self) -> str | None:
         """See `msda_train.core.mix.HasTeacher`."""
         return finished_teacher(self.teacher)
+
+    def taught_by(self, network: nn.Module) -> "TeacherGuided":
+        """The same, taught by a copy of `network`, which makes a feature map (B, C', h, w) of normalised
+        images (B, C, H, W) as they are."""
+        taught = replace(self)
+        plain = torch.ones(1, 1, 1)
+        taught.__dict__["_teacher"] = Teacher(deepcopy(network), plain, torch.zeros(1, 1, 1), side=None)
+        return taught
 
     def prepare(self, network: Any, batches: Iterable[Tensor]) -> "TeacherGuided | CachedAttention":
         """See `msda_train.core.mix.Prepares`. Loads the teacher, so that what is wrong with it shows before

@@ -10,7 +10,6 @@ from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.methods._attention import IMAGENET, Teacher, imagenet_teacher, own_teacher
 from msda_train.models.second_head import heads
-from msda_train.models.trained import find_row, load_network
 
 
 def check_words(name: str, weights: str | None, grid: int, seen: str) -> None:
@@ -29,6 +28,8 @@ def find_teacher(
     in the folder `name` of a finished run. Raises UserError where it cannot be had."""
     if name in IMAGENET:
         return imagenet_teacher(name, weights, grid, seen, mean, std)
+    from msda_train.models.trained import load_network  # reads configs by OmegaConf: only who needs it waits
+
     network, config = load_network(_folder(name))
     return own_teacher(network, config.get("recipe"), Path(name), mean, std)
 
@@ -38,6 +39,8 @@ def finished_teacher(name: str) -> str | None:
     UserError where no finished run lies there."""
     if name in IMAGENET:
         return None
+    from msda_train.models.trained import find_row
+
     row = find_row(_folder(name))
     return f"{row.fingerprint}-{row.data['content'][:8]}-s{row.seed}"
 
@@ -52,6 +55,8 @@ def _folder(name: str) -> Path:
 def find_class_maps(name: str, mean: Sequence[float], std: Sequence[float]) -> "ClassMaps":
     """What the network in the folder `name` of a finished run says of each place of an image. Raises
     UserError where there is none, or one whose last map no linear layer reads."""
+    from msda_train.models.trained import load_network  # as above
+
     network, config = load_network(_folder(name))
     teacher = own_teacher(network, config.get("recipe"), Path(name), mean, std)
     return ClassMaps(teacher, heads(network)[0])

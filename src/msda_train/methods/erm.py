@@ -1,7 +1,7 @@
 """ERM: no mixing; the papers' "Baseline", "Vanilla", "No Mixup"."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -12,6 +12,8 @@ from msda_train.core.randomness import Rng
 @dataclass(frozen=True)
 class Erm:
     """x~ = x: every sample is left alone (empirical risk minimisation)."""
+
+    whole_numbers: ClassVar = True
 
     def plan(self, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `msda_train.core.mix.Method`."""

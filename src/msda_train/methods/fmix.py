@@ -10,7 +10,7 @@ openmixup also avoids pairing an image with itself. The code's `reformulate` opt
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +26,8 @@ from msda_train.methods._pairwise import Pairwise, to_device
 @dataclass(frozen=True)
 class FMix(Pairwise):
     """x~ = M x + (1 - M) x[perm]; M is 1 at the lam * H * W highest pixels of the random image, else 0."""
+
+    whole_numbers: ClassVar = True
 
     decay: float = 3.0
     max_soft: float = 0.0

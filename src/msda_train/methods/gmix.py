@@ -8,7 +8,7 @@ the authors' code) leaves the batch unmixed.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +22,8 @@ from msda_train.methods._pairwise import Pairwise, to_device
 @dataclass(frozen=True)
 class GMix(Pairwise):
     """x~ = M x + (1 - M) x[perm]; M = G where lam < 0.5, 1 - G where lam >= 0.5, G a Gaussian bump."""
+
+    whole_numbers: ClassVar = True
 
     pairing: str = "reversal"
 

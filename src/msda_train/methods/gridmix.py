@@ -12,7 +12,7 @@ their code fails.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -28,6 +28,8 @@ from msda_train.methods._spans import Span, check_span, draw_span
 @dataclass(frozen=True)
 class GridMix(Pairwise):
     """x~ = M x + (1 - M) x[perm]; M is 0 in the holes, else 1. Aspects are height over width."""
+
+    whole_numbers: ClassVar = True
 
     holes: tuple[int, int] = (2, 6)
     hole_aspect: Span = (1.0, 1.0)

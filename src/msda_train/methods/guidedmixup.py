@@ -61,9 +61,9 @@ class GuidedMixup:
         if self.saliency == "spectral":
             found = spectral_residual(x)
         else:
-            clean = {"clean_lam": self.clean_lam, "clean_scale": self.clean_scale}
-            found = channel_norm(input_gradient(x, y, model, **clean))
-        blurred = gaussian_blur(found, [7, 7], [3.0, 3.0])
+            gradient = input_gradient(x, y, model, clean_lam=self.clean_lam, clean_scale=self.clean_scale)
+            found = channel_norm(gradient)
+        blurred: Tensor = gaussian_blur(found, [7, 7], [3.0, 3.0])
         return blurred / blurred.sum(dim=(1, 2), keepdim=True).clamp(min=TINY)
 
 

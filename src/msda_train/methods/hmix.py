@@ -8,7 +8,7 @@ Only the authors' batch mode is HMix; our `lam_per=sample` does the same for eac
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +25,8 @@ from msda_train.methods._pairwise import Pairwise, to_device
 class HMix(Pairwise):
     """x~ = M x + (1 - M) x[perm]; M is 0 in a box of about (1 - lam) * ratio of the image, elsewhere
     lam / (share outside the box)."""
+
+    whole_numbers: ClassVar = True
 
     ratio: float = 0.5
     pairing: str = "reversal"

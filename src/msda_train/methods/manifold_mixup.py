@@ -10,7 +10,7 @@ method.depths=[0,1]`. CutMix's re-implementation uses alpha = 1. The numbers wer
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +26,8 @@ from msda_train.methods.mixup import Mixup
 class ManifoldMixup(Mixup):
     """h~ = lam h + (1 - lam) h[perm], the same for the labels, at a depth drawn from `depths`: k is the input
     of the model's stage k, 0 the pixels."""
+
+    whole_numbers: ClassVar = False  # a network takes none
 
     alpha: float = 2.0
     depths: Sequence[int] = (0, 1, 2)

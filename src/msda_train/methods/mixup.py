@@ -8,7 +8,7 @@ alpha = 0 in that code is `method=erm`.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -21,6 +21,8 @@ from msda_train.methods._pairwise import Pairwise, to_device
 @dataclass(frozen=True)
 class Mixup(Pairwise):
     """x~ = lam x + (1 - lam) x[perm], the same for the labels."""
+
+    whole_numbers: ClassVar = True
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""

@@ -1,6 +1,6 @@
 """RegMixup trains on the clean batch and on its mixup, together.
 
-Pinto, Yang, Lim, Torr & Dokania, NeurIPS 2022, arXiv:2206.14502: CE(clean) + eta CE(mixed), eta 1. Code:
+Pinto, Yang, Lim, Torr & Dokania, NeurIPS 2022, arXiv:2206.14502. CE(clean) + eta CE(mixed), eta 1. Code:
 FrancescoPinto/RegMixup models/regmixup.py, which we follow: 2B images in one pass, clean ones first, so that
 BatchNorm sees both; one lam ~ Beta(alpha, alpha) and permutation per batch; no coin. alpha is 20 on CIFAR-10,
 10 on CIFAR-100 there (commands.sh): lam near 0.5. Its loss is the mean over all 2B, half of the equation's
@@ -27,7 +27,7 @@ from msda_train.methods.mixup import Mixup
 
 @dataclass(frozen=True)
 class RegMixup(Mixup):
-    """A plan for 2B samples: x as it is, then lam x + (1 - lam) x[perm]."""
+    """x and x~ = lam x + (1 - lam) x[perm], together."""
 
     alpha: float = 20.0
     loss: str = "mean"

@@ -10,7 +10,7 @@ paste one pixel, and where clipping leaves no box the sample stays unmixed.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class ResizeMix(Pairwise):
 
     `lam_per=sample` draws tau for each sample.
     """
+
+    whole_numbers: ClassVar = True
 
     scope: Span = (0.1, 0.8)
     draw: str = "uniform"

@@ -9,7 +9,7 @@ width stands for the squared side where images are not square. The paper's squar
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +25,8 @@ from msda_train.methods._spans import Span, check_span, draw_span
 @dataclass(frozen=True)
 class SmoothMix(Pairwise):
     """x~ = M x + (1 - M) x[perm]; 1 - M = exp(-d^2 / (2 sigma^2)). `lam_per` counts the bumps."""
+
+    whole_numbers: ClassVar = True
 
     sigma: Span = (0.25, 0.5)
     label: str = "area"

@@ -1,6 +1,6 @@
 """TransMix is CutMix whose labels are weighted by what the transformer's class token looks at.
 
-Chen, Sun, He, Torr, Yuille & Bai, CVPR 2022, arXiv:2111.09833: the label weight of the pasted image is the
+Chen, Sun, He, Torr, Yuille & Bai, CVPR 2022, arXiv:2111.09833. The label weight of the pasted image is the
 share of attention (last block, class token to patches, mean over heads, of the mixed image in this very
 forward pass) that falls into the box; the mask is brought to the grid of patches by nearest neighbours.
 Code: Beckschen/TransMix transmix.py, which we follow: half of the weight stays that of the area, as in
@@ -30,7 +30,7 @@ from msda_train.methods.cutmix import CutMix
 
 @dataclass(frozen=True)
 class TransMix(OrMixup, CutMix):
-    """CutMix or mixup; labels of CutMix by area and attention."""
+    """x~ = M x + (1 - M) x[perm] as CutMix; labels by area and attention."""
 
     prob: float = 1.0
     area: float = 0.5

@@ -7,6 +7,11 @@ the shape changes. A bottleneck's stride lies on its 3x3 convolution.
   many channels at the end; He normal initialisation (fan out), BatchNorms 1 and 0: `init=he`.
 - ResNet-18 (the one of pytorch-cifar, in Cutout's and SaliencyMix's rows): 4 x 2 basic blocks of widths 64 to
   512; torch's own initialisation: `init=torch`.
+- ResNeXt-50 32x4d (Xie et al., CVPR 2017, arXiv:1611.05431; ResNeXt_CIFAR of Westlake-AI/openmixup):
+  ResNet-50's bottlenecks, with `cardinality` groups in the 3x3 convolution.
+`init=openmixup` is that program's own: He normal (fan out), a block's last BatchNorm 0, the classifier
+normal of deviation 0.01 without bias. A later version of it starts like this only beside pre-trained weights
+and leaves torch's otherwise; which one made the published numbers is not stated.
 Depths for mixing: 0 pixels, then after each group.
 """
 
@@ -15,28 +20,40 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from msda_train.config import checks
+from msda_train.core.errors import UserError
 from msda_train.models.regulariser import Regulariser, branch_end
-from msda_train.models.staged import GlobalMean, Staged, check_blocks, he_fan_out
+from msda_train.models.staged import GlobalMean, Staged, check_blocks, he_fan_out, openmixup_start
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 
 
-def _conv(channels_in: int, channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    conv = nn.Conv2d(channels_in, channels, kernel, stride, padding=kernel // 2, bias=False)
+def _conv(channels_in: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(channels)]
 
 
 class ResBlock(nn.Module):
     """ReLU(branch + shortcut), a basic or a bottleneck one."""
 
-    def __init__(self, channels_in: int, width: int, stride: int, *, block: str, end: nn.Module):
+    def __init__(
+        self,
+        channels_in: int,
+        width: int,
+        stride: int,
+        *,
+        block: str,
+        end: nn.Module,
+        inner: int | None = None,
+        groups: int = 1,
+    ):
+        """inner: channels of a bottleneck's 3x3 convolution, in `groups`, where they are not `width`."""
         super().__init__()
-        channels = width * EXPANSION[block]
+        channels, inner = width * EXPANSION[block], inner or width
         if block == "basic":
             layers = [*_conv(channels_in, width, 3, stride), nn.ReLU(), *_conv(width, width, 3)]
         else:
-            layers = [*_conv(channels_in, width, 1), nn.ReLU(), *_conv(width, width, 3, stride), nn.ReLU()]
-            layers += _conv(width, channels, 1)
+            layers = [*_conv(channels_in, inner, 1), nn.ReLU()]
+            layers += [*_conv(inner, inner, 3, stride, groups), nn.ReLU(), *_conv(inner, channels, 1)]
         self.branch = nn.Sequential(*layers)
         self.end = end
         self.shortcut: nn.Module = nn.Identity()
@@ -56,28 +73,53 @@ def resnet(
     block: str,
     init: str,
     stem_stride: int,
+    cardinality: Sequence[int] | None = None,
     *,
     classes: int,
     channels: int,
     regulariser: Regulariser | None = None,
 ) -> Staged:
-    """A ResNet of len(blocks) groups, the first of `width` channels; see the head for the published ones."""
+    """A ResNet of len(blocks) groups, the first of `width` channels; see the head for the published ones.
+    cardinality: ResNeXt's (groups, channels of each where `width` is 64), (32, 4) for 32x4d."""
     check_blocks(blocks, "[2,2,2,2]")
     checks.whole("model.width", width, least=1)
     checks.one_of("model.block", block, tuple(EXPANSION))
-    checks.one_of("model.init", init, ("he", "torch"))
+    checks.one_of("model.init", init, ("he", "torch", "openmixup"))
     checks.whole("model.stem_stride", stem_stride, least=1)
+    groups, share = _check_cardinality(cardinality, block)
     stages, channels_in = [], width
     for group, count in enumerate(blocks):
         layers: list[nn.Module] = []
         for i in range(count):
             stride = 2 if group > 0 and i == 0 else 1
             end = branch_end(regulariser, sum(blocks[:group]) + i + 1, sum(blocks))
-            layers.append(ResBlock(channels_in, width * 2**group, stride, block=block, end=end))
+            wide = width * 2**group
+            inner = max(wide * share // 64, 1) * groups
+            layers.append(
+                ResBlock(channels_in, wide, stride, block=block, end=end, inner=inner, groups=groups)
+            )
             channels_in = width * 2**group * EXPANSION[block]
         stages.append(nn.Sequential(*layers))
     stages[0] = nn.Sequential(*_conv(channels, width, 3, stem_stride), nn.ReLU(), *stages[0])
     model = Staged([*stages, nn.Sequential(GlobalMean(), nn.Linear(channels_in, classes))])
-    if init == "he":
+    if init != "torch":
         he_fan_out(model)
+    if init == "openmixup":
+        openmixup_start(model)
+        for module in model.modules():
+            if isinstance(module, ResBlock):
+                nn.init.zeros_(module.branch[-1].weight)  # type: ignore[arg-type]
     return model
+
+
+def _check_cardinality(cardinality: Sequence[int] | None, block: str) -> tuple[int, int]:
+    """(groups, channels of each); a plain bottleneck is one of 64."""
+    if cardinality is None:
+        return 1, 64
+    if isinstance(cardinality, str | int) or len(cardinality) != 2:
+        raise UserError(f"model.cardinality={cardinality}: two numbers; type model.cardinality=[32,4]")
+    if block != "bottleneck":
+        raise UserError("model.cardinality: is of bottlenecks; type model.block=bottleneck, too")
+    for count in cardinality:
+        checks.whole("model.cardinality", count, least=1)
+    return cardinality[0], cardinality[1]

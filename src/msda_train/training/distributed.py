@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Criterion, Mix
+from msda_train.core.mix import Criterion, Mix, PicksPartners
 from msda_train.models.batchnorm import shares
 
 # DistributedDataParallel's word for: before each forward pass the first process's buffers go to the others.
@@ -77,10 +77,7 @@ class Team:
         count = len(mix.perm)  # rows beyond are partners only
         self.batch, rows = count, self.rows(count)
         if mix.depth > 0 and count < len(x):
-            raise UserError(
-                "method.pairing: partners from all training images cannot be mixed at a depth on several "
-                "devices; type method.pairing=permutation, or train on one"
-            )
+            raise _too_far()
 
         def own(values: Tensor) -> Tensor:
             return values[rows] if values.dim() and len(values) > 1 else values
@@ -214,11 +211,26 @@ class _Deeper(Mix):
 
     team: Team = ALONE
 
-    def apply(self, h: Tensor) -> Tensor:
+    def apply(self, h: Tensor, owned: bool = False) -> Tensor:
         """Own features (n, C, H, W), mixed."""
         everybody: Tensor = Gather.apply(h, self.team, self.team.batch)
         sources = (h, everybody.index_select(0, self.perm))
         return Mix(self.perm, self.lam, self.mask, sources=sources).apply(h)
+
+
+def _too_far() -> UserError:
+    return UserError(
+        "method.pairing: partners from all training images cannot be mixed at a depth on several devices; "
+        "type method.pairing=permutation, or train on one"
+    )
+
+
+def check_partners(team: Team, method: Any) -> None:
+    """UserError where `method` would mix at a depth with partners that no process has the features of. What
+    somebody's own method will do, only its plans say (`Team.share`)."""
+    far = isinstance(method, PicksPartners) and method.among() is not None
+    if team.size > 1 and far and any(getattr(method, "depths", ())):
+        raise _too_far()
 
 
 def check_alone(team: Team, method: Any) -> None:

@@ -17,14 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torchvision.ops import StochasticDepth
 
 from msda_train.models.batchnorm import batch_norms, changed, normalise_parts, shares
 from msda_train.models.dropblock import DropSquares
 from msda_train.models.shakedrop import Shake
 from msda_train.models.stochdepth import DropBranch
+from msda_train.models.vision_transformer import DropPath
 from msda_train.training.distributed import Team, beside
 
-DRAWS = (_DropoutNd, DropBranch, DropSquares, Shake)  # modules that draw random numbers in training
+# Modules that draw random numbers in training.
+DRAWS = (_DropoutNd, DropBranch, DropPath, DropSquares, Shake, StochasticDepth)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 

@@ -49,10 +49,13 @@ def make_loader(
             std=recipe.std,
             device=device,
             crop_padding=recipe.crop_padding,
+            padding=recipe.padding,
+            crop_scale=recipe.crop_scale,
+            crop_ratio=recipe.crop_ratio,
             flip=recipe.flip,
             seed=seed,
         )
-    for option in ("crop_padding", "flip", "cutout", "mean", "std"):
+    for option in ("crop_padding", "crop_scale", "flip", "cutout", "mean", "std"):
         if value := getattr(recipe, option):
             value = list(value) if option in ("mean", "std") else str(value).lower()
             raise UserError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from msda_train.training.divided_layers import divide
 from msda_train.training.recipe import Recipe
 from msda_train.training.update import Replay, Update
 
+FOR_PICTURES = "model=preactresnet18"  # of any size
 VARIANTS = 64  # that one network may be compiled for: shapes, depths of mixing, training and testing
 
 
@@ -33,32 +35,56 @@ def fit(network: nn.Module, shape: Sequence[int], compute: Compute) -> None:
             if len(shape) == 3
             else f"examples of {shape[0]} numbers"
         )
-        hint = "" if len(shape) == 3 else "; type model=mlp"
-        raise UserError(f"model: does not fit {what} ({why}){hint}") from None
+        hint = FOR_PICTURES if len(shape) == 3 else "model=mlp"
+        raise UserError(f"model: does not fit {what} ({why}); type {hint}") from None
     network.train()
 
 
 def new_update(network: nn.Module, recipe: Recipe, compute: Compute, team: Team = ALONE) -> Update:
     """What trains `network`, which moves to the device; `team`: the processes that do it together."""
     network.to(compute.device).to(memory_format=torch.channels_last)
-    optimizer = new_optimizer(network.parameters(), recipe, compute)
+    optimizer = new_optimizer(parameter_groups(network, recipe), recipe, compute)
     divide(network, recipe.batchnorm_parts, team, optimizer)
     forward = _compiled(network) if compute.compile else team.synchronised(network)
     kind = Replay if compute.graph else Update
     return kind(network, forward, recipe.loss, optimizer, compute, weighted=team.weighted)
 
 
-def new_optimizer(
-    parameters: Iterable[nn.Parameter], recipe: Recipe, compute: Compute
-) -> torch.optim.Optimizer:
-    """The recipe's optimizer of `parameters`. SGD and Adam (Kingma & Ba, arXiv:1412.6980) add weight decay to
-    the gradient, AdamW (Loshchilov & Hutter, arXiv:1711.05101) keeps it apart."""
+def parameter_groups(network: nn.Module, recipe: Recipe) -> Iterable[Any]:
+    """What the optimizer is given: with `decay_weights_only`, weight decay for weights of layers alone, not
+    for biases, norms, class tokens, positions and tables of positions."""
+    if not recipe.decay_weights_only:
+        return network.parameters()
+    layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    decayed = {id(module.weight) for module in network.modules() if isinstance(module, layers)}
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in network.parameters():  # their order is what a checkpoint knows them by
+        groups[id(parameter) in decayed].append(parameter)
+    return [{"params": groups[True]}, {"params": groups[False], "weight_decay": 0.0}]
+
+
+def new_optimizer(parameters: Iterable[Any], recipe: Recipe, compute: Compute) -> torch.optim.Optimizer:
+    """The recipe's optimizer of `parameters`, or groups of them. SGD and Adam (Kingma & Ba, arXiv:1412.6980)
+    add weight decay to the gradient, AdamW (Loshchilov & Hutter, arXiv:1711.05101) keeps it apart. With
+    `clip_norm` the gradients of all together are scaled to that norm where theirs is larger."""
     shared: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": True}
+    optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=recipe.nesterov, **shared)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    first, second = recipe.betas
-    return kind(parameters, betas=(first, second), eps=recipe.eps, capturable=compute.graph, **shared)
+        optimizer = torch.optim.SGD(parameters, momentum=recipe.momentum, nesterov=recipe.nesterov, **shared)
+    else:
+        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        first, second = recipe.betas
+        optimizer = kind(
+            parameters, betas=(first, second), eps=recipe.eps, capturable=compute.graph, **shared
+        )
+    if recipe.clip_norm:
+        optimizer.register_step_pre_hook(partial(_clip, recipe.clip_norm))
+    return optimizer
+
+
+def _clip(norm: float, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    everything = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    nn.utils.clip_grad_norm_(everything, norm, foreach=True)
 
 
 def _compiled(network: nn.Module) -> Callable[..., Tensor]:

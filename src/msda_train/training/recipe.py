@@ -13,6 +13,7 @@ from msda_train.functional import schedules
 from msda_train.functional.losses import CRITERIA, SIDES, decoupled, entropy, smooth
 from msda_train.functional.masks import draw_centre, hole_mask
 
+SCHEDULES = ("step", "cosine", "cosine_by_epoch")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 LEAST_STD = 1e-4  # of pixels in [0, 1]: a fortieth of one of their 255 steps
 
@@ -45,6 +46,12 @@ class Recipe:
     eps: float = 1e-8
     scaling: str | None = None
     erm_epochs: int = 0
+    crop_scale: Sequence[float] | None = None  # of the image's area, RandomResizedCrop's
+    crop_ratio: Sequence[float] = (0.75, 1.3333333333333333)  # width to height of that crop
+    padding: str = "zeros"
+    min_lr: float = 0.0
+    clip_norm: float = 0.0
+    decay_weights_only: bool = False
     decoupled_weight: float = 0.0
     decoupled_power: float = 0.0
     decoupled_side: str = "both"
@@ -55,26 +62,13 @@ class Recipe:
         checks.positive("recipe.lr", self.lr)
         checks.fraction("recipe.momentum", self.momentum)
         checks.flag("recipe.nesterov", self.nesterov)
-        checks.one_of("recipe.optimizer", self.optimizer, OPTIMIZERS)
-        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
-            raise UserError(
-                f"recipe.optimizer={self.optimizer}: momentum is of sgd; "
-                f"type recipe.momentum=0 recipe.nesterov=false, and recipe.betas=[0.9,0.999] if you like"
-            )
-        if self.optimizer == "sgd" and (tuple(self.betas), self.eps) != ((0.9, 0.999), 1e-8):
-            raise UserError("recipe.optimizer=sgd: betas and eps are of adam; type recipe.optimizer=adam")
-        for beta in _numbers("recipe.betas", self.betas):
-            if not 0 <= beta < 1:
-                raise UserError(f"recipe.betas={list(self.betas)}: 0 or more, below 1; type [0.9,0.999]")
-        if len(self.betas) != 2:
-            raise UserError(f"recipe.betas={list(self.betas)}: two numbers; type recipe.betas=[0.9,0.999]")
-        checks.positive("recipe.eps", self.eps)
+        self._check_optimizer()
         if self.scaling is not None:
             checks.one_of("recipe.scaling", self.scaling, ("standardise", "minmax"))
         if self.nesterov and self.momentum == 0:
             raise UserError("recipe.nesterov=true: needs recipe.momentum > 0")
         checks.non_negative("recipe.weight_decay", self.weight_decay)
-        checks.one_of("recipe.schedule", self.schedule, ("step", "cosine"))
+        checks.one_of("recipe.schedule", self.schedule, SCHEDULES)
         for drop in _numbers("recipe.drops", self.drops):
             if drop > 1:
                 raise UserError(
@@ -108,6 +102,53 @@ class Recipe:
         checks.whole("recipe.batchnorm_parts", self.batchnorm_parts, least=0)
         if self.batchnorm_parts == 1:
             raise UserError("recipe.batchnorm_parts=1: one part is the whole batch; type 0")
+        checks.non_negative("recipe.min_lr", self.min_lr)
+        if self.min_lr and (self.schedule == "step" or self.min_lr >= self.lr):
+            raise UserError(
+                f"recipe.min_lr={self.min_lr}: where cosine ends, below recipe.lr; type recipe.min_lr=0"
+            )
+        self._check_crops()
+
+    def _check_optimizer(self) -> None:
+        checks.one_of("recipe.optimizer", self.optimizer, OPTIMIZERS)
+        if self.optimizer != "sgd" and (self.momentum or self.nesterov):
+            raise UserError(
+                f"recipe.optimizer={self.optimizer}: momentum is of sgd; "
+                f"type recipe.momentum=0 recipe.nesterov=false, and recipe.betas=[0.9,0.999] if you like"
+            )
+        if self.optimizer == "sgd" and (tuple(self.betas), self.eps) != ((0.9, 0.999), 1e-8):
+            raise UserError("recipe.optimizer=sgd: betas and eps are of adam; type recipe.optimizer=adam")
+        for beta in _numbers("recipe.betas", self.betas):
+            if not 0 <= beta < 1:
+                raise UserError(f"recipe.betas={list(self.betas)}: 0 or more, below 1; type [0.9,0.999]")
+        if len(self.betas) != 2:
+            raise UserError(f"recipe.betas={list(self.betas)}: two numbers; type recipe.betas=[0.9,0.999]")
+        checks.positive("recipe.eps", self.eps)
+        checks.non_negative("recipe.clip_norm", self.clip_norm)
+        checks.flag("recipe.decay_weights_only", self.decay_weights_only)
+
+    def _check_crops(self) -> None:
+        checks.one_of("recipe.padding", self.padding, ("zeros", "reflect"))
+        if self.padding == "reflect" and not self.crop_padding:
+            raise UserError("recipe.padding=reflect: of how many pixels? type recipe.crop_padding=4, too")
+        for option, ends in (("crop_scale", self.crop_scale), ("crop_ratio", self.crop_ratio)):
+            example = "[0.08,1.0]" if option == "crop_scale" else "[0.75,1.333]"
+            if ends is None and option == "crop_scale":
+                continue
+            numbers = _numbers(f"recipe.{option}", ends or ())
+            if len(numbers) != 2 or not 0 < numbers[0] <= numbers[1]:
+                raise UserError(
+                    f"recipe.{option}={ends}: two numbers above 0, the smaller first; type {example}"
+                )
+        if self.crop_scale and self.crop_scale[1] > 1:
+            raise UserError(
+                f"recipe.crop_scale={list(self.crop_scale)}: shares of the image; type [0.08,1.0]"
+            )
+        if self.crop_scale and self.crop_padding:
+            raise UserError(
+                f"recipe.crop_padding={self.crop_padding}: a resized crop has no frame; "
+                f"type recipe.crop_padding=0"
+            )
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
         """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
@@ -128,13 +169,14 @@ class Recipe:
         return loss - self.entropy_weight * entropy(logits) if self.entropy_weight else loss
 
     def lr_at(self, epoch: int, progress_in_epoch: float) -> float:
-        """The learning rate `progress_in_epoch` (0 to 1) into 0-based `epoch`. Step schedules change between
-        epochs only, cosine and warm-up with every step."""
+        """The learning rate `progress_in_epoch` (0 to 1) into 0-based `epoch`. `step` and `cosine_by_epoch`
+        change between epochs only, `cosine` and warm-up with every step."""
         now = epoch + progress_in_epoch
         if self.schedule == "step":
             factor = schedules.step(epoch, self.epochs, self.drops, self.drop_factor)
         else:
-            factor = schedules.cosine(now / self.epochs)
+            factor = schedules.cosine((epoch if self.schedule == "cosine_by_epoch" else now) / self.epochs)
+            factor += (1 - factor) * self.min_lr / self.lr
         return self.lr * factor * schedules.warmup(now, self.warmup_epochs)
 
 

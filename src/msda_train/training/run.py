@@ -151,7 +151,8 @@ class Run:
     def _loader(self, kind: str, x: Any, y: Any, batch_size: int, seed: int | None) -> Batches:
         """Made new, or kept of a run whose seed was another one."""
         r, device = self.recipe, self.compute.device
-        wanted = (self.images, batch_size, r.mean, r.std, r.crop_padding, r.flip, r.scaling, device)
+        crop = (r.crop_padding, r.padding, r.crop_scale, r.crop_ratio, r.flip)
+        wanted = (self.images, batch_size, r.mean, r.std, *crop, r.scaling, device)
         found: Batches | None = self.cache.find(kind, wanted)
         if found is not None:
             return found

@@ -28,6 +28,7 @@ from msda_train.data.batches import Draw
 from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Examples
 from msda_train.data.images import Images
+from msda_train.data.resize import sides
 from msda_train.training.device import Compute, compute_from
 from msda_train.training.recipe import Recipe
 from msda_train.training.run import Run
@@ -144,6 +145,8 @@ def _counts(dataset: Dataset) -> tuple[tuple[int, ...], int, int, int]:
     assert classes is not None
     assert train is not None
     assert test is not None
+    if dataset.size is not None:
+        shape = (*sides(dataset.size), *shape[2:])
     if dataset.cap_per_class is not None:
         train = min(train, dataset.cap_per_class * classes)
     return shape, classes, dataset.subset or train, dataset.test_subset or test

@@ -16,9 +16,10 @@ from msda_train.records.rows import read_row, write_row
 from msda_train.records.summary import CLASSIFICATION
 from msda_train.training import checkpoint, gallery
 from msda_train.training.device import compute_from
-from msda_train.training.distributed import check_alone
+from msda_train.training.distributed import check_alone, check_partners
 from msda_train.training.finished import complete, expected_row, row_of, run_folder
 from msda_train.training.gan import GanRun
+from msda_train.training.measured import auto, measured_config, stand_in
 from msda_train.training.memory import reset_peak_memory
 from msda_train.training.processes import enlist, together
 from msda_train.training.profile import profile
@@ -72,13 +73,17 @@ def _train(
     checks.one_of("task", cfg.task, tuple(RUNS))
     kind = RUNS[cfg.task]
     team, compute = enlist(cfg, kind.fitting(cfg, compute_from(cfg)), seat)
-    typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
-    config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
-    recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
+    recipe, method = _recipe_and_method(stand_in(cfg), kind)  # before any data are read
+    check_partners(team, method)
     check_alone(team, method)
     teacher = method.teacher_run() if isinstance(method, HasTeacher) else None
     if not team.called():
         return None
+    if auto(cfg):
+        cfg = measured_config(cfg, cache)
+        recipe, method = _recipe_and_method(cfg, kind)
+    typed: dict[str, Any] = {axis: OmegaConf.to_container(cfg[axis], resolve=True) for axis in AXES}
+    config = {axis: with_defaults(axis, node) for axis, node in typed.items()}
     images = kind.data(cfg.dataset, config["dataset"], recipe, cfg.seed, team, cache)
     identity = fingerprint(config)
     folder = run_folder(typed_path("runs", cfg.runs), config, images.content, cfg.seed)
@@ -110,6 +115,11 @@ def _train(
     cache.runs += 1
     cache.written.add(row_path)
     return row_path
+
+
+def _recipe_and_method(cfg: DictConfig, kind: type[Run]) -> tuple[Any, Any]:
+    recipe, method = (build(axis, cfg[axis], needed=kind.needs.get(axis)) for axis in ("recipe", "method"))
+    return recipe, method
 
 
 def _ready(run: Run, cfg: DictConfig, method: Method) -> Step:

@@ -110,8 +110,8 @@ class Replay(Update):
             return whole(x, target, mix, own)
 
         def work(x: Tensor, target: Tensor, *changing: Tensor) -> tuple[Tensor, Tensor]:
-            # Inside the network a plan's label weights are not read.
-            there = None if mix is None else replace(mix, perm=changing[0], mask=changing[1])
+            # Inside the network a plan's label weights are not read, and a recording knows its mask only.
+            there = None if mix is None else replace(mix, perm=changing[0], mask=changing[1], box=None)
             its = None if own is None else replace(own, rows=changing[len(changing) - len(rows) :])
             return whole(x, target, there, its)
 

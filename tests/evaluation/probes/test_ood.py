@@ -11,15 +11,10 @@ from msda_train.core.randomness import generator
 from msda_train.data.dataset import Dataset
 from msda_train.data.examples import Arrays
 from msda_train.data.images import Images
+from msda_train.data.moments import channel_moments
 from msda_train.evaluation.probes.calibration import Calibration
 from msda_train.evaluation.probes.ood import Ood, scores
-from msda_train.evaluation.probes.out_sets import (
-    Noise,
-    Pictures,
-    channel_moments,
-    random_crops,
-    with_channels,
-)
+from msda_train.evaluation.probes.out_sets import Noise, Pictures, random_crops, with_channels
 from msda_train.functional.detection import detection_numbers
 
 KEYS = {"auroc", "aupr_in", "aupr_out", "fpr95", "tnr95", "detection_accuracy"}

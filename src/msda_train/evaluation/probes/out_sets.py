@@ -18,6 +18,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.randomness import Rng
 from msda_train.data.dataset import Dataset
 from msda_train.data.images import Images
+from msda_train.data.moments import channel_moments
 from msda_train.evaluation.probes.subject import BATCH, Subject, to_pixels
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow converts
@@ -150,18 +151,6 @@ class Pictures:
                     pixels, (height, width), mode="bilinear", antialias=True, align_corners=False
                 ).clamp(0, 1)
             yield with_channels(pixels, subject.pictures.channels)
-
-
-def channel_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C,) of all pixels of x (N, H, W, C) uint8, in [0, 1]; exact, by counting
-    values."""
-    counts = np.zeros((x.shape[3], 256))
-    for start in range(0, len(x), 1000):
-        part = x[start : start + 1000]
-        counts += [np.bincount(part[..., c].ravel(), minlength=256) for c in range(x.shape[3])]
-    values, share = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
-    mean = share @ values
-    return mean, np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
 
 
 def random_crops(x: np.ndarray, height: int, width: int, rng: Rng) -> np.ndarray:

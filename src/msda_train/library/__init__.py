@@ -1,0 +1,1 @@
+"""Mixing for training loops of other people: `Mixer`. Nothing here knows Hydra, pandas or the runner."""

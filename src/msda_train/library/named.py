@@ -1,0 +1,111 @@
+"""From a name and options to a method, by the files of configs/method/ and without Hydra; and the one
+place that says which methods a call can stand for."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import import_module
+from typing import Any, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from msda_train.config import checks
+from msda_train.config.yaml_file import read_yaml, without_lines
+from msda_train.core import mix as protocols
+from msda_train.core.errors import UserError, nearest
+from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, PicksPartners, Prepares
+from msda_train.core.paths import CONFIGS
+
+OURS = "msda_train.methods."
+SERVED = {Method, Prepares, HasTeacher, OfOrigin, PicksPartners}  # what a call knows how to do for a method
+PLANNED = {"perm", "lam", "mask", "depth", "sources", "shares", "box"}  # and what it does with a plan
+
+
+def names() -> list[str]:
+    """The words that may stand behind `method=` on the command line, without those of a GAN."""
+    return sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml"))
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """Every option of the method `name` with its default; UserError where there is no such method. A default
+    `${...}` is another group's to say, so here the caller has to."""
+    if name not in names():
+        raise UserError(f"method={str(name)[:60]}: unknown; {nearest(str(name), names())}")
+    found: dict[str, Any] = without_lines(read_yaml(CONFIGS / "method" / f"{name}.yaml"))
+    return found
+
+
+def named(name: str, given: Mapping[str, Any]) -> Method:
+    """The method `name` with the options `given`; the others are as in its file. A teacher may be a network.
+
+    Raises UserError that names the option where it is unknown, missing or of no use.
+    """
+    file = options_of(name)
+    target = file.pop("_target_")
+    for option in given:
+        if option not in file:
+            raise UserError(f"{option}: {name} has no such option; {nearest(option, file)}")
+    options = {**file, **given}
+    for option, value in options.items():
+        if isinstance(value, str) and value.startswith("${"):
+            raise UserError(f"{option}: {name} has to be told; {_example(option)}")
+    teacher = options.get("teacher")
+    if isinstance(teacher, nn.Module):
+        options["teacher"] = file["teacher"]
+    module, _, kind = target.rpartition(".")
+    made = getattr(import_module(module), kind)
+    hints = get_type_hints(made.__init__)
+    for option, value in options.items():
+        checks.kind(option, value, hints[option])
+    method = made(**options)
+    found: Method = method.taught_by(teacher) if isinstance(teacher, nn.Module) else method
+    return found
+
+
+def _example(option: str) -> str:
+    if option in ("mean", "std"):
+        return (
+            "type how the images are normalised, mean=[0.5, 0.5, 0.5], std=[0.25, 0.25, 0.25]; "
+            "where pixels lie in [0, 1], mean=[0.0], std=[1.0]"
+        )
+    return f"type {option}=16"
+
+
+def check_served(method: Method) -> None:
+    """UserError where a training step does more for this method than mix one batch and its labels. What a
+    method may be has a protocol in `core/mix.py`; one that is not served here is refused."""
+    who = type(method).__name__
+    if not hasattr(method, "plan"):
+        raise UserError(f"method={who}: makes no plan of a batch; {nearest('', names())}")
+    for name, protocol in vars(protocols).items():
+        unknown = getattr(protocol, "_is_runtime_protocol", False) and protocol not in SERVED
+        if unknown and isinstance(method, protocol):
+            raise UserError(
+                f"method={who}: is more than a mixer ({name}); train it by msda-train, not by a call"
+            )
+    if isinstance(method, PicksPartners) and method.among():
+        raise UserError(
+            f"pairing={getattr(method, 'pairing', who)}: draws partners from all training images, and a call "
+            f"sees a batch; type pairing='permutation'"
+        )
+
+
+def check_plan(method: Method, plan: Mix) -> None:
+    """UserError where `plan` says more than who is mixed with whom, where and how much."""
+    known = [field.name for field in fields(Mix) if field.name not in PLANNED]
+    more = [name for name in known if getattr(plan, name) is not None]
+    if more:
+        raise UserError(
+            f"method={type(method).__name__}: its plan says more than a mixer can do ({', '.join(more)}); "
+            f"train it by msda-train, not by a call"
+        )
+
+
+def check_numbers(method: Method, x: Tensor) -> None:
+    """UserError where x (B, ...) holds whole numbers that `method` cannot work with."""
+    if x.dtype == torch.uint8 and getattr(method, "whole_numbers", False):
+        return
+    who = type(method).__name__
+    if x.dtype == torch.uint8:
+        raise UserError(f"x: {who} needs normalised floats, and these are uint8; type x.float() / 255")
+    raise UserError(f"x: {who} mixes floats or uint8, and these are {str(x.dtype).removeprefix('torch.')}")
