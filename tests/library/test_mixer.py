@@ -31,12 +31,15 @@ TOLD = {  # what the command line takes from data set and recipe
         for m in ("attentive_cutmix", "pgd_training", "puzzlemix", "saliencymix", "tokenmix")
     },
 }
-BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix", "smoothmix")
+BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix", "smoothmix", "starmix")
 TAUGHT = ("attentive_cutmix", "tokenmix")
 MORE = (
+    "mixpro",
+    "rankmixup",
     "recursivemix",
     "regmixup",
     "smmix",
+    "sumix",
     "tokenmix",
     "transmix",
 )  # they have losses of their own, or a second head

@@ -1,17 +1,18 @@
 """Similarity Kernel Mixup is mixup that mixes two images the more, the more alike they are.
 
-Bouniot, Mozharovskyi & d'Alche-Buc, ICLR 2025, arXiv:2311.01434 (first called Kernel Warping Mixup). With d
-the squared distance of two images' features, divided by its mean over the batch's pairs:
+Bouniot, Mozharovskyi & d'Alche-Buc, ICLR 2025, arXiv:2311.01434. Code: qbouniot/sim_kernel_mixup
+classification/torch_uncertainty/transforms/mixup.py, which we follow. With d the squared distance of two
+images' features, divided by its mean over the batch's pairs:
 
     tau = tau_max exp(-(d - 1) / (2 tau_std^2)),    lam' = quantile of Beta(tau, tau) at lam ~ U(0, 1).
 
-Code: qbouniot/sim_kernel_mixup classification/torch_uncertainty/transforms/mixup.py, which we follow: one lam
-for each sample; features are those before the classifier, of the clean batch, by the network as it trains,
-without gradients: its BatchNorm counts the batch a second time. As released that code takes the features
-under another name than its configs use (`kernel_warping`, `kernel_sim`). `distance=pixels` is its other one.
-whitebeach03/Mixup does the same. The paper's first version, and ENSTA-U2IS-AI/torch-uncertainty
-(WarpingMixup), warp by the distribution function of Beta(1/tau, 1/tau) instead: `warping=cdf`.
-torch-uncertainty also divides by the mean after it has subtracted 1 from the distance itself: `centre=one`.
+One lam for each sample. Features are those before the classifier, of the clean batch, by the network as it
+trains, without gradients: its BatchNorm counts the batch a second time. As released that code takes the
+features under another name than its configs use (`kernel_warping`, `kernel_sim`). `distance=pixels` is its
+other one. whitebeach03/Mixup does the same. The paper's first version, Kernel Warping Mixup, and
+ENSTA-U2IS-AI/torch-uncertainty (WarpingMixup), warp by the distribution function of Beta(1/tau, 1/tau)
+instead: `warping=cdf`. torch-uncertainty also divides by the mean after it has subtracted 1 from the distance
+itself: `centre=one`.
 
 About 4/3 of ERM's work per step. Warping is done on the host, which waits for the features. Needs one device.
 """
@@ -45,6 +46,7 @@ class KernelMixup(Mixup):
     distance: str = "features"
 
     alone: ClassVar[bool] = True
+    whole_numbers: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,7 +32,7 @@ from msda_train.methods.mixup import Mixup
 
 @dataclass(frozen=True)
 class RankMixup(Mixup):
-    """A plan for (1 + mixes) B samples: x as it is, then lam_i x + (1 - lam_i) x[perm_i]."""
+    """x~ = lam x + (1 - lam) x[perm], `mixes` times, after x itself: a plan for (1 + mixes) B samples."""
 
     alpha: float = 2.0
     mixes: int = 3

@@ -14,7 +14,7 @@ transformers it draws the mask patch by patch: `patch=16`.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -36,6 +36,8 @@ class StarMix(Pairwise):
 
     between: Span = (0.3, 0.7)
     patch: int = 1
+
+    whole_numbers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -41,7 +41,7 @@ from msda_train.models.second_head import give_second_head, said_of_all, unasked
 
 @dataclass(frozen=True)
 class SUMix(CutMix):
-    """A plan for 2B samples: x as it is, then mixed."""
+    """x~ = M x + (1 - M) x[perm], after x itself: a plan for 2B samples."""
 
     alpha: float = 0.2
     prob: float = 1.0
