@@ -159,7 +159,7 @@ def test_what_cannot_work_is_one_line(go):
         (["method.labels=no"], r"method\.labels=no"),
         (["method.count=no"], r"method\.count=no"),
         (["method.cutmix_prob=0.9"], r"method\.cutmix_prob=0\.9: more than 1, with"),
-        (["method.pairing=same_class"], "MixPro mixes a batch with itself"),
+        (["method.pairing=same_class"], "MixPro mixes a batch in itself"),
     ):
         with pytest.raises(UserError, match=line) as caught:
             go("method=mixpro", *words)

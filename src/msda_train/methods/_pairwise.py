@@ -93,7 +93,7 @@ def check_batch_alone(method: Pairwise, instead: str) -> None:
     if method.inputs_only or method.pairing in FROM_ALL:
         what = "inputs_only=true" if method.inputs_only else f"pairing={method.pairing}"
         name = type(method).__name__
-        raise UserError(f"method.{what}: {name} mixes a batch with itself, labels too; type method={instead}")
+        raise UserError(f"method.{what}: {name} mixes a batch in itself, labels too; type method={instead}")
 
 
 def to_device(values: np.ndarray, x: Tensor) -> Tensor:
