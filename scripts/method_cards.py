@@ -25,6 +25,7 @@ from msda_train.config.compose import compose
 from msda_train.core.mix import Mix, Remembers
 from msda_train.evaluation.finished_run import OpenedRun, open_run
 from msda_train.methods._history import Pasted
+from msda_train.methods._learned import Learned
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 from msda_train.reporting.draw import rendered
@@ -45,6 +46,9 @@ WORDS = {
     "mixpro": ["method.mixup_prob=0", "method.cutmix_prob=0"],
     "puzzlemix": ["method.blocks=[8]"],
 }
+# What learns to mix first does: in a network whose features are normalised, by many small batches.
+TAUGHT = ["model=resnet18", "recipe.batch_size=32", "recipe.lr=0.05", "recipe.epochs=8"]
+TAUGHT += ["method.momentum=0.99", "method.end_momentum=0.999"]
 
 
 def photographs(path: Path) -> None:
@@ -82,6 +86,9 @@ def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> M
     if isinstance(method, Remembers):  # the same pairs, one step apart
         label = torch.nn.functional.one_hot(y.flip(0), 2).float()
         method.remember(x.flip(0), label, label)
+    if isinstance(method, Learned):
+        method = method.prepare(opened.network, ())
+        method.load(torch.load(opened.row.path.with_name("checkpoint.pt"), weights_only=True)["learned"])
     for seed in range(60):
         mix: Mix = method.plan(x, y, opened.network.train(), np.random.default_rng(seed))
         if mix.depth == 0 and 0.35 < mix.lam[-len(x) :].mean() < 0.65:
@@ -131,6 +138,8 @@ def main(words: list[str]) -> None:
         compared = compare(papers, lines_frame(load_rows([ROWS])[0]))
         for facts in all_methods():
             seen = patches if facts.name == "smmix" else opened
+            if "end_momentum" in compose("dataset=own", f"method={facts.name}").method:
+                seen = trained(npz, folder, [*NETWORK, f"method={facts.name}", *TAUGHT])
             mix = planned(facts.name, seen, x, torch.from_numpy(images.y_test[shown]))
             png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]
             (out / f"{facts.name}.png").write_bytes(png)

@@ -14,6 +14,7 @@ from msda_train.comparison.match import compose_configs
 from msda_train.config.build import build
 from msda_train.config.compose import composing
 from msda_train.config.fingerprint import NODES
+from msda_train.core.mix import Extends
 from msda_train.core.paths import PUBLISHED
 from msda_train.data.uci import UciTable
 from msda_train.records.published import load_papers
@@ -108,6 +109,8 @@ def _two_steps(words, config, *, batch, weights):
     recipe = build("recipe", OmegaConf.create({"epochs": 1, "drops": []} | config["recipe"]))
     torch.manual_seed(0)
     network = build("model", OmegaConf.create(config["model"]), classes=classes, channels=shape[0])
+    if isinstance(method, Extends):
+        method.extend(network, classes)
     if hasattr(method, "check"):
         method.check(network)
     step = Step(method, recipe.augment, classes, new_update(network, recipe, FLOAT))

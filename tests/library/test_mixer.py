@@ -23,6 +23,7 @@ from msda_train.training.device import Compute
 from msda_train.training.step import Step
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
+LEARNED = ("automix", "samix", "adautomix")
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
 TOLD = {  # what the command line takes from data set and recipe
     "cutout": {"length": 9},
@@ -33,17 +34,9 @@ TOLD = {  # what the command line takes from data set and recipe
 }
 BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix", "smoothmix", "starmix")
 TAUGHT = ("attentive_cutmix", "tokenmix")
-MORE = (
-    "mixpro",
-    "rankmixup",
-    "recursivemix",
-    "regmixup",
-    "smmix",
-    "sumix",
-    "tokenmix",
-    "transmix",
-)  # they have losses of their own, or a second head
-SERVED = sorted({*METHODS} - {*MORE})
+# Losses of their own, a second head.
+MORE = ("mixpro", "rankmixup", "recursivemix", "regmixup", "smmix", "sumix", "tokenmix", "transmix")
+SERVED = sorted({*METHODS} - {*MORE, *LEARNED})
 K = 10
 
 
@@ -396,3 +389,9 @@ def test_attentive_cutmix_remembers_training_images():
         mix(x, y)
     with pytest.raises(ValueError, match="train_images: "):
         Mixer("attentive_cutmix", cached=True, **options)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_method_that_learns_is_refused(name, network):
+    with pytest.raises(ValueError, match=r"is more than a mixer \(Learns\); train it by msda-train"):
+        Mixer(name, num_classes=K, model=network)

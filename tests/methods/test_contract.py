@@ -9,17 +9,31 @@ from msda_train.config.compose import compose
 from msda_train.core.paths import CONFIGS
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
+LEARNED = ("automix", "samix", "adautomix")  # here they have learned nothing, and learn nothing
 ALONE = ("erm", "cutout", "gaussian_noise", "pgd_training")  # labels are left alone
 COINLESS = ("erm", "recursivemix")  # no method.prob; what the second one mixes, it remembers
-PAIRS = [m for m in METHODS if m not in (*ALONE, "comixup", "recursivemix", "guidedmixup", "snapmix")]
+MANY = ("comixup", "recursivemix", "guidedmixup", "snapmix")  # no pairs by lam_per and pairing
+PAIRS = [m for m in METHODS if m not in (*ALONE, *LEARNED, *MANY)]
 # They look at a network: fewer draws.
-SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training", "tokenmix", "smmix", "kernel_mixup")
+SLOW = (
+    "puzzlemix",
+    "comixup",
+    "attentive_cutmix",
+    "pgd_training",
+    "tokenmix",
+    "smmix",
+    "kernel_mixup",
+    *LEARNED,
+)
 TIMES = {"regmixup": 2, "sumix": 2, "rankmixup": 4}  # so many samples of each image: the clean ones, too
 TAUGHT = ("attentive_cutmix", "tokenmix")
 VARIANTS = [
     *METHODS,
     *(f"{m} method.lam_per=sample" for m in PAIRS),
     *(f"{m} method.pairing={p}" for m in PAIRS for p in ("permutation", "reversal") if m not in SLOW),
+    "automix method.mask_of=own method.lam_input=concat",
+    "samix method.mask_adjust=1 method.adjust_to=labels",
+    "adautomix method.images=4 method.margin=openmixup",
     "attentive_cutmix method.variant=openmixup",
     "attentive_cutmix method.borders=hard",
     "comixup method.clean_lam=0",
@@ -56,7 +70,7 @@ VARIANTS = [
 def networks():
     """Small ones for methods that look at one: most, and those about patches."""
     torch.manual_seed(0)
-    cfg = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1]")
+    cfg = compose("model=preactresnet18", "model.width=4", "model.blocks=[1,1,1]")
     vit = ["model=deit_s", "model.size=[32,32]", "model.patch=4", "model.width=8", "model.depth=1"]
     vit = compose(*vit, "model.heads=2")
     return tuple(build("model", c.model, classes=10, channels=3) for c in (cfg, vit))
@@ -90,6 +104,8 @@ def _made(name, *overrides):
 @pytest.mark.parametrize("words", VARIANTS)
 def test_contract(words, size, model, make):
     method = make(words)
+    if words.startswith(LEARNED):  # once: the mix block is drawn
+        method = method.prepare(model, ())
     draw = torch.Generator().manual_seed(3)
     x, y = torch.randn(size, 3, 32, 32, generator=draw), torch.randint(0, 10, (size,), generator=draw)
     kept = x.clone()
@@ -105,7 +121,7 @@ def test_contract(words, size, model, make):
             assert weights.dtype == torch.float32
             assert weights.min() >= 0
             assert weights.max() <= 1
-        if not words.startswith((*ALONE, "comixup", "snapmix")):
+        if not words.startswith((*ALONE, *LEARNED, "comixup", "snapmix")):
             off = 1 / 1024 if words.startswith("fmix") else 1e-5  # FMix keeps the sampled lam
             mean = mix.mask.mean((1, 2, 3)).expand(count)
             torch.testing.assert_close(mix.lam.expand(count), mean, atol=off, rtol=0)

@@ -23,8 +23,9 @@ class Pinned:
     def uniform(self, low, high, n):
         return np.full(n, 0.25)
 
-    def integers(self, low, high, n):
-        return np.full(n, 4 if high == 8 else 3)
+    def integers(self, low, high, n=None):
+        place = 4 if high == 8 else 3
+        return place if n is None else np.full(n, place)
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ WORDS = {  # for images of eight pixels, and to be quick
     "puzzlemix": ["method.blocks=[2,4]"],
     "comixup": ["method.blocks=2", "method.passes=1"],
     "pgd_training": ["method.steps=2"],
+    "automix": ["model.blocks=[1,1,1]", "method.momentum=0.9"],
+    "samix": ["model.blocks=[1,1,1]", "method.momentum=0.9"],
+    "adautomix": ["model.blocks=[1,1,1]", "method.momentum=0.9"],
 }
 
 

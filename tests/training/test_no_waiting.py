@@ -7,6 +7,7 @@ import torch
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.learns import Learns
 from msda_train.core.mix import Extends
 from msda_train.core.paths import CONFIGS
 from msda_train.training.device import Compute
@@ -33,6 +34,9 @@ def _step(word, *more):
             method.extend(network, 10)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     update = Update(network, network, recipe.loss, optimizer, compute)
+    if isinstance(method, Learns):
+        method = method.learn(network, lambda learned: torch.optim.SGD(learned.parameters(), lr=0.1))
+        return Step(method, recipe.augment, 10, update, learning=method)
     return Step(method, recipe.augment, 10, update)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.config.yaml_file import read_yaml, without_lines
+from msda_train.core import learns
 from msda_train.core import mix as protocols
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, PicksPartners, Prepares
@@ -73,11 +74,11 @@ def _example(option: str) -> str:
 
 def check_served(method: Method) -> None:
     """UserError where a training step does more for this method than mix one batch and its labels. What a
-    method may be has a protocol in `core/mix.py`; one that is not served here is refused."""
+    method may be has a protocol in `core/mix.py` or `core/learns.py`; what is not served here is refused."""
     who = type(method).__name__
     if not hasattr(method, "plan"):
         raise UserError(f"method={who}: makes no plan of a batch; {nearest('', names())}")
-    for name, protocol in vars(protocols).items():
+    for name, protocol in (vars(protocols) | vars(learns)).items():
         unknown = getattr(protocol, "_is_runtime_protocol", False) and protocol not in SERVED
         if unknown and isinstance(method, protocol):
             raise UserError(

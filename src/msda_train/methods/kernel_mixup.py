@@ -9,10 +9,9 @@ images' features, divided by its mean over the batch's pairs:
 One lam for each sample. Features are those before the classifier, of the clean batch, by the network as it
 trains, without gradients: its BatchNorm counts the batch a second time. As released that code takes the
 features under another name than its configs use (`kernel_warping`, `kernel_sim`). `distance=pixels` is its
-other one. whitebeach03/Mixup does the same. The paper's first version, Kernel Warping Mixup, and
-ENSTA-U2IS-AI/torch-uncertainty (WarpingMixup), warp by the distribution function of Beta(1/tau, 1/tau)
-instead: `warping=cdf`. torch-uncertainty also divides by the mean after it has subtracted 1 from the distance
-itself: `centre=one`.
+other one. The paper's first version, Kernel Warping Mixup, and ENSTA-U2IS-AI/torch-uncertainty
+(WarpingMixup), warp by the distribution function of Beta(1/tau, 1/tau) instead: `warping=cdf`.
+torch-uncertainty also divides by the mean after it has subtracted 1 from the distance itself: `centre=one`.
 
 About 4/3 of ERM's work per step. Warping is done on the host, which waits for the features. Needs one device.
 """

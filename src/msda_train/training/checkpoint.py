@@ -5,6 +5,9 @@ holds the network's state (weights, and BatchNorm's statistics), the optimizer's
 each weight) and the progress. `weights` leaves the optimizer's out and is packed: less than half the size. A
 run that goes on from it begins without momentum, like a new one, and its row says so; one that is never
 interrupted loses nothing.
+
+A method that learns (`core.learns`) has a place of its own, "learned". "model" is always the network whose
+error the row says: where that is one of the method's, the trained one is kept as "classifier" beside it.
 """
 
 import io
@@ -20,6 +23,7 @@ import torch
 from msda_train.core import locks, signals
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file, whole_file, writing
+from msda_train.core.learns import Learning
 from msda_train.core.packed import pack
 from msda_train.models.trained import read_checkpoint
 from msda_train.training.update import Update
@@ -66,11 +70,19 @@ def _take_away(folder: Path, made: Sequence[Path]) -> None:
 
 class Saving:
     """Checkpoints of a run at `path`, at most one in `seconds`, in one of FORMS; `log` is told the size of
-    the first. A context: an interrupt in it loses no epoch that was longer than the grace of a signal;
-    shorter ones are soon made again."""
+    the first; `learning`: the method, where it learns. A context: an interrupt in it loses no epoch that was
+    longer than the grace of a signal; shorter ones are soon made again."""
 
-    def __init__(self, path: Path, seconds: float, form: str, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seconds: float,
+        form: str,
+        log: Callable[[str], None],
+        learning: Learning | None = None,
+    ) -> None:
         self._path, self._seconds, self._form, self._log = path, seconds, form, log
+        self._learning = learning
         self._saved_at = self._began = time.monotonic()
         self._unsaved: bytes | None = None
         self._told = False
@@ -90,7 +102,7 @@ class Saving:
     def _write(self, update: Update, progress: Mapping[str, Any]) -> None:
         if self._form == "full":  # straight to the disk: a copy in memory would be as large
             with whole_file(self._path) as file:
-                torch.save(_state(update, progress, self._form), file)
+                torch.save(self._state(update, progress), file)
         else:
             replace_file(self._path, self._content(update, progress))
         if not self._told:
@@ -100,7 +112,7 @@ class Saving:
 
     def _content(self, update: Update, progress: Mapping[str, Any]) -> bytes:
         out = io.BytesIO()
-        torch.save(_state(update, progress, self._form), out)
+        torch.save(self._state(update, progress), out)
         return out.getvalue() if self._form == "full" else pack(out.getvalue())
 
     def __enter__(self) -> Self:
@@ -110,25 +122,38 @@ class Saving:
         if kind is not None and issubclass(kind, KeyboardInterrupt) and self._unsaved is not None:
             replace_file(self._path, self._unsaved)
 
+    def _state(self, update: Update, progress: Mapping[str, Any]) -> dict[str, Any]:
+        state: dict[str, Any] = {"model": update.network.state_dict(), "progress": json.dumps(progress)}
+        if self._learning is not None:
+            state |= _learned(self._learning, update.network, self._form)
+        if self._form == "full":
+            return state | {"optimizer": update.optimizer.state_dict()}
+        kept = [buffer for each in update.optimizer.state.values() for buffer in each.values()]
+        return state | {"lost": any(buffer is not None for buffer in kept)}
 
-def _state(update: Update, progress: Mapping[str, Any], form: str) -> dict[str, Any]:
-    state: dict[str, Any] = {"model": update.network.state_dict(), "progress": json.dumps(progress)}
-    if form == "full":
-        return state | {"optimizer": update.optimizer.state_dict()}
-    kept = [buffer for each in update.optimizer.state.values() for buffer in each.values()]
-    return state | {"lost": any(buffer is not None for buffer in kept)}
+
+def _learned(learning: Learning, network: torch.nn.Module, form: str) -> dict[str, Any]:
+    kept = {"learned": learning.state()}
+    if form != "full":
+        kept["learned"].pop("optimizer", None)
+    tested = learning.tested(network)
+    other = {} if tested is network else {"model": tested.state_dict(), "classifier": network.state_dict()}
+    return {**kept, **other}
 
 
-def load(path: Path, update: Update, fingerprint: str) -> dict[str, Any]:
-    """Restores network and optimizer from the checkpoint at `path` of the run `fingerprint`, and returns its
-    progress, with "lost": LOST where it left that out. Raises UserError where it is not that run's, is
-    damaged or does not fit."""
+def load(path: Path, update: Update, fingerprint: str, learning: Learning | None = None) -> dict[str, Any]:
+    """Restores network and optimizer, and what the method learned, from the checkpoint at `path` of the run
+    `fingerprint`, and returns its progress, with "lost": LOST where it left that out. Raises UserError where
+    it is not that run's, is damaged or does not fit."""
     state = read_checkpoint(path, fingerprint)
     try:
+        weights = state.get("classifier", state["model"])
         if "optimizer" in state:
-            update.resume(state["model"], state["optimizer"])
+            update.resume(weights, state["optimizer"])
         else:
-            update.restart(state["model"])
+            update.restart(weights)
+        if learning is not None:
+            learning.load(state["learned"])
     except (KeyError, ValueError, RuntimeError):
         raise UserError(f"{path}: checkpoint does not fit this model; type runs=FOLDER") from None
     progress: dict[str, Any] = state["progress"]

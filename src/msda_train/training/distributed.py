@@ -237,7 +237,7 @@ def check_alone(team: Team, method: Any) -> None:
     """UserError where `method` needs one device (its `alone` is true), and there are several."""
     if team.size > 1 and getattr(method, "alone", False):
         name = type(method).__name__
-        raise UserError(f"devices={team.size}: {name} looks at the network's whole batch; type devices=1")
+        raise UserError(f"devices={team.size}: {name} works on one device only; type devices=1")
 
 
 def check_shares(team: Team, parts: int, batch_size: int, images: int) -> None:

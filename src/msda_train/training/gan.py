@@ -83,6 +83,7 @@ class Game:
     data: Gaussians
     recipe: GanRecipe
     device: torch.device
+    learning: ClassVar[None] = None  # no method of a GAN has networks of its own
 
     @property
     def update(self) -> "Game":

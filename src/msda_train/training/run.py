@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from msda_train.config.build import build
 from msda_train.config.shared_work import lasting
 from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
+from msda_train.core.learns import Learning, Learns
 from msda_train.core.mix import Extends, Method, PicksPartners, prepared
 from msda_train.core.randomness import generator
 from msda_train.data.batches import Batches, Draw
@@ -33,7 +34,7 @@ from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
 from msda_train.training.loaders import make_loader
-from msda_train.training.optimizer import fit, new_update
+from msda_train.training.optimizer import fit, new_optimizer, new_update, parameter_groups
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
 from msda_train.training.step import Step, evaluate
@@ -118,9 +119,17 @@ class Run:
             if is_ours(config):
                 self.cache.keep("network", wanted, update)
         with self.compute.autocast():
-            method = prepared(method, update.network, self._training_images())
+            if isinstance(method, Learns):
+                method = method.learn(update.network, self._own_optimizer)
+            else:
+                method = prepared(method, update.network, self._training_images())
         augment, warm_up, partners = self.recipe.augment, self.recipe.erm_epochs, self.partners(method)
-        return Step(method, augment, facts["classes"], update, warm_up, self.team, partners)
+        learning = method if isinstance(method, Learning) else None
+        return Step(method, augment, facts["classes"], update, warm_up, self.team, partners, learning)
+
+    def _own_optimizer(self, learned: nn.Module) -> torch.optim.Optimizer:
+        """Of what a method learns, as the recipe has it for the classifier."""
+        return new_optimizer(parameter_groups(learned, self.recipe), self.recipe, self.compute)
 
     def partners(self, method: Method) -> Draw | None:
         """What draws partners from all training images, where `method` wants those."""
@@ -181,7 +190,7 @@ class Run:
         progress, lost = Progress(), dict[str, str]()
         steps, total = self.steps, self.recipe.epochs
         if path.exists():
-            saved = checkpoint.load(path, step.update, self.fingerprint)
+            saved = checkpoint.load(path, step.update, self.fingerprint, step.learning)
             if saved.get("teacher") not in (None, self.teacher):  # those of before say nothing
                 raise UserError(
                     f"{path}: was begun with another teacher ({saved.get('teacher')}) than there is now "
@@ -195,7 +204,7 @@ class Run:
         session = {"from_epoch": first + 1, **environment(self.compute), **lost}
         if first < total:
             progress.sessions.append(session)
-        saving = checkpoint.Saving(path, self.checkpoint_seconds, self.form, log)
+        saving = checkpoint.Saving(path, self.checkpoint_seconds, self.form, log, step.learning)
         bar = self.bar(first * steps, total * steps)
         with saving, signals.patient() as stop, bar:
             for epoch in range(first, total):
@@ -231,7 +240,7 @@ class Run:
         started = time.perf_counter()
         loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(self.train_loader)
         for i, (here, x, y) in enumerate(step.over(self.train_loader, epoch)):
-            step.update.set_lr(self.recipe.lr_at(epoch, i / steps))
+            step.now((epoch + i / steps) / self.recipe.epochs, self.recipe.lr_at(epoch, i / steps))
             loss_sum += here(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
             samples += len(y)
             bar.update()
@@ -243,7 +252,7 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        measured = evaluate(step.update.forward, self.test_loader.test_batches(), self.compute, self.team)
+        measured = evaluate(step.tested, self.test_loader.test_batches(), self.compute, self.team)
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from msda_train.core.learns import Learning
 from msda_train.core.mix import Method, OfOrigin, Remembers
 from msda_train.core.randomness import Rng
 from msda_train.data.batches import Batches, Draw
@@ -22,7 +23,7 @@ class Step:
 
     augment: what happens to images (B, C, H, W) before they are mixed, given the step's generator;
     update: what trains the network on the outcome; erm_epochs: the first so many mix nothing; team: who
-    does it together; partners: draws those of `PicksPartners`.
+    does it together; partners: draws those of `PicksPartners`; learning: the method, where it learns.
     """
 
     method: Method
@@ -32,6 +33,7 @@ class Step:
     erm_epochs: int = 0
     team: Team = ALONE
     partners: Draw | None = None
+    learning: Learning | None = None
 
     def __call__(self, x: Tensor, y: Tensor, rng: Rng) -> Tensor:
         """Trains on one batch x (B, C, H, W), y (B,), twice as long where partners follow; the loss stays on
@@ -46,14 +48,22 @@ class Step:
         loss = self.update(x, target, mix if mix.depth > 0 else None, mix.loss)
         if isinstance(self.method, Remembers) and self.update.logits is not None:
             self.method.remember(x, target, self.update.logits)
+        if self.learning is not None:
+            self.learning.after(self.network)
         return loss
+
+    def now(self, done: float, lr: float) -> None:
+        """Before each step: the share of the run's steps that lies behind, and the learning rate."""
+        self.update.set_lr(lr)
+        if self.learning is not None:
+            self.learning.now(done, lr)
 
     def over(self, loader: Batches, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training
         images is told where these come from, and partners that were drawn from all images follow a batch. No
         method has a say in the first `erm_epochs`."""
         if epoch < self.erm_epochs:
-            plain = replace(self, method=Erm(), partners=None)
+            plain = replace(self, method=Erm(), partners=None, learning=None)
             yield from ((plain, x, y) for x, y in loader.train_batches(epoch))
             return
         if self.partners is not None:
@@ -70,6 +80,13 @@ class Step:
     def network(self) -> nn.Module:
         """The model as built, which methods may look at."""
         return self.team.seen(self.update.network)
+
+    @property
+    def tested(self) -> Callable[[Tensor], Tensor]:
+        """The network whose error counts, in evaluation mode: the one that is trained, unless the method has
+        another."""
+        other = self.learning.tested(self.network) if self.learning is not None else self.network
+        return self.update.forward if other is self.network else other.eval()
 
 
 @torch.no_grad()
