@@ -125,7 +125,7 @@ def test_what_cannot_work_is_one_line(go):
         ("method.warping=line", r"method\.warping=line"),
         ("method.centre=two", r"method\.centre=two"),
         ("method.distance=labels", r"method\.distance=labels"),
-        ("devices=2", "devices=2: KernelMixup looks at"),
+        ("devices=2", "devices=2: KernelMixup works on one device"),
     ):
         with pytest.raises(UserError, match=line) as caught:
             go("method=kernel_mixup", words)

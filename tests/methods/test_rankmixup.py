@@ -73,7 +73,7 @@ def test_what_cannot_work_is_one_line(go):
         ("method.weight=-1", r"method\.weight=-1"),
         ("method.inputs_only=true", r"method\.inputs_only=true: RankMixup"),
         ("method.pairing=same_class", r"method\.pairing=same_class: RankMixup"),
-        ("devices=2", "devices=2: RankMixup looks at"),
+        ("devices=2", "devices=2: RankMixup works on one device"),
     ):
         with pytest.raises(UserError, match=line) as caught:
             go("method=rankmixup", words)

@@ -126,7 +126,7 @@ def test_what_cannot_work_is_one_line(go):
         ("method.variant=no", r"method\.variant=no"),
         ("method.inputs_only=true", r"method\.inputs_only=true: SUMix"),
         ("method.pairing=same_class", r"method\.pairing=same_class: SUMix"),
-        ("devices=2", "devices=2: SUMix looks at"),
+        ("devices=2", "devices=2: SUMix works on one device"),
     ):
         with pytest.raises(UserError, match=line) as caught:
             go("method=sumix", words)
