@@ -41,7 +41,11 @@ NETWORK = ["model.width=8", "model.stem_stride=2", "recipe=short", "recipe.epoch
 PATCHES = ["model=deit_s", f"model.size=[{SIDE},{SIDE}]", "model.patch=8", "model.width=64", "model.depth=2"]
 PATCHES += ["model.heads=4", "recipe=short", "recipe.epochs=3", "recipe.optimizer=adamw", "recipe.momentum=0"]
 PATCHES += ["recipe.nesterov=false", "recipe.lr=0.002", "recipe.batch_size=32"]
-WORDS = {"attentive_cutmix": ["method.k=4"], "puzzlemix": ["method.blocks=[8]"]}
+WORDS = {
+    "attentive_cutmix": ["method.k=4"],
+    "mixpro": ["method.mixup_prob=0", "method.cutmix_prob=0"],
+    "puzzlemix": ["method.blocks=[8]"],
+}
 # What learns to mix first does: in a network whose features are normalised, by many small batches.
 TAUGHT = ["model=resnet18", "recipe.batch_size=32", "recipe.lr=0.05", "recipe.epochs=8"]
 TAUGHT += ["method.momentum=0.99", "method.end_momentum=0.999"]

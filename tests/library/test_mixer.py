@@ -32,9 +32,10 @@ TOLD = {  # what the command line takes from data set and recipe
         for m in ("attentive_cutmix", "pgd_training", "puzzlemix", "saliencymix", "tokenmix")
     },
 }
-BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix", "smoothmix")
+BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix", "smoothmix", "starmix")
 TAUGHT = ("attentive_cutmix", "tokenmix")
-MORE = ("recursivemix", "regmixup", "smmix", "tokenmix", "transmix")  # losses of their own, a second head
+# Losses of their own, a second head.
+MORE = ("mixpro", "rankmixup", "recursivemix", "regmixup", "smmix", "sumix", "tokenmix", "transmix")
 SERVED = sorted({*METHODS} - {*MORE, *LEARNED})
 K = 10
 

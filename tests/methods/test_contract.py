@@ -15,7 +15,17 @@ COINLESS = ("erm", "recursivemix")  # no method.prob; what the second one mixes,
 MANY = ("comixup", "recursivemix", "guidedmixup", "snapmix")  # no pairs by lam_per and pairing
 PAIRS = [m for m in METHODS if m not in (*ALONE, *LEARNED, *MANY)]
 # They look at a network: fewer draws.
-SLOW = ("puzzlemix", "comixup", "attentive_cutmix", "pgd_training", "tokenmix", "smmix", *LEARNED)
+SLOW = (
+    "puzzlemix",
+    "comixup",
+    "attentive_cutmix",
+    "pgd_training",
+    "tokenmix",
+    "smmix",
+    "kernel_mixup",
+    *LEARNED,
+)
+TIMES = {"regmixup": 2, "sumix": 2, "rankmixup": 4}  # so many samples of each image: the clean ones, too
 TAUGHT = ("attentive_cutmix", "tokenmix")
 VARIANTS = [
     *METHODS,
@@ -35,6 +45,10 @@ VARIANTS = [
     "gridmix method.overhang=clip",
     "guidedmixup method.pairs=random",
     "guidedmixup method.saliency=gradient method.prob=1",
+    "kernel_mixup method.distance=pixels",
+    "kernel_mixup method.warping=cdf method.centre=one",
+    "mixpro method.mixup_prob=0 method.cutmix_prob=0",
+    "mixpro method.squares=3 method.labels=area",
     "puzzlemix method.pairing=reversal method.clean_lam=1 method.adv_p=1",
     "puzzlemix method.solver=exact",
     "puzzlemix method.transport=false",
@@ -44,6 +58,8 @@ VARIANTS = [
     "cutout method.length=9",
     "regmixup method.loss=sum",
     "smmix method.attention=class",
+    "starmix method.patch=4",
+    "sumix method.mixing=mixup",
     "tokenmix method.activation=area method.mask=random",
     "tokenmix method.draw=beta",
     "transmix method.mixup_prob=0",
@@ -95,7 +111,7 @@ def test_contract(words, size, model, make):
     kept = x.clone()
     for seed in range(3 if words.startswith(SLOW) else 12):
         mix = method.plan(x, y, model, np.random.default_rng(seed))
-        twice = 2 if words.startswith("regmixup") else 1  # the clean images, too
+        twice = TIMES.get(words.split()[0], 1)
         count = twice * size
         assert torch.equal(mix.perm.sort().values, torch.arange(size).repeat_interleave(twice))
         assert mix.lam.shape in ((1,), (count,))

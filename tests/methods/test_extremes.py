@@ -14,7 +14,18 @@ LAMS = (0.0, 5e-324, 1e-300, 1e-17, 1e-8, 0.5, 1 - 1e-8, 1 - 2**-53, 1.0)
 ALPHAS = (5e-324, 1e-300, 1e-6, 0.05, 1e6, 1e308)
 SIZES = ((1, 1), (1, 7), (8, 8), (5, 12))
 SQUARE = ((8, 8), (32, 32))
-DRAWN = ("mixup", "manifold_mixup", "cutmix", "hmix", "gmix", "saliencymix", "fmix", "resizemix", "smoothmix")
+DRAWN = (
+    "mixup",
+    "manifold_mixup",
+    "cutmix",
+    "hmix",
+    "gmix",
+    "saliencymix",
+    "fmix",
+    "resizemix",
+    "smoothmix",
+    "starmix",
+)
 WORDS = [
     *(f"{name} method.lam_per={per}" for name in DRAWN for per in ("batch", "sample")),
     *("hmix method.ratio=1.0", "hmix method.ratio=1e-300", "cutmix method.corners=continuous"),
@@ -100,5 +111,15 @@ def test_extreme_alpha(alpha):
 def test_every_method_is_here_or_looks_at_a_network():
     tried = {words.split()[0] for words in WORDS}
     rest = {path.stem for path in (CONFIGS / "method").glob("*.yaml")} - tried
-    rest -= {"automix", "samix", "adautomix"}  # learn from one
-    assert rest == {"attentive_cutmix", "comixup", "gaussian_noise", "gridmix", "pgd_training", "puzzlemix"}
+    asks = {
+        "alignmix",
+        "attentive_cutmix",
+        "comixup",
+        "guidedmixup",
+        "kernel_mixup",
+        "mixpro",
+        "pgd_training",
+    }
+    asks |= {"puzzlemix", "smmix", "snapmix", "tokenmix", "transmix", "automix", "samix", "adautomix"}
+    more_samples = {"rankmixup", "recursivemix", "regmixup", "sumix"}
+    assert rest == {*asks, *more_samples, "gaussian_noise", "gridmix"}

@@ -14,8 +14,9 @@ from msda_train.training.device import Compute
 from msda_train.training.step import Step
 from msda_train.training.update import Update
 
-# Co-Mixup solves its batch on the host: one transfer a step, as its file says.
-ON_THE_HOST = ("comixup",)
+# Co-Mixup solves its batch on the host, Kernel Mixup warps its weights there: one transfer a step, as their
+# files say.
+ON_THE_HOST = ("comixup", "kernel_mixup")
 TAUGHT = ("attentive_cutmix", "tokenmix")
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml") if p.stem not in ON_THE_HOST)
 
@@ -23,7 +24,7 @@ METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml") if p.stem n
 def _step(word, *more):
     cfg = compose("dataset=cifar10", f"method={word}", "recipe.cutout=8", "recipe.label_smoothing=0.1", *more)
     words = ["model=preactresnet18", "model.width=4", "model.blocks=[1,1,1]"]
-    if word in ("transmix", "smmix"):
+    if word in ("mixpro", "transmix", "smmix"):
         words = ["model=deit_s", "model.size=[32,32]", "model.patch=8", "model.width=4", "model.heads=2"]
     model = compose(*words).model
     recipe, compute = build("recipe", cfg.recipe), Compute(torch.device("cpu"), "fp32", False)

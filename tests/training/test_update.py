@@ -143,7 +143,9 @@ def test_resume_keeps_what_was_recorded():
 PATCHES = ["model=deit_s", "model.size=[16,16]", "model.patch=4", "model.width=8", "model.depth=1"]
 
 
-@pytest.mark.parametrize("word", ["regmixup", "recursivemix", "transmix", "smmix"])
+@pytest.mark.parametrize(
+    "word", ["regmixup", "recursivemix", "transmix", "smmix", "mixpro", "sumix", "rankmixup"]
+)
 def test_replayed_losses_of_methods_own_are_the_losses(word):
     """Two epochs: what is looked at in a forward pass, and remembered of it, is that of the replayed one."""
     more = {"regmixup": ["method.loss=sum"], "transmix": ["method.mixup_prob=0.5"]}.get(word, [])
@@ -151,7 +153,7 @@ def test_replayed_losses_of_methods_own_are_the_losses(word):
     found = []
     for kind, extra in ((Update, {}), (Replay, {"recordings": Recordings(Tape())})):
         update = _update(kind, **extra)
-        if word in ("transmix", "smmix"):
+        if word in ("mixpro", "transmix", "smmix"):
             torch.manual_seed(0)
             cfg = compose(*PATCHES, "model.heads=2", "model.drop_path=0")
             update.network = build("model", cfg.model, classes=10, channels=3)

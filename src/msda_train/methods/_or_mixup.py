@@ -7,10 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from msda_train.config import checks
-from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng, draw_lam
-from msda_train.methods._pairwise import FROM_ALL, Pairwise, to_device
+from msda_train.methods._pairwise import Pairwise, check_batch_alone, to_device
 
 
 @dataclass(frozen=True)
@@ -26,10 +25,7 @@ class OrMixup(Pairwise):
         super().__post_init__()
         checks.fraction("method.mixup_prob", self.mixup_prob)
         checks.positive("method.mixup_alpha", self.mixup_alpha)
-        if self.inputs_only or self.pairing in FROM_ALL:
-            what = "inputs_only=true" if self.inputs_only else f"pairing={self.pairing}"
-            name = type(self).__name__
-            raise UserError(f"method.{what}: {name} mixes a batch in itself, labels too; type method=cutmix")
+        check_batch_alone(self, "cutmix")
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""

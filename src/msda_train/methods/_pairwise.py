@@ -87,6 +87,15 @@ class Pairwise:
         raise NotImplementedError
 
 
+def check_batch_alone(method: Pairwise, instead: str) -> None:
+    """UserError where `method`, whose plan is made of a batch and its labels, is asked for partners from
+    elsewhere or for labels that stay; instead: a method that can."""
+    if method.inputs_only or method.pairing in FROM_ALL:
+        what = "inputs_only=true" if method.inputs_only else f"pairing={method.pairing}"
+        name = type(method).__name__
+        raise UserError(f"method.{what}: {name} mixes a batch in itself, labels too; type method={instead}")
+
+
 def to_device(values: np.ndarray, x: Tensor) -> Tensor:
     """Host draws as a float32 tensor beside x, without waiting for the device."""
     return beside(torch.from_numpy(values.astype(np.float32)), x)

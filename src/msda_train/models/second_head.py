@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from msda_train.core.errors import UserError
+from msda_train.core.mix import Criterion, Rows
 from msda_train.models.staged import GlobalMean, Pooling, Staged
 
 NAME = "second"
 
 
 def give_second_head(
-    network: nn.Module, classes: int, kind: type[Pooling], *, shared: bool = False
+    network: nn.Module, classes: int, kind: type[Pooling] = Pooling, *, shared: bool = False
 ) -> nn.Linear:
     """Gives `network` the head and returns it; from now on features are kept. shared: the head is the
     network's own. UserError where the network does not end in one pooling of this kind and one linear
@@ -66,12 +67,24 @@ def said_of_patches(network: nn.Module, *parts: Tensor) -> list[Tensor]:
     return [heads(network)[1](mean) for mean in means]
 
 
+def said_of_all(network: nn.Module) -> Tensor:
+    """The second head's logits (B, K) for what the network's own head is given."""
+    pooling = _end(network)[0]
+    said: Tensor = heads(network)[1](pooling.pool(take_features(network)))
+    return said
+
+
 def said_nothing(network: nn.Module) -> Tensor:
     """0, and a gradient of 0 for the second head: an optimizer that skipped it in some steps would not be the
     one that is recorded, which skips nothing."""
     features = take_features(network)
     nothing: Tensor = 0 * heads(network)[1](features.mean(dim=(2, 3) if features.ndim == 4 else 1)).sum()
     return nothing
+
+
+def unasked(logits: Tensor, target: Tensor, rows: Rows, network: nn.Module, criterion: Criterion) -> Tensor:
+    """The criterion alone, in a step that does not ask the second head; see `msda_train.core.mix.OwnLoss`."""
+    return criterion(logits, target) + said_nothing(network)
 
 
 def without_second_head(weights: Mapping[str, Any]) -> dict[str, Any]:
