@@ -1,7 +1,6 @@
 """One seed of one configuration on one device: its loaders, its network, its epochs."""
 
 import copy
-import hashlib
 import math
 import sys
 import time
@@ -30,11 +29,11 @@ from msda_train.data.examples import Examples
 from msda_train.data.partners import partners_of
 from msda_train.data.stream_loader import StreamLoader
 from msda_train.models.sizes import bounded
-from msda_train.records.summary import HELD_OUT
 from msda_train.training import checkpoint
 from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
+from msda_train.training.facts import data_facts, odd_images
 from msda_train.training.inputs import Inputs
 from msda_train.training.loaders import make_loader
 from msda_train.training.logger import Audience, Epoch, numbers_of
@@ -46,7 +45,6 @@ from msda_train.training.update import Update
 
 TEST_BATCH = 500
 ODD = "images.log"  # names the images of a streamed set that are not as they should be
-ODD_COUNTS = ("unreadable_images", "odd_images")  # in an epoch of the history and in the row
 Log = Callable[[str], None]
 
 
@@ -189,21 +187,10 @@ class Run:
 
     def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
         """What the row says of speed and data; `source`: where these are from."""
-        images, history = self.images, progress.history
+        history = progress.history
         # The first epoch warms caches up (and compiles): the median ignores it where it can.
         speeds = [self.speed(h) for h in history[1:] or history]
-        data = {
-            "content": images.content,
-            "train_images": len(images.y_train),
-            "test_images": len(images.y_test),
-            "classes": len(images.classes),
-            "complete": images.complete,
-            "source": source,
-            **({"measured_on": HELD_OUT} if images.holdout else {}),
-            **_corruption(images),
-            **{key: history[-1][key] for key in ODD_COUNTS if key in history[-1]},
-        }
-        return {"images_per_second": median(speeds), "data": data}
+        return {"images_per_second": median(speeds), "data": data_facts(self.images, history, source)}
 
     def train(self, step: Step, log: Log) -> Progress:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
@@ -292,25 +279,7 @@ class Run:
             "lr": self.recipe.lr_at(epoch, 0.0),
             "train_loss": train_loss,
             **measured,
-            **self._odd_images(),
+            **odd_images((self.train_loader, self.test_loader), self.team, self.compute.device),
             "train_seconds": trained - started,
             "seconds": time.perf_counter() - started,
         }
-
-    def _odd_images(self) -> dict[str, int]:
-        """Of a streamed set, how many images of this epoch and its test could not be decoded, and how many
-        were odd otherwise; of all processes together."""
-        loaders = [each for each in (self.train_loader, self.test_loader) if isinstance(each, StreamLoader)]
-        if not loaders:
-            return {}
-        found = [sum(each.odd[kind] for each in loaders) for kind in ("unreadable", "odd")]
-        total = self.team.total(torch.tensor(found, dtype=torch.float64, device=self.compute.device))
-        return dict(zip(ODD_COUNTS, map(int, total.tolist()), strict=True))
-
-
-def _corruption(images: Examples) -> dict[str, Any]:
-    """Which training labels are wrong, where that was asked for: how many, and a hash of all labels."""
-    if images.y_clean is None:
-        return {}
-    digest = hashlib.sha256(images.y_train.astype("<i8").tobytes()).hexdigest()
-    return {"wrong_labels": int((images.y_train != images.y_clean).sum()), "labels_sha256": digest}

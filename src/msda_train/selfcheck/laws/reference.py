@@ -36,9 +36,9 @@ def paper_boxes(rule: str, alpha: float, height: int, width: int) -> np.ndarray:
             first = np.floor(rng.random(DRAWS) * (length - cut + 1))
             last = first + cut
         else:
-            centre, cut = rng.integers(0, length, DRAWS), np.floor(side)
-            first = centre - cut // 2
-            last = centre + (cut // 2 if rule == "code" else (cut + 1) // 2)
+            middle, cut = rng.integers(0, length, DRAWS), np.floor(side)
+            first = middle - cut // 2
+            last = middle + (cut // 2 if rule == "code" else (cut + 1) // 2)
         edges += [np.clip(first, 0, length), np.clip(last, 0, length)]
     return np.stack(edges, axis=1).astype(np.int64)
 
