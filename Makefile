@@ -11,7 +11,7 @@ PATCHES := method=transmix,smmix model=deit_s model.size=[8,8] model.patch=4 mod
 DEMO := dataset=digits model.width=8 recipe=short recipe.epochs=5 threads=1
 SMOKE := recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50 model.width=4 threads=1
 
-.PHONY: help setup demo test test-slow test-gpu coverage docs lint format smoke bench evidence cards tables figures clean
+.PHONY: help setup demo test test-slow test-gpu coverage docs lint format smoke bench evidence cards mixers tables figures clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ evidence:  ## on a GPU lent for MINUTES: check it, measure it, run what decides 
 
 cards: setup  ## write docs/methods/: a page and a picture of every method
 	$(BIN)/python scripts/method_cards.py
+
+mixers: setup  ## write docs/mixers.md: the laws of mixing, held against ours, torchvision's, timm's and kornia's
+	$(BIN)/msda-check mixers torchvision timm kornia --markdown >docs/mixers.md || test $$? = 1
 
 tables: setup  ## write results/tables/ and the README's table from the rows in results/rows/
 	$(BIN)/python scripts/write_tables.py
