@@ -2,11 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # All but those that need options or a network of their own; they have lines of their own below.
-METHODS := $(shell echo $(sort $(filter-out puzzlemix attentive_cutmix tokenmix transmix smmix,$(basename $(notdir \
-  $(wildcard configs/method/*.yaml))))) | tr " " ,)
+METHODS := $(shell echo $(sort $(filter-out puzzlemix attentive_cutmix tokenmix transmix smmix mixpro automix samix adautomix,\
+  $(basename $(notdir $(wildcard configs/method/*.yaml))))) | tr " " ,)
 # For transformers: a small one.
-PATCHES := method=transmix,smmix model=deit_s model.size=[8,8] model.patch=4 model.depth=1 model.heads=2 \
+PATCHES := method=transmix,smmix,mixpro model=deit_s model.size=[8,8] model.patch=4 model.depth=1 model.heads=2 \
   recipe.optimizer=adamw recipe.momentum=0 recipe.nesterov=false recipe.lr=0.01 recipe.batch_size=16
+
+# Learned mixers: their encoder, which is tested, follows within a short run.
+LEARNED := method=automix,samix,adautomix method.momentum=0.9 method.end_momentum=0.9
 
 DEMO := dataset=digits model.width=8 recipe=short recipe.epochs=5 threads=1
 SMOKE := recipe=smoke dataset.subset=200 dataset.test_subset=100 recipe.batch_size=50 model.width=4 threads=1
@@ -32,6 +35,7 @@ demo: setup  ## train every method on real handwritten digits, two seeds each, a
 	$(BIN)/msda-train -m method=attentive_cutmix method.teacher=runs/demo-teacher method.k=2 seed=0,1 $(DEMO) \
 	  runs=runs/demo >/dev/null
 	$(BIN)/msda-train -m method=tokenmix method.teacher=runs/demo-teacher seed=0,1 $(DEMO) runs=runs/demo >/dev/null
+	$(BIN)/msda-train -m seed=0,1 $(DEMO) $(LEARNED) runs=runs/demo >/dev/null
 	$(BIN)/msda-train -m seed=0,1 $(DEMO) $(PATCHES) runs=runs/demo >/dev/null
 	$(BIN)/msda-table runs/demo
 
@@ -66,6 +70,7 @@ smoke: setup  ## every method for two epochs on 200 digits
 	$(BIN)/msda-train $(SMOKE) model.blocks=[1,1] runs=runs/smoke-teacher
 	$(BIN)/msda-train method=attentive_cutmix method.teacher=runs/smoke-teacher method.k=2 $(SMOKE) runs=runs/smoke
 	$(BIN)/msda-train method=tokenmix method.teacher=runs/smoke-teacher $(SMOKE) runs=runs/smoke
+	$(BIN)/msda-train -m $(SMOKE) $(LEARNED) runs=runs/smoke
 	$(BIN)/msda-train -m $(SMOKE) $(PATCHES) runs=runs/smoke
 
 bench: setup  ## measure speed as ratios, docs/performance.md; ARGS='--only 2,3', ARGS=--full

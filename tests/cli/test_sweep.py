@@ -14,6 +14,7 @@ import pytest
 
 import msda_train
 from msda_train.cli import overrides
+from msda_train.cli.overrides import of_swept_groups
 from msda_train.cli.train import main
 
 PROGRAM = "import sys; from msda_train.cli.train import main; sys.exit(main())"
@@ -175,11 +176,11 @@ def test_bad_words(small_run, tmp_path, monkeypatch, capsys, words, line):
     assert not list(tmp_path.rglob("row.json"))
 
 
-@pytest.mark.parametrize("name", overrides.LAUNCHERS)
+@pytest.mark.parametrize("name", overrides.PLUGINS["hydra/launcher"])
 def test_a_package_that_is_missing(small_run, tmp_path, monkeypatch, capsys, name):
     """Hydra knows a launcher by its plugin; without it, the line says what to install."""
     monkeypatch.chdir(tmp_path)
-    told = overrides.missing_launcher(name)
+    told = overrides.missing_plugin("hydra/launcher", name)
     from hydra.errors import MissingConfigException
 
     problem = MissingConfigException("not there", f"hydra/launcher/{name}", ["basic"])
@@ -190,3 +191,24 @@ def test_a_package_that_is_missing(small_run, tmp_path, monkeypatch, capsys, nam
         monkeypatch.setitem(sys.modules, "hydra_plugins.hydra_joblib_launcher._core", None)
         assert main([*small_run, "-m", "hydra/launcher=joblib", "seed=0,1"]) == 2
         assert capsys.readouterr().err == f"msda-train: {told}\n"
+
+
+def test_an_option_that_all_swept_methods_have(small, capsys):
+    """Hydra would look for it in the method that is not swept, ERM, which has no alpha."""
+    assert main(["-m", "method=mixup,cutmix", "method.alpha=0.2", *small("method.prob=1.0")]) == 0
+    out = capsys.readouterr().out
+    assert "mixup alpha=0.2" in out
+    assert "cutmix alpha=0.2 prob=1.0" in out
+
+
+def test_of_swept_groups():
+    words = ["method=mixup,cutmix", "method.alpha=0.2", "method.depths=[0,1]", "seed=1", "model.width=4"]
+    made = of_swept_groups(words)
+    assert made == [words[0], "method.alpha=choice(0.2)", "method.depths=choice([0,1])", *words[3:]]
+    alone = ["method=mixup", "method.alpha=0.1,0.2"]
+    assert of_swept_groups(alone) == alone
+    assert of_swept_groups(["method=a,b", "method.x=]"]) == ["method=a,b", "method.x=]"]
+    assert of_swept_groups(["method=a,b", "~method.alpha", "++method.x=1"])[1:] == [
+        "~method.alpha",
+        "++method.x=choice(1)",
+    ]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -62,6 +63,28 @@ def quote_text(word: str) -> str:
 def without_plus(word: str) -> str:
     """`+experiment=NAME`, as Hydra's own examples have it, without the plus: the group is there already."""
     return word[1:] if word.startswith("+") and word[1:].partition("=")[0] in (*GROUPS, "probes") else word
+
+
+def of_swept_groups(words: Sequence[str]) -> list[str]:
+    """`method=mixup,cutmix method.alpha=0.2` for a sweep: the option becomes a choice of one value.
+
+    Hydra first composes what all jobs share, without what is swept: it would look for the alpha of the
+    default method. What cannot be read is left as it is; Hydra says why.
+    """
+    read = []
+    for word in words:
+        try:
+            read.append(OverridesParser.create().parse_override(word))
+        except (HydraException, OverrideParseException):
+            return list(words)
+    swept = {each.key_or_group for each in read if each.is_sweep_override()} & {*GROUPS, "probes"}
+    made = []
+    for word, each in zip(words, read, strict=True):
+        key, _, value = word.partition("=")
+        inside = key.lstrip("+").partition(".")[0] in swept and "." in key
+        alone = inside and not each.is_sweep_override() and not each.is_delete()
+        made.append(f"{key}=choice({value})" if alone else word)
+    return made
 
 
 def check_complete(cfg: DictConfig) -> None:

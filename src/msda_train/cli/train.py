@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 from msda_train.cli.guard import run_guarded
 from msda_train.cli.help import asked, short_help
 from msda_train.cli.jobs import Jobs, log
-from msda_train.cli.overrides import check_choices, quote_text, without_plus
+from msda_train.cli.overrides import check_choices, of_swept_groups, quote_text, without_plus
 from msda_train.cli.parser import Parser
 from msda_train.cli.sweep import collected
 from msda_train.config.compose import DEFAULTS
@@ -99,7 +99,8 @@ def _flags_first(arguments: list[str]) -> list[str]:
     if launcher and not (_is_sweep(arguments) or parsed.cfg or parsed.info):
         raise UserError(f"{launcher[0]}: only a sweep is launched; type -m")
     flags = [a for a in arguments if a not in parsed.overrides]
-    return flags + [quote_text(word) for word in parsed.overrides]
+    words = [quote_text(word) for word in parsed.overrides]
+    return flags + (of_swept_groups(words) if _is_sweep(arguments) else words)
 
 
 def _info_in_one(arguments: Sequence[str]) -> list[str]:
