@@ -150,7 +150,10 @@ def test_a_wrong_alpha_is_found_by_the_draws_there_are():
 def test_every_method_of_the_suite_keeps_the_laws():
     subjects, notes = ours()
     names = [each.name for each in subjects]
-    assert notes == []
+    more = {note.partition(":")[0] for note in notes}
+    assert more >= {"regmixup", "transmix", "automix"}
+    assert not more & set(names)
+    assert all("train it by msda-train, not by a call" in note for note in notes)
     assert {"mixup", "cutmix", "hmix", "gmix", "puzzlemix", "comixup", "attentive_cutmix"} <= set(names)
     assert not {"erm", "cutout", "gaussian_noise", "pgd_training"} & set(names)
     for each in subjects:
