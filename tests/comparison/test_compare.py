@@ -205,7 +205,7 @@ def test_equal_ranks_and_accuracies(shipped, rows):
         ("manifold/table1a", "there is no paper 'manifold'; did you mean 'manifold_mixup'?"),
         ("manifold_mixup/table1c", "has no table 'table1c'; did you mean"),
         ("manifold_mixup", "'manifold_mixup' has several tables; choose from: manifold_mixup/table1a"),
-        ("zzz", "there is no paper 'zzz'; choose from: comixup, cutmix"),
+        ("zzz", "there is no paper 'zzz'; choose from: adautomix, automix"),
         ("", "there is no paper ''"),
     ],
 )

@@ -80,7 +80,7 @@ def test_damaged_arrays(root: str, data_folder: Path, harm: str, key: str) -> No
         UserError, match=rf"^cache {path} is damaged; type: msda-data prepare own .*--rebuild$"
     ) as e:
         _own(root).examples()
-    assert f"dataset.name=own dataset.source=npz dataset.root={root}" in str(e.value)
+    assert f"dataset.source=npz dataset.root={root}" in str(e.value)
     assert _own(root).prepare(rebuild=True).content == good.content
     np.testing.assert_array_equal(_own(root).examples().x_train, good.x_train)
 
@@ -165,7 +165,9 @@ def test_unwritable_cache(root: str, tmp_path: Path) -> None:
 
 
 def test_verify(root: str, data_folder: Path) -> None:
-    with pytest.raises(UserError, match=r"own is not prepared; type: msda-data prepare own dataset.name=own"):
+    with pytest.raises(
+        UserError, match=r"own is not prepared; type: msda-data prepare own dataset.source=npz"
+    ):
         _own(root).verify()
     _own(root).examples()
     verdict = _own(root).verify()

@@ -155,7 +155,7 @@ def test_a_run_and_its_network(go):
 def test_what_cannot_work_is_one_line(go):
     for words, line in (
         (["model=mlp"], "method: needs a network that ends in average pooling"),
-        (["devices=2"], "devices=2: RecursiveMix looks at"),
+        (["devices=2"], "devices=2: RecursiveMix works on one device"),
         (["method.alpha=2"], r"method\.alpha=2"),
         (["method.omega=-1"], r"method\.omega=-1"),
         (["method.head=both"], r"method\.head=both"),

@@ -147,7 +147,7 @@ def test_what_cannot_work_is_one_line(go):
     ]
     for words, line in (
         ([], "method=smmix: needs a network with a class token"),
-        ([*deit, "devices=2"], "devices=2: SMMix looks at"),
+        ([*deit, "devices=2"], "devices=2: SMMix works on one device"),
         ([*deit, "method.sides=[0.5,1]"], r"method\.sides"),
         ([*deit, "method.attention=all"], r"method\.attention=all"),
         ([*deit, "method.head=no"], r"method\.head=no"),

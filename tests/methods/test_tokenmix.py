@@ -143,7 +143,7 @@ def test_what_cannot_work_is_one_line(go):
     for words, line in (
         ([], "method.activation=teacher: whose"),
         (["method.activation=attention"], "method=tokenmix: needs a network with a class token"),
-        (["method.activation=attention", "devices=2"], "devices=2: TokenMix looks at"),
+        (["method.activation=attention", "devices=2"], "devices=2: TokenMix works on one device"),
         (["method.activation=attention", "method.patch=2"], r"method\.patch: attention is to"),
         (["method.activation=area", "method.patch=3"], r"method\.patch=3: does not divide"),
         (["method.activation=area", "method.teacher=RUN"], r"method\.teacher=RUN: is asked"),

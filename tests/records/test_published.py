@@ -203,6 +203,7 @@ def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
         "comixup": 3,
         "automix": 32,
         "adautomix": 2,
+        "recursivemix": 4,
         "hysts_replication": 2,
         "shakedrop": 1,
     }

@@ -41,9 +41,9 @@ def blamed(outcomes):
         (wrong.Mixup, ""),
         (wrong.CutMix, "kept"),
         (wrong.SmallExcess, "sum!"),
-        (wrong.SwappedWeights, "share! odd! oblong! alpha! floats! bytes!"),
+        (wrong.SwappedWeights, "share! odd! oblong! alpha! floats! bytes! prob!"),
         (wrong.Smoothing, "share odd oblong class! one! lam! alpha floats! bytes!"),
-        (wrong.Brighter, "share! whole! range! odd! oblong! alpha! one!"),
+        (wrong.Brighter, "share! whole! range! odd! oblong! alpha! one! floats! gradient!"),
         (wrong.Stretched, "range!"),
         (wrong.AssignedLabels, "class! self pairs"),
         (wrong.LostAlone, "one!"),
@@ -52,9 +52,9 @@ def blamed(outcomes):
         (wrong.SidesSwapped, "kept oblong"),
         (wrong.AlphaIgnored, "lam! alpha"),
         (wrong.LargerHalf, "lam! alpha"),
-        (wrong.BoxesInside, "kept lam boxes oblong"),
+        (wrong.BoxesInside, "lam boxes oblong"),
         (wrong.BoxesFromTheCorner, "kept boxes oblong"),
-        (wrong.NoBoxes, "kept boxes! oblong"),
+        (wrong.NoBoxes, "kept boxes! oblong format"),
         (wrong.LamForEach, "per"),
         (wrong.AlwaysMixes, "prob!"),
         (wrong.CoinForEach, "prob"),
@@ -62,7 +62,7 @@ def blamed(outcomes):
         (wrong.Reversed, "pairs self"),
         (wrong.Rolled, "pairs self"),
         (wrong.NeverItself, "pairs self"),
-        (wrong.WithRepeats, "pairs once"),
+        (wrong.WithRepeats, "pairs once self"),
         (wrong.Unseeded, "seed! format!"),
         (wrong.SeedIgnored, "seed!"),
         (wrong.FloatsOnly, "floats"),
@@ -133,7 +133,7 @@ def test_what_is_seen_is_what_was_done():
 def test_reference_boxes_are_what_a_loop_draws(rule):
     """Against boxes that the loop of another file draws; the other rules are told apart by their means."""
     drawn = kept(paper_boxes(rule, 1.0, 32, 32), 32, 32)
-    expected = {"code": 0.701, "whole": 0.684, "continuous": 0.698, "inside": 0.521}
+    expected = {"code": 0.701, "whole": 0.684, "continuous": 0.679, "inside": 0.521}
     assert drawn.mean() == pytest.approx(expected[rule], abs=0.006)
     if rule == "code":
         rng = np.random.default_rng(5)

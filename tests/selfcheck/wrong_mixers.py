@@ -136,7 +136,7 @@ class RefusesOdd(Mixup):
 class SidesSwapped(CutMix):
     @staticmethod
     def box(rng, lam, height, width):
-        left, right, top, bottom = box(rng, lam, width, height)
+        top, bottom, left, right = box(rng, lam, width, height)
         return [min(top, height), min(bottom, height), min(left, width), min(right, width)]
 
 

@@ -49,7 +49,7 @@ tables:
 WORKER = (
     "import sys; sys.path.insert(0, {here!r}); import test_kill_series as t; t.worker({folder!r}, {locks})"
 )
-PLACES = {"row.json", "config.yaml", "checkpoint.pt", "gallery.json", "lock", "multirun.yaml"}
+PLACES = {"history.csv", "row.json", "config.yaml", "checkpoint.pt", "gallery.json", "lock", "multirun.yaml"}
 
 
 def life(folder, words, locks=True):

@@ -84,8 +84,9 @@ def test_every_preset_composes_and_builds(preset):
     assert all(each.name == type(each.probe).__module__.rpartition(".")[2] for each in asked)
 
 
-def test_the_cells_name_five_presets():
+def test_the_presets_that_cells_name():
     assert {preset: len(numbers) for preset, numbers in ASKED.items()} == {
+        "cutmix_fgsm": 1,
         "manifold_fgsm": 1,
         "manifold_deformations": 17,
         "puzzlemix_attacks": 30,

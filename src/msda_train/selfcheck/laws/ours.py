@@ -21,6 +21,7 @@ from msda_train.methods.cutmix import CutMix
 from msda_train.methods.fmix import FMix
 from msda_train.methods.guidedmixup import GuidedMixup
 from msda_train.methods.hmix import HMix
+from msda_train.methods.kernel_mixup import KernelMixup
 from msda_train.methods.mixup import Mixup
 from msda_train.methods.snapmix import SnapMix
 from msda_train.selfcheck.laws.coded import coded_batch
@@ -110,7 +111,8 @@ def _claims(method: Any) -> Claims:
     if isinstance(method, SnapMix):
         why = "weights are shares of class activation maps (arXiv:2012.04846)"
         return Claims(None, method.alpha, labels=why)
-    lam = "beta" if isinstance(method, BETA) else "box" if type(method) in BOX else None
+    beta = isinstance(method, BETA) and not isinstance(method, KernelMixup)  # which warps its lam
+    lam = "beta" if beta else "box" if type(method) in BOX else None
     draws = lam is not None
     return Claims(
         lam,
