@@ -81,3 +81,33 @@ def test_heat_is_scaled_for_each_image():
     torch.testing.assert_close(heat[0], torch.tensor([[0.0, 0.5], [1.0, 0.5]]))
     assert heat[1].tolist() == [[0, 0], [0, 0]]  # of a constant map nothing stands out
     assert as_heat(torch.rand(1, 2, 2), (7, 9)).shape == (1, 7, 9)
+
+
+class Squeezed(nn.Module):
+    """A map with squeeze and excitation, averaged by hand: the last pooling layer is not the classifier's."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.pool, self.gate = nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        h = self.body(x)
+        return self.head((h * self.gate(self.pool(h)).sigmoid()).mean((2, 3)))
+
+
+def test_another_average_than_the_classifiers_is_no_cam():
+    torch.manual_seed(0)
+    assert class_maps(Squeezed().eval(), torch.randn(2, 1, 8, 8)).kind == "grad_cam"
+
+
+def test_an_average_of_several_cells_is_no_cam():
+    layers = [nn.Conv2d(1, 2, 1), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(8, 3)]
+    assert class_maps(nn.Sequential(*layers).eval(), torch.randn(2, 1, 8, 8)).kind == "grad_cam"
+
+
+@torch.no_grad()
+def test_grad_cam_takes_its_gradient_whoever_calls():
+    head = nn.Sequential(nn.Flatten(), nn.Linear(32, 8), nn.Linear(8, 3))
+    network = Staged([nn.Conv2d(1, 2, 1), head]).eval()
+    assert class_maps(network, torch.randn(2, 1, 4, 4)).kind == "grad_cam"

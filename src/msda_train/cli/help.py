@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msda_train.core.paths import CONFIGS
 
 WIDTH = 100
-LISTED = ("method", "dataset", "model", "regulariser", "recipe", "probes", "logger")
+LISTED = ("method", "dataset", "model", "regulariser", "recipe", "probes", "logger", "task")
 
 EXAMPLES = """\
 msda-train trains one network with one mixing method and writes a row; running it again resumes.
@@ -15,7 +15,7 @@ msda-train trains one network with one mixing method and writes a row; running i
   msda-train method=mixup method.alpha=0.2 seed=1          with an option, another seed
   msda-train -m method=mixup,cutmix seed=0,1               a sweep of four runs, ending with its table
   msda-train dataset=cifar10 recipe=mixup                  other data (msda-data prepare cifar10)
-  msda-train dataset=own dataset.root=FOLDER               your own images, FOLDER/train/CLASS and test/CLASS
+  msda-train dataset=own dataset.root=FOLDER               your own images (README: size, test_share)
   msda-train experiment=NAME method=mixup                  one column of a published table (msda-table list)
   msda-train model=wrn28_10 recipe.epochs=30 device=cuda   another network, fewer epochs, on a GPU
   msda-train method=cutmix probes=standard                 then calibration, attacks, shifts (msda-probe)

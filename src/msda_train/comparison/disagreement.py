@@ -16,6 +16,7 @@ from msda_train.records.published import RISING, Cell, Paper
 
 METHODS = ("erm", "mixup", "cutmix")  # that most papers print
 SAME = ["data", "model", "method"]
+_OTHER_PARTS = ("train", "validation")  # the setting of a number that is of no test set
 ALIASES = {"ImageNet-2012": "ImageNet", "CUB200-2011": "CUB-200-2011"}  # one set, several names
 _METRICS = ("error", "top1_acc")
 _MORE = ("regulariser", "recipe.label_smoothing", "recipe.cutout", "recipe.criterion", "model.dropout")
@@ -29,6 +30,7 @@ def numbers_frame(papers: Sequence[Paper], methods: Sequence[str] = METHODS) -> 
     """
     cells = cells_frame(papers)
     asked = cells["metric"].isin(_METRICS) & cells["method"].isin(methods) & cells["not_published"].isna()
+    asked &= ~cells["setting"].isin(_OTHER_PARTS)
     cells = cells[asked & cells["probes"].isna()]
     more = [any(word.startswith(_MORE) for word in cell.set) for cell in cells["cell"]]
     cells = cells[~Series(more, cells.index, dtype=bool)]
@@ -80,11 +82,13 @@ def gains_frame(papers: Sequence[Paper], methods: Sequence[str] = METHODS[1:]) -
     cells = numbers["cell"]
     schedule = [" ".join(word for word in cell.set if word.startswith("recipe.")) for cell in cells]
     found = numbers.assign(schedule=schedule, experiment=[cell.experiment or "" for cell in cells])
-    keys = ["paper", "table_name", "data", "model", "experiment", "schedule"]
+    protocol = [(cell.protocol, cell.metric, "" if cell.experiment else cell.setting) for cell in cells]
+    found = found.assign(protocol=protocol)
+    keys = ["paper", "table_name", "data", "model", "experiment", "schedule", "protocol"]
     plain = found[found["method"] == "erm"].rename(columns={"error": "erm"})
     plain = plain.groupby(keys, sort=False)["erm"].mean().reset_index()
     pairs = found[found["method"] != "erm"].merge(plain, on=keys)
-    # Both numbers copied: the gain is the other paper's.
+    # Where the number is copied, so is the gain.
     pairs = pairs.assign(gain=pairs["erm"] - pairs["error"])[pairs["copied"].isna()]
     gains = pairs.groupby(SAME, sort=False).agg(
         papers=("paper", "nunique"), gains=("gain", "size"), least=("gain", "min"), most=("gain", "max")

@@ -20,7 +20,7 @@ from msda_train.config.fingerprint import settled
 from msda_train.records.bench import step_costs
 from msda_train.records.rows import Row, one_line
 
-TOLD_APART = 0.05
+STEPS = 20  # of a cost: 5 % can be told apart
 COSTS = {"steps": "epochs of ERM", "seconds": "seconds of training"}
 
 
@@ -62,7 +62,7 @@ def _cost(row: Row, speed: float, cost: str, known: Mapping[str, float]) -> floa
     if cost == "seconds":
         return float(epochs * row.data["train_images"] / speed)
     ratio = known.get(row.names["method"] or "")
-    return None if ratio is None else epochs * max(1.0, TOLD_APART * round(ratio / TOLD_APART))
+    return None if ratio is None else epochs * max(STEPS, round(ratio * STEPS)) / STEPS
 
 
 def _places(group: DataFrame) -> list[str]:
@@ -76,12 +76,14 @@ def _places(group: DataFrame) -> list[str]:
 
 def _key(row: Row, content: str, cost: str) -> str:
     shared = _machine(row) if cost == "seconds" else json.dumps(settled(row.config["model"]), sort_keys=True)
-    return f"{content} {shared}"
+    data = json.dumps(settled(row.config["dataset"]), sort_keys=True)
+    return f"{content} {data} {shared}"
 
 
 def _title(row: Row, cost: str) -> str:
     network = [str(row.names["model"]), *differences(row, "model", {})]
-    return one_line(f"{row.names['dataset']}, {_machine(row) if cost == 'seconds' else ' '.join(network)}")
+    data = [str(row.names["dataset"]), *differences(row, "dataset", {})]
+    return one_line(f"{' '.join(data)}, {_machine(row) if cost == 'seconds' else ' '.join(network)}")
 
 
 def _machine(row: Row) -> str:

@@ -46,7 +46,7 @@ class Activation(Pairwise):
     def prepare(self, network: nn.Module, batches: Iterable[Tensor]) -> "Activation":
         """See `msda_train.core.mix.Prepares`: loads the teacher. UserError where there is none."""
         if self.activation == "teacher":
-            _ = self._teacher
+            self._teacher.check(next(iter(batches)), network)
         return self
 
     def extend(self, network: nn.Module, classes: int) -> None:

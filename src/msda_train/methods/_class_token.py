@@ -15,8 +15,8 @@ def attending(network: nn.Module, method: str) -> Attends:
     """`network`, which has a class token to ask; UserError where it has none."""
     if not isinstance(network, Attends):
         raise UserError(
-            f"method={method}: needs a network with a class token's attention; type model=deit_s, and "
-            f"model.size=[32,32] model.patch=2 where images have 32 pixels"
+            f"method={method}: needs a network with a class token's attention, and pictures; type "
+            f"model=deit_s model.size=[32,32] model.patch=2 where they have 32 pixels, [8,8] and 1 for digits"
         )
     return network
 

@@ -20,7 +20,7 @@ def spectral_residual(x: Tensor) -> Tensor:
     size = picture_size(x)
     if min(size) < 4:
         raise UserError("method: the saliency of this one needs images of at least 4 pixels a side")
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
         grey = rgb_to_grayscale(x.float()) if x.shape[1] == 3 else x.float().mean(dim=1, keepdim=True)
         if max(size) > LARGEST:
             grey = resize(grey, [LARGEST, LARGEST], antialias=True)

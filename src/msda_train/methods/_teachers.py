@@ -45,9 +45,9 @@ def finished_teacher(name: str) -> str | None:
     return f"{row.fingerprint}-{row.data['content'][:8]}-s{row.seed}"
 
 
-def _folder(name: str) -> Path:
+def _folder(name: str, others: Sequence[str] = IMAGENET) -> Path:
     if not Path(str(name)).is_dir():
-        kinds = f"{', '.join(IMAGENET)} or the folder of a finished run"
+        kinds = " or ".join(filter(None, [", ".join(others), "the folder of a finished run"]))
         raise UserError(f"method.teacher={name}: no such folder; type {kinds}")
     return Path(name)
 
@@ -57,7 +57,7 @@ def find_class_maps(name: str, mean: Sequence[float], std: Sequence[float]) -> "
     UserError where there is none, or one whose last map no linear layer reads."""
     from msda_train.models.trained import load_network  # as above
 
-    network, config = load_network(_folder(name))
+    network, config = load_network(_folder(name, ()))
     teacher = own_teacher(network, config.get("recipe"), Path(name), mean, std)
     return ClassMaps(teacher, heads(network)[0])
 
@@ -68,6 +68,17 @@ class ClassMaps(nn.Module):
     def __init__(self, teacher: Teacher, classifier: nn.Linear):
         super().__init__()
         self.teacher, self.classifier = teacher, classifier
+
+    def check(self, x: Tensor, network: nn.Module) -> None:
+        """UserError unless it names the classes of `network` on images like x (B, C, H, W)."""
+        self.teacher.check_channels(x.shape[1])
+        linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+        classes = linear[-1].out_features if linear else self.classifier.out_features
+        if classes != self.classifier.out_features:
+            raise UserError(
+                f"method.teacher: names {self.classifier.out_features} classes, these data have {classes}; "
+                f"type the folder of a run on the same data"
+            )
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:

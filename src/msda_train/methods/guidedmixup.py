@@ -62,7 +62,7 @@ class GuidedMixup:
             found = spectral_residual(x)
         else:
             gradient = input_gradient(x, y, model, clean_lam=self.clean_lam, clean_scale=self.clean_scale)
-            found = channel_norm(gradient)
+            found = channel_norm(gradient).float()
         blurred: Tensor = gaussian_blur(found, [7, 7], [3.0, 3.0])
         return blurred / blurred.sum(dim=(1, 2), keepdim=True).clamp(min=TINY)
 

@@ -108,7 +108,7 @@ class Embed(nn.Module):
         if x.ndim != 4 or tuple(x.shape[2:]) != self.size:
             raise UserError(_other_size(self.size, x))
         tokens = self.patches(x).flatten(2).transpose(1, 2)
-        return torch.cat([self.token.expand(len(x), -1, -1).to(tokens.dtype), tokens], 1) + self.position
+        return torch.cat([self.token.expand(x.shape[0], -1, -1).to(tokens.dtype), tokens], 1) + self.position
 
 
 class ClassToken(Pooling):
