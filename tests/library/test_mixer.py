@@ -395,3 +395,9 @@ def test_attentive_cutmix_remembers_training_images():
 def test_a_method_that_learns_is_refused(name, network):
     with pytest.raises(ValueError, match=r"is more than a mixer \(Learns\); train it by msda-train"):
         Mixer(name, num_classes=K, model=network)
+
+
+@pytest.mark.parametrize("method", [("mixup", "cutmix"), ("mixup",), ("mixup", 3), [("mixup", {}, 1)]])
+def test_what_is_no_name_with_options(method):
+    with pytest.raises(ValueError, match=r"^method=.*is no name with its options"):
+        Mixer(method, num_classes=K)

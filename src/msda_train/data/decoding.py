@@ -4,6 +4,7 @@ ImageNet as it is holds a few files that are not what their ending says (n021058
 in CMYK, and some that a camera marked as turned.
 """
 
+import re
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,9 @@ def open_rgb(name: str, content: bytes, *, upright: bool, least: int | None = No
             return picture.convert("RGB"), ", ".join(odd)
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = re.sub(
+            r" <_io\.BytesIO object at \w+>", " this file", reason
+        )  # no two runs would say the same
         raise Unreadable(reason) from error
 
 

@@ -221,7 +221,7 @@ def _chosen(method: Name | Sequence[Name], options: dict[str, Any]) -> Method:
     unused, methods = set(shared), []
     for item in method:
         if isinstance(item, str | tuple):
-            name, own = (item, {}) if isinstance(item, str) else item
+            name, own = (item, {}) if isinstance(item, str) else _pair(item)
             known = options_of(name)
             coin = {"prob": 1.0} if "prob" in known else {}
             unused -= set(known)
@@ -235,12 +235,23 @@ def _chosen(method: Name | Sequence[Name], options: dict[str, Any]) -> Method:
 
 def _one(method: Name, options: dict[str, Any]) -> Method:
     if isinstance(method, tuple):
-        return named(method[0], {**method[1], **options})
+        name, own = _pair(method)
+        return named(name, {**own, **options})
     if isinstance(method, str):
         return named(method, options)
     if options:
         raise UserError(f"{sorted(options)[0]}: the method is made already; give it its options there")
     return method
+
+
+def _pair(item: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
+    """A method's name and options."""
+    if len(item) != 2 or not isinstance(item[0], str) or not isinstance(item[1], dict):
+        raise UserError(
+            f"method={item!r}: is no name with its options; type ('cutmix', {{'alpha': 0.5}}), and a list of "
+            f"several, ['mixup', 'cutmix']"
+        )
+    return item[0], item[1]
 
 
 def _channels(method: Method) -> int:
