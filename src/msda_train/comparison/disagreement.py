@@ -13,6 +13,7 @@ from pandas import DataFrame, Series
 
 from msda_train.records.frame import cells_frame
 from msda_train.records.published import RISING, Cell, Paper
+from msda_train.records.summary import PROTOCOLS
 
 METHODS = ("erm", "mixup", "cutmix")  # that most papers print
 SAME = ["data", "model", "method"]
@@ -31,7 +32,8 @@ def numbers_frame(papers: Sequence[Paper], methods: Sequence[str] = METHODS) -> 
     cells = cells_frame(papers)
     asked = cells["metric"].isin(_METRICS) & cells["method"].isin(methods) & cells["not_published"].isna()
     asked &= ~cells["setting"].isin(_OTHER_PARTS)
-    cells = cells[asked & cells["probes"].isna()]
+    probed = cells["probes"].notna() & ~cells["compared_with"].isin(PROTOCOLS)
+    cells = cells[asked & ~probed]
     more = [any(word.startswith(_MORE) for word in cell.set) for cell in cells["cell"]]
     cells = cells[~Series(more, cells.index, dtype=bool)]
     error = [_error(cell) for cell in cells["cell"]]

@@ -34,5 +34,18 @@ def table(boxes: Sequence[Sequence[Box]]) -> np.ndarray:
     """(M, K, 4) float32 of the boxes of M images, K the most that one has; NaN for those that are fewer."""
     made = np.full((len(boxes), max(map(len, boxes), default=0), 4), np.nan, dtype=np.float32)
     for row, each in zip(made, boxes, strict=True):
-        row[: len(each)] = each
+        if each:
+            row[: len(each)] = each
     return made
+
+
+def cut_out(box: Box, size: tuple[int, int], resize: int, crop: int) -> list[Box]:
+    """`box` of an image of `size` (width, height) once its shorter side is `resize` pixels and the middle of
+    `crop` x `crop` is cut out, as torchvision's Resize and CenterCrop do; empty where nothing is left."""
+    short = min(size)
+    to = tuple(resize if side == short else int(resize * side / short) for side in size)
+    off = [round((side - crop) / 2) for side in to]
+    left, top, right, bottom = scaled(box, size, (to[0], to[1]))
+    left, right = (min(max(side - off[0], 0.0), float(crop)) for side in (left, right))
+    top, bottom = (min(max(side - off[1], 0.0), float(crop)) for side in (top, bottom))
+    return [(left, top, right, bottom)] if left < right and top < bottom else []

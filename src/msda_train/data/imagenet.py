@@ -13,10 +13,12 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msda_train.core import paths
 from msda_train.core.errors import UserError
+from msda_train.data.box_files import find_boxes
+from msda_train.data.picture_files import PictureFiles
 from msda_train.data.streamed import Classify, Streamed, folder_class, folder_names
 
 KAGGLE = "ILSVRC/Data/CLS-LOC"
@@ -43,6 +45,10 @@ class ImageNet(Streamed):
     def split_folders(self, root: Path) -> tuple[Path, Path]:
         """See `Streamed`."""
         return super().split_folders(root / KAGGLE if (root / KAGGLE).is_dir() else root)
+
+    def boxes_of(self, root: Path, test: PictureFiles) -> Any:
+        """See `Streamed` and `data/box_files.py`; read when they are asked for."""
+        return find_boxes(root, test)
 
     def class_names_of(self, root: Path, train: Path) -> tuple[str, ...]:
         """The synsets, sorted or in the order of `synsets`. UserError where those are others."""

@@ -28,7 +28,9 @@ class Network:
         known = dict(module.named_modules())
         for name in layers or ():
             if name not in known or not name:
-                raise UserError(f"layers: the network has no layer '{name}'; {nearest(str(name), filter(None, known))}")
+                raise UserError(
+                    f"layers: the network has no layer '{name}'; {nearest(str(name), filter(None, known))}"
+                )
         self.module, self.layers = module, own if layers is None and own else layers
         self.plan: Mix | None = None
         self.done = True

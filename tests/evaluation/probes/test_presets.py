@@ -18,6 +18,7 @@ from msda_train.core.paths import CONFIGS
 from msda_train.data.images import Images
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.evaluation.probing import build_probes
+from msda_train.models.preactresnet import preactresnet
 from msda_train.records.published import RISING, load_papers
 from msda_train.records.summary import PROTOCOLS
 
@@ -48,6 +49,7 @@ def subject():
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8), np.arange(40) % 10
     third = {"x_validation": x[10:20], "y_validation": y[10:20]}
+    third["boxes_test"] = np.tile(np.float32([[4, 4, 20, 20]]), (20, 1, 1))
     images = Images(x[:20], y[:20], x[20:], y[20:], tuple("abcdefghij"), "cifar100", "c0ffee", False, **third)
     return Subject(
         network=nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(3072, 10)).eval(),
@@ -93,6 +95,7 @@ def test_the_presets_that_cells_name():
         "cutmix_ood": 24,
         "on_mixup_training": 6,
         "validation": 1,
+        "localisation": 1,
     }
 
 
@@ -101,6 +104,10 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins):
     node = compose(f"probes={preset}").probes
     if "ood" in node:
         node = compose(f"probes={preset}", *stand_ins(node)).probes
+    if "localisation" in node:  # asks for a network with a map
+        subject = replace(
+            subject, network=preactresnet([1, 1], 4, "manifold", 1, classes=10, channels=3).eval()
+        )
     found = {
         f"{asked.name}/{key}": value
         for asked in build_probes(node)
@@ -120,6 +127,8 @@ def test_a_setting_is_both_in_the_words_and_in_the_number():
             out = "imagenet_resize" if "out=ImageNet" in cell.setting else "gaussian_n1024"
             how = {"Temperature scaling": "_ts", "Dropout": "_mc_p0.3_n20"}.get(cell.label, "")
             assert (name, key) == (out + how, "auroc")
+        elif probe == "localisation":  # no threshold is printed
+            assert (cell.protocol, cell.metric, key) == ("unknown", "loc_acc", "top1_0.2_iou_0.5")
         elif probe == "ood":
             words = cell.setting.removeprefix("out=")
             assert name == (SETS[words] if cell.setting != words else "mean_of_7")
