@@ -19,7 +19,8 @@ from msda_train.training.device import Compute
 from msda_train.training.optimizer import new_update
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
-ANY_SHAPE = {"erm", "gaussian_noise", "mixup", "manifold_mixup"}
+ANY_SHAPE = {"erm", "gaussian_noise", "mixup", "manifold_mixup", "kernel_mixup", "rankmixup", "regmixup"}
+ASK_NETWORK = {"recursivemix", "smmix", "sumix", "tokenmix", "transmix", "mixpro"}  # before any image is seen
 
 
 @pytest.fixture
@@ -48,12 +49,19 @@ def test_a_table_is_learned(words, tmp_path, method):
     assert not (tmp_path / "runs" / "gallery.json").exists()
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - ANY_SHAPE))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - ANY_SHAPE - ASK_NETWORK))
 def test_methods_that_need_pictures_say_so(words, tmp_path, method, capsys):
     more = ["method.prob=1"] if method != "cutout" else ["method.length=2"]
     assert main([*words, f"method={method}", *more]) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last == "msda-train: method: this one needs pictures, and the data set has none; type method=mixup"
+
+
+@pytest.mark.parametrize("method", sorted(ASK_NETWORK))
+def test_methods_that_need_another_network_say_so(words, tmp_path, method, capsys):
+    assert main([*words, f"method={method}"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list((tmp_path / "runs").rglob("row.json"))
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_the_config_in_the_folder_is_the_config_of_the_run(go):
         (["recipe.schedule=linear"], "recipe.schedule"),
         (["recipe.drops=[100,150]"], "recipe.drops"),
         (["recipe.drops=0.5"], "recipe.drops"),
-        (["recipe.criterion=bce"], "recipe.criterion"),
+        (["recipe.criterion=bcr"], "recipe.criterion"),
         (["recipe.label_smoothing=2"], "recipe.label_smoothing"),
         (["recipe.crop_padding=-1"], "recipe.crop_padding"),
         (["recipe.mean=[0.5,0.5,0.5]"], "recipe.mean"),

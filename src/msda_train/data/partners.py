@@ -28,7 +28,6 @@ from msda_train.core.randomness import Rng
 from msda_train.data.array_loader import find_scaling
 from msda_train.data.batches import Draw
 from msda_train.data.examples import Examples
-from msda_train.data.picture_files import PictureFiles
 
 ROWS, COLUMNS = 1024, 4096  # images whose distances are found at once: 32 MB, and 100 MB of CIFAR's pixels
 
@@ -44,11 +43,6 @@ def partners_of(images: Examples, among: Among, device: torch.device) -> Draw:
         raise UserError(
             f"method.neighbours={among.nearest}: an image has {most} others in {where}; type "
             f"method.neighbours={most} or less"
-        )
-    if isinstance(images.x_train, PictureFiles):
-        raise UserError(
-            "method.pairing=nearest: needs the pixels of all images at once, and these are read from files; "
-            "type method.pairing=permutation"
         )
     table = _kept(np.asarray(images.x_train), y if among.classes == "same" else None, among.nearest, device)
     return lambda image, rng: table[image, rng.integers(0, table.shape[1], len(image))].astype(np.int64)

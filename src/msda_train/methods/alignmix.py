@@ -17,7 +17,7 @@ from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.methods._alignment import AlignedMix
 from msda_train.methods._pairwise import Pairwise, to_device
@@ -47,6 +47,7 @@ class AlignMix(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`. UserError where the network has no stage of this depth."""
+        picture_size(x)  # who has no places has nothing to align
         weight = to_device(lam, x)
         mask = weight.view(-1, 1, 1, 1)
         if rng.random() < self.input_prob:

@@ -56,11 +56,12 @@ class SnapMix(Pairwise):
         other = maps[perm, low:high, first:last].sum(dim=(1, 2))
         area = float(kept_share(edges[:1], height, width)[0])
         own, other = own.nan_to_num(area), other.nan_to_num(1 - area)
+        kept = own
         twice = (y == y[perm]) & (self.same_class == "doubled")
         own, other = torch.where(twice, own + other, own), torch.where(twice, own + other, other)
         shares = torch.diag(own).scatter_add_(1, perm[:, None], other[:, None])
         mask = box_mask(edges[:1], height, width, x.device)
-        return Mix(perm, own, mask, sources=(x, pasted), shares=shares)
+        return Mix(perm, kept, mask, sources=(x, pasted), shares=shares)
 
 
 @torch.no_grad()
