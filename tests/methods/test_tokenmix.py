@@ -10,7 +10,7 @@ from msda_train.core.errors import UserError
 from msda_train.functional.losses import bce, cross_entropy
 from msda_train.functional.masks import block_mask, scattered_mask
 from msda_train.methods._class_token import patch_of
-from msda_train.methods._teachers import find_class_maps
+from msda_train.methods._teachers import find_dense_teacher
 from msda_train.methods.tokenmix import TokenMix
 from msda_train.models.trained import load_network
 
@@ -117,7 +117,7 @@ def test_a_teachers_class_maps(batch, teacher):
     expected = probability / probability.sum((1, 2), keepdim=True)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
     assert method.teacher_run().endswith("-s0")
-    assert isinstance(find_class_maps(str(teacher), **recipe).classifier, nn.Linear)
+    assert isinstance(find_dense_teacher(str(teacher), **recipe).classifier, nn.Linear)
 
 
 def test_scores_need_not_add_up_to_one(batch, teacher):

@@ -130,6 +130,11 @@ def one_hot(y: Tensor, classes: int) -> Tensor:
     return _unit_rows(classes, y.device).index_select(0, y)
 
 
+def soft_labels(own: Tensor, other: Tensor, weight: Tensor, classes: int) -> Tensor:
+    """(B, K) float32: weight (B|1,) of the label own (B,), the rest of the label other (B,)."""
+    return torch.lerp(one_hot(other, classes), one_hot(own, classes), weight[:, None])
+
+
 @cache
 def _unit_rows(classes: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):

@@ -13,7 +13,7 @@ from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.methods._class_token import attending, look
 from msda_train.methods._pairwise import Pairwise
-from msda_train.methods._teachers import ClassMaps, find_class_maps, finished_teacher
+from msda_train.methods._teachers import DenseTeacher, find_dense_teacher, finished_teacher
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Activation(Pairwise):
         return maps[:, 0] / (maps[:, 0].sum(dim=(1, 2), keepdim=True) + 1e-8)
 
     @cached_property
-    def _teacher(self) -> ClassMaps:  # no field: neither compared nor printed
+    def _teacher(self) -> DenseTeacher:  # no field: neither compared nor printed
         if self.teacher is None:
             raise UserError(
                 "method.activation=teacher: whose? type method.teacher=RUN, the folder of a finished run, or "
                 "method.activation=area"
             )
-        return find_class_maps(self.teacher, self.mean, self.std)
+        return find_dense_teacher(self.teacher, self.mean, self.std)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from msda_train.core.errors import UserError
+from msda_train.core.exact import exact
 from msda_train.core.mix import Mix
 
 STOP = 0.1  # mean over the batch of the sum of changes of a dual; then no more rounds count
@@ -29,11 +30,10 @@ class AlignedMix(Mix):
         if h.ndim != 4:
             raise UserError("method=alignmix: needs maps of features to align; type model=preactresnet18")
         own, other = h.flatten(2).float(), h[self.perm].flatten(2).float()
-        exact = torch.autocast("cuda" if h.is_cuda else "cpu", enabled=False)
-        with torch.no_grad(), exact:
+        with torch.no_grad(), exact(h):
             plan = sinkhorn(own.transpose(1, 2), other.transpose(1, 2), self.eps, self.rounds)
             plan = plan * plan.shape[1]
-        with exact:
+        with exact(h):
             if self.moved == "partner":
                 other = other @ plan.transpose(1, 2)
             else:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Attends
+from msda_train.models.last_linear import given_to
 from msda_train.models.vision_transformer import Embed, SelfAttention, fitting_patch
 
 
@@ -47,6 +48,15 @@ def on_patches(mask: Tensor, patches: int) -> Tensor:
     return F.interpolate(mask, grid_of(height, width, patches), mode="nearest").flatten(1)
 
 
+def attended_share(network: nn.Module, mask: Tensor, area: Tensor, method: str) -> Tensor:
+    """(B,) of the latest forward pass: the share of the class token's attention that falls on what a mask
+    (B|1, 1, H, W) keeps; `area` (B|1,) where it looks at nothing at all."""
+    seen = attending(network, method).attention
+    assert seen is not None
+    kept, whole = (on_patches(mask, seen.shape[1]) * seen).sum(dim=1), seen.sum(dim=1)
+    return torch.where(whole > 0, kept / whole, area)
+
+
 @torch.no_grad()
 def look(network: nn.Module, x: Tensor, method: str, asked: str) -> tuple[Tensor, Tensor]:
     """What a network in evaluation mode says of x (B, C, H, W): logits (B, K) and attention to its N patches
@@ -54,15 +64,13 @@ def look(network: nn.Module, x: Tensor, method: str, asked: str) -> tuple[Tensor
     what `patches` get from all patches on average. Leaves the network in training mode."""
     attends = attending(network, method)
     block = [module for module in network.modules() if isinstance(module, SelfAttention)][-1]
-    inputs: list[Tensor] = []
-    hook = block.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
     before, attends.attend = attends.attend, asked == "class"
     network.eval()
-    logits = network(x)
+    with given_to(block) as inputs:
+        logits = network(x)
     network.train()
     seen = attends.attention if asked == "class" else among_patches(block, inputs[0])
     attends.attend = before
-    hook.remove()
     assert seen is not None
     return logits.float(), seen
 

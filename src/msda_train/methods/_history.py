@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from msda_train.core.mix import Mix
+from msda_train.core.mix import Mix, one_hot
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Pasted(Mix):
     def target(self, y: Tensor, classes: int) -> Tensor:
         """(B, K) float32: lam of the own class, the rest of `labels`."""
         assert self.labels is not None
-        return torch.lerp(self.labels, F.one_hot(y, classes).float(), self.lam[:, None])
+        return torch.lerp(self.labels, one_hot(y, classes), self.lam[:, None])
 
 
 def shrunk_into(x: Tensor, old: Tensor, edges: np.ndarray, resize: str) -> Tensor:

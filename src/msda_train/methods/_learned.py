@@ -261,11 +261,6 @@ def _counted(network: nn.Module, share: Callable[[float], float]) -> Iterator[No
             norm.momentum = momentum
 
 
-def drawn_partners(rng: Rng, x: Tensor) -> Tensor:
-    """A permutation (B,) of the batch x (B, ...), beside it, without waiting for the device."""
-    return torch.from_numpy(rng.permutation(len(x))).to(x.device, non_blocking=True)
-
-
 def shared_loss(logits: Tensor, labels: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """sum_i weights_i CE(logits, labels_i), 0-d, of logits (B, K) and labels (B,): mixup's loss."""
     parts = [w * F.cross_entropy(logits, y) for y, w in zip(labels, weights, strict=True)]

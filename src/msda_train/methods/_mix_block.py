@@ -6,12 +6,12 @@ here is float32, whatever the caller's autocast says: so the authors do.
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from msda_train.core.exact import exact
 
 STD = 0.01  # of initial weights
 LAM_INPUTS = ("none", "concat", "scale")
@@ -67,7 +67,7 @@ class MixBlock(nn.Module):
 
     def forward(self, own: Tensor, other: Tensor, lam: float, size: tuple[int, int]) -> Tensor:
         """own, other (B, C, h, w) -> (B, 1, H, W) float32 in (0, 1), (H, W) = size."""
-        with _exact(own):
+        with exact(own):
             own, other = self._told(own.float(), lam), self._told(other.float(), 1 - lam)
             if self.key is None:
                 weights = attention(self.query(own), self.query(other))
@@ -101,7 +101,7 @@ class Generator(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """N maps (B, C, h, w) -> (B, N, H, W) float32, which sum to 1 over the images; (H, W) = size."""
-        with _exact(maps[0]):
+        with exact(maps[0]):
             maps = [z.float() for z in maps]
             keys = [F.relu(self.key(z)) for z in maps]
             total = torch.stack(keys).sum(dim=0)  # of q . k over the others it is the sum of keys that counts
@@ -111,11 +111,6 @@ class Generator(nn.Module):
                 value = self.value(z).flatten(2).transpose(1, 2)
                 seen.append((weights @ value).transpose(1, 2).view(len(z), 1, *z.shape[2:]))
             return enlarged(torch.cat(seen, dim=1), size, self.up).softmax(dim=1)
-
-
-def _exact(z: Tensor) -> AbstractContextManager[Any]:
-    """No autocast where z lies; torch knows none for tensors without values."""
-    return nullcontext() if z.is_meta else torch.autocast(z.device.type, enabled=False)
 
 
 def enlarged(z: Tensor, size: tuple[int, int], up: str) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from msda_train.config import checks
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng, draw_lam
-from msda_train.methods._pairwise import Pairwise, check_batch_alone, to_device
+from msda_train.methods._pairwise import Pairwise, blended, check_batch_alone
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class OrMixup(Pairwise):
         """See `Pairwise.mix`."""
         if rng.random() >= self.mixup_prob:
             return self.cut(x, y, lam, perm, model, rng)
-        weight = to_device(draw_lam(rng, self.mixup_alpha, len(lam)), x)
-        return Mix(perm, weight, weight.view(-1, 1, 1, 1))
+        return blended(draw_lam(rng, self.mixup_alpha, len(lam)), perm, x)
 
     def cut(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """The method's own plan; see `Pairwise.mix`."""

@@ -77,7 +77,7 @@ class Pairwise:
         if rng.random() >= self.prob:
             return Mix.identity(x) if own == size else replace(Mix.identity(x).first(own), depth=0)
         lam = draw_lam(rng, self.alpha, size if self.lam_per == "sample" else 1)
-        perm = beside(torch.from_numpy(pair(rng, self.pairing, size)), x)
+        perm = partners(rng, self.pairing, x)
         plan = mix(lam, perm).first(own) if own < size else mix(lam, perm)
         return replace(plan, lam=torch.ones_like(plan.lam)) if self.inputs_only else plan
 
@@ -94,6 +94,17 @@ def check_batch_alone(method: Pairwise, instead: str) -> None:
         what = "inputs_only=true" if method.inputs_only else f"pairing={method.pairing}"
         name = type(method).__name__
         raise UserError(f"method.{what}: {name} mixes a batch in itself, labels too; type method={instead}")
+
+
+def partners(rng: Rng, pairing: str, x: Tensor) -> Tensor:
+    """(B,) int64 beside the batch x (B, ...); see `pair`."""
+    return beside(torch.from_numpy(pair(rng, pairing, x.shape[0])), x)
+
+
+def blended(lam: np.ndarray, perm: Tensor, x: Tensor) -> Mix:
+    """mixup's plan: weights lam (B,) or (1,) for the whole of each example, and for its label."""
+    weight = to_device(lam, x)
+    return Mix(perm, weight, weight.view(-1, 1, 1, 1))
 
 
 def to_device(values: np.ndarray, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import gaussian_blur, resize, rgb_to_grayscale
 
 from msda_train.core.errors import UserError
+from msda_train.core.exact import exact
 from msda_train.core.mix import picture_size
 
 LARGEST = 128  # pixels a side; larger images are made so small
@@ -20,7 +21,7 @@ def spectral_residual(x: Tensor) -> Tensor:
     size = picture_size(x)
     if min(size) < 4:
         raise UserError("method: the saliency of this one needs images of at least 4 pixels a side")
-    with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
+    with exact(x):
         grey = rgb_to_grayscale(x.float()) if x.shape[1] == 3 else x.float().mean(dim=1, keepdim=True)
         if max(size) > LARGEST:
             grey = resize(grey, [LARGEST, LARGEST], antialias=True)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.methods._attention import IMAGENET, Teacher, imagenet_teacher, own_teacher
+from msda_train.models.last_linear import last_linear
 from msda_train.models.second_head import heads
 
 
@@ -52,17 +53,17 @@ def _folder(name: str, others: Sequence[str] = IMAGENET) -> Path:
     return Path(name)
 
 
-def find_class_maps(name: str, mean: Sequence[float], std: Sequence[float]) -> "ClassMaps":
+def find_dense_teacher(name: str, mean: Sequence[float], std: Sequence[float]) -> "DenseTeacher":
     """What the network in the folder `name` of a finished run says of each place of an image. Raises
     UserError where there is none, or one whose last map no linear layer reads."""
     from msda_train.models.trained import load_network  # as above
 
     network, config = load_network(_folder(name, ()))
     teacher = own_teacher(network, config.get("recipe"), Path(name), mean, std)
-    return ClassMaps(teacher, heads(network)[0])
+    return DenseTeacher(teacher, heads(network)[0])
 
 
-class ClassMaps(nn.Module):
+class DenseTeacher(nn.Module):
     """Probabilities of the classes at each place: the classifier reads every cell of the last map."""
 
     def __init__(self, teacher: Teacher, classifier: nn.Linear):
@@ -72,11 +73,10 @@ class ClassMaps(nn.Module):
     def check(self, x: Tensor, network: nn.Module) -> None:
         """UserError unless it names the classes of `network` on images like x (B, C, H, W)."""
         self.teacher.check_channels(x.shape[1])
-        linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-        classes = linear[-1].out_features if linear else self.classifier.out_features
-        if classes != self.classifier.out_features:
+        known, linear = self.classifier.out_features, last_linear(network)
+        if linear is not None and linear.out_features != known:
             raise UserError(
-                f"method.teacher: names {self.classifier.out_features} classes, these data have {classes}; "
+                f"method.teacher: names {known} classes, these data have {linear.out_features}; "
                 f"type the folder of a run on the same data"
             )
 

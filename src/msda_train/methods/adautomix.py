@@ -25,10 +25,10 @@ from torch.nn import functional as F
 
 from msda_train.config import checks
 from msda_train.core.mix import Mix
-from msda_train.core.randomness import Rng
-from msda_train.methods._learned import Learned, Learner, drawn_partners, shared_loss
+from msda_train.core.randomness import Rng, draw_lam
+from msda_train.methods._learned import Learned, Learner, shared_loss
 from msda_train.methods._mix_block import Generator
-from msda_train.methods._pairwise import to_device
+from msda_train.methods._pairwise import partners, to_device
 from msda_train.methods._several import collage, planned
 
 
@@ -59,9 +59,9 @@ class AdAutoMix(Learned):
 
     def mixed(self, here: Learner, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Learned.mixed`."""
-        drawn = rng.beta(self.alpha, self.alpha, self.images)
-        lam = [float(v) for v in drawn / drawn.sum()]
-        theirs, perms = ([drawn_partners(rng, x) for _ in lam] for _ in range(2))
+        drawn = draw_lam(rng, self.alpha, self.images)
+        lam = (drawn / drawn.sum()).tolist()
+        theirs, perms = ([partners(rng, "permutation", x) for _ in lam] for _ in range(2))
         maps, clean = here.look(x, again=self.images)
         with torch.no_grad():
             masks = here.mixer([maps[p] for p in perms], x.shape[2:])

@@ -20,7 +20,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.methods._alignment import AlignedMix
-from msda_train.methods._pairwise import Pairwise, to_device
+from msda_train.methods._pairwise import Pairwise, blended
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,12 @@ class AlignMix(Pairwise):
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`. UserError where the network has no stage of this depth."""
         picture_size(x)  # who has no places has nothing to align
-        weight = to_device(lam, x)
-        mask = weight.view(-1, 1, 1, 1)
+        plain = blended(lam, perm, x)
         if rng.random() < self.input_prob:
-            return Mix(perm, weight, mask)
+            return plain
         last = len(model.stages) - 1
         depth = last if self.depth is None else self.depth
         if depth > last:
             raise UserError(f"method.depth={depth}: this network has depths 1 to {last}")
         moved = "partner" if rng.random() < 0.5 else "own"
-        return AlignedMix(perm, weight, mask, depth, moved=moved, eps=self.eps, rounds=self.rounds)
+        return AlignedMix(perm, plain.lam, plain.mask, depth, moved=moved, eps=self.eps, rounds=self.rounds)

@@ -27,10 +27,11 @@ from torch.nn import functional as F
 
 from msda_train.config import checks
 from msda_train.core.mix import Mix
-from msda_train.core.randomness import Rng
-from msda_train.methods._learned import Learned, Learner, drawn_partners, shared_loss
+from msda_train.core.randomness import Rng, draw_lam
+from msda_train.methods._learned import Learned, Learner, shared_loss
 from msda_train.methods._mask_loss import adjusted, mask_loss
 from msda_train.methods._mix_block import LAM_INPUTS, MixBlock
+from msda_train.methods._pairwise import partners
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class AutoMix(Learned):
 
     def mixed(self, here: Learner, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Learned.mixed`."""
-        for_mixer, lam = (float(v) for v in rng.beta(self.alpha, self.alpha, 2))
-        partners, perm = (drawn_partners(rng, x) for _ in range(2))
+        for_mixer, lam = map(float, draw_lam(rng, self.alpha, 2))
+        other, perm = (partners(rng, "permutation", x) for _ in range(2))
         adjusts, maps = rng.random() < self.mask_adjust, here.look(x)[0]
         with torch.no_grad():
             mask = here.mixer(maps, maps[perm], lam, x.shape[2:])
@@ -76,9 +77,9 @@ class AutoMix(Learned):
         if min(lam, 1 - lam) <= self.lam_margin:
             mask = torch.full_like(mask[:1, :, :1, :1], lam)
         if here.learning:
-            own = here.mixer(maps, maps[partners], for_mixer, x.shape[2:])
-            logits = here.judged(own * x + (1 - own) * x[partners])
-            loss = shared_loss(logits, (y, y[partners]), (for_mixer, 1 - for_mixer))
+            own = here.mixer(maps, maps[other], for_mixer, x.shape[2:])
+            logits = here.judged(own * x + (1 - own) * x[other])
+            loss = shared_loss(logits, (y, y[other]), (for_mixer, 1 - for_mixer))
             weight = self.mask_loss * (1 - here.done if self.mask_loss_falls else 1)
             loss = loss + weight * mask_loss(own, for_mixer, self.mask_margin, self.mask_variance)
             here.teach(loss, model, lambda one: F.cross_entropy(one(x), y))

@@ -20,8 +20,9 @@ from torchvision.transforms.functional import gaussian_blur
 
 from msda_train.config import checks
 from msda_train.core.mix import Mix
-from msda_train.core.randomness import Rng, pair
+from msda_train.core.randomness import Rng
 from msda_train.methods._input_gradient import channel_norm, input_gradient
+from msda_train.methods._pairwise import partners
 from msda_train.methods._spectral_residual import spectral_residual
 
 TINY = 1e-20  # decides where neither image has any saliency
@@ -52,7 +53,7 @@ class GuidedMixup:
         if self.pairs == "greedy":
             perm = far_cycle(torch.cdist(share.flatten(1), share.flatten(1)))
         else:
-            perm = torch.from_numpy(pair(rng, "permutation", len(x))).to(x.device, non_blocking=True)
+            perm = partners(rng, "permutation", x)
         mask = (share + TINY) / (share + share[perm] + 2 * TINY)
         return Mix(perm, mask.mean(dim=(1, 2)), mask[:, None])
 

@@ -29,6 +29,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
 from msda_train.methods.mixup import Mixup
+from msda_train.models.last_linear import given_to, last_linear
 
 LIMIT = 12 * np.log(10)  # of the kernel's logarithm: the code adds 1e-12, beyond it a weight is 0, 1/2 or 1
 
@@ -77,15 +78,11 @@ class KernelMixup(Mixup):
 def last_features(network: nn.Module, x: Tensor) -> Tensor:
     """(B, C) float32 of images x (B, ...): what the last linear layer is given, in the mode of `network`.
     UserError where there is none."""
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    if not linear:
+    linear = last_linear(network)
+    if linear is None:
         raise UserError(
             "method=kernel_mixup: the network ends in no linear layer; type method.distance=pixels"
         )
-    seen: list[Tensor] = []
-    hook = linear[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
+    with given_to(linear) as seen:
         network(x)
-    finally:
-        hook.remove()
     return seen[-1].float()

@@ -24,9 +24,9 @@ from torch.nn import functional as F
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, picture_size
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, picture_size, soft_labels
 from msda_train.core.randomness import Rng
-from msda_train.methods._class_token import attending, on_patches, patch_of
+from msda_train.methods._class_token import attended_share, attending, patch_of
 from msda_train.methods._or_mixup import OrMixup
 from msda_train.methods._pairwise import to_device
 from msda_train.methods.cutmix import CutMix
@@ -84,11 +84,7 @@ class MixPro(OrMixup, CutMix):
     ) -> Tensor:
         """The criterion on re-weighted labels; see `msda_train.core.mix.OwnLoss`."""
         own, other, area, mask = rows
-        seen = attending(network, "mixpro").attention
-        assert seen is not None
-        kept, whole = (on_patches(mask, seen.shape[1]) * seen).sum(dim=1), seen.sum(dim=1)
-        weight = torch.where(whole > 0, kept / whole, area)
+        weight = attended_share(network, mask, area, "mixpro")
         if self.labels == "progressive":
             weight = torch.lerp(area, weight, F.cosine_similarity(target, logits.softmax(dim=1)))
-        a, b = (F.one_hot(y, target.shape[1]).float() for y in (own, other))
-        return criterion(logits, torch.lerp(b, a, weight[:, None]))
+        return criterion(logits, soft_labels(own, other, weight, target.shape[1]))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
-from msda_train.methods._pairwise import Pairwise, to_device
+from msda_train.methods._pairwise import Pairwise, blended
 
 
 @dataclass(frozen=True)
@@ -26,5 +26,4 @@ class Mixup(Pairwise):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        weight = to_device(lam, x)
-        return Mix(perm, weight, weight.view(-1, 1, 1, 1))
+        return blended(lam, perm, x)

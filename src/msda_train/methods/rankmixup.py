@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows
-from msda_train.core.randomness import Rng, draw_lam, pair
-from msda_train.methods._pairwise import check_batch_alone, to_device
+from msda_train.core.randomness import Rng, draw_lam
+from msda_train.methods._pairwise import check_batch_alone, partners, to_device
 from msda_train.methods.mixup import Mixup
 
 
@@ -51,7 +51,7 @@ class RankMixup(Mixup):
         own, perms, lams = torch.arange(len(x), device=x.device), [perm], [np.broadcast_to(lam, len(x))]
         for _ in range(self.mixes - 1):
             lams.append(np.broadcast_to(draw_lam(rng, self.alpha, len(lam)), len(x)))
-            perms.append(torch.from_numpy(pair(rng, self.pairing, len(x))).to(x.device, non_blocking=True))
+            perms.append(partners(rng, self.pairing, x))
         weight = to_device(np.concatenate([np.ones(len(x)), *lams]), x)
         mix = Mix(torch.cat([own, *perms]), weight, weight.view(-1, 1, 1, 1))
         loss = OwnLoss(self.ranked, name=repr(self))

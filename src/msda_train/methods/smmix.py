@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.config import checks
-from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, picture_size
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, one_hot, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import box_mask
 from msda_train.methods._class_token import attending, grid_of, look, moved, on_patches, squares
@@ -94,6 +94,6 @@ class SMMix(OrMixup):
         own, other, kept, both = rows
         said = said_of_patches(network, kept, 1 - kept)
         for answer, labels in zip(said, (own, other), strict=True):
-            loss = loss + self.fine / 2 * criterion(answer, F.one_hot(labels, target.shape[1]).float())
+            loss = loss + self.fine / 2 * criterion(answer, one_hot(labels, target.shape[1]))
         agree = F.kl_div(logits.log_softmax(dim=1), both.softmax(dim=1), reduction="batchmean")
         return loss + self.consistency * agree

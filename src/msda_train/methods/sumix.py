@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.config import checks
-from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, one_hot
 from msda_train.core.randomness import Rng
 from msda_train.functional.losses import cross_entropy
-from msda_train.methods._pairwise import check_batch_alone, to_device
+from msda_train.methods._pairwise import blended, check_batch_alone
 from msda_train.methods.cutmix import CutMix
 from msda_train.models.second_head import give_second_head, said_of_all, unasked
 
@@ -73,10 +73,8 @@ class SUMix(CutMix):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        if self.mixing == "mixup":
-            plan = Mix(perm, to_device(lam, x), to_device(lam, x).view(-1, 1, 1, 1))
-        else:
-            plan = super().mix(x, y, lam, perm, model, rng)
+        mixup = self.mixing == "mixup"
+        plan = blended(lam, perm, x) if mixup else super().mix(x, y, lam, perm, model, rng)
         own, share = torch.arange(len(x), device=x.device), plan.lam.expand(len(x))
         loss = OwnLoss(self.judged, (y, y[perm], perm, share), repr(self))
         parts = share, plan.mask.expand(len(x), -1, -1, -1)
@@ -97,7 +95,7 @@ class SUMix(CutMix):
         at = [a.gather(1, y[:, None])[:, 0] for a, y in zip(alphas, (own, other), strict=True)]
         w = torch.sigmoid(lam.logit() + at[1] - at[0])
         w = w.mean().expand(len(w)) if self.weight == "batch" else w
-        labels = [F.one_hot(y, target.shape[1]).float() for y in (own, other)]
+        labels = [one_hot(y, target.shape[1]) for y in (own, other)]
         loss = criterion(logits.chunk(2)[1], torch.lerp(labels[1], labels[0], w[:, None]))
         for alpha, beta, label, part in zip(alphas, betas, labels, (lam, 1 - lam), strict=True):
             found = (-(alpha + beta)).exp() if self.variant == "authors" else -(alpha + beta)

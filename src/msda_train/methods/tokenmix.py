@@ -24,11 +24,10 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, picture_size
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, one_hot, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import block_mask, scattered_mask
 from msda_train.methods._activation import Activation
@@ -78,5 +77,5 @@ class TokenMix(OrMixup, Activation):
 def _scored(logits: Tensor, target: Tensor, rows: Rows, network: nn.Module, criterion: Criterion) -> Tensor:
     """The criterion on labels with the two images' scores."""
     own, other, mine, its = rows
-    a, b = (F.one_hot(y, target.shape[1]).float() for y in (own, other))
+    a, b = (one_hot(y, target.shape[1]) for y in (own, other))
     return criterion(logits, mine[:, None] * a + its[:, None] * b)

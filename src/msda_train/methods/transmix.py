@@ -16,14 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from msda_train.config import checks
-from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows
+from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, soft_labels
 from msda_train.core.randomness import Rng
-from msda_train.methods._class_token import attending, on_patches
+from msda_train.methods._class_token import attended_share, attending
 from msda_train.methods._or_mixup import OrMixup
 from msda_train.methods.cutmix import CutMix
 
@@ -54,10 +52,6 @@ class TransMix(OrMixup, CutMix):
     ) -> Tensor:
         """The criterion on re-weighted labels; see `msda_train.core.mix.OwnLoss`."""
         own, other, lam, mask = rows
-        seen = attending(network, "transmix").attention
-        assert seen is not None
-        kept, whole = (on_patches(mask, seen.shape[1]) * seen).sum(dim=1), seen.sum(dim=1)
-        share = torch.where(whole > 0, kept / whole, lam)
-        weight = (self.area * lam + (1 - self.area) * share)[:, None]
-        a, b = (F.one_hot(y, target.shape[1]).float() for y in (own, other))
-        return criterion(logits, torch.lerp(b, a, weight))
+        share = attended_share(network, mask, lam, "transmix")
+        weight = self.area * lam + (1 - self.area) * share
+        return criterion(logits, soft_labels(own, other, weight, target.shape[1]))

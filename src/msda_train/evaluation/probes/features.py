@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from msda_train.core.errors import UserError
+from msda_train.models.last_linear import given_to, last_linear
 
 
 def stages_of(network: nn.Module) -> list[nn.Module]:
@@ -27,15 +28,11 @@ def hidden(network: nn.Module, x: Tensor) -> list[Tensor]:
     for stage in body:
         x = stage(x)
         found.append(_vectors(x))
-    linear = [module for module in head.modules() if isinstance(module, nn.Linear)]
-    if not linear:
+    linear = last_linear(head)
+    if linear is None:
         return [*found, found[-1]]
-    seen: list[Tensor] = []
-    hook = linear[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
+    with given_to(linear) as seen:
         head(x)
-    finally:
-        hook.remove()
     return [*found, _vectors(seen[0])]
 
 
