@@ -299,3 +299,13 @@ def test_networks_without_maps_are_refused(words, told):
     with pytest.raises(UserError, match=told) as caught:
         _method("automix").learn(build("model", cfg.model, **facts), sgd)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("alpha", ["1e-30", "1e-3", "1e30"])
+def test_extreme_alpha_leaves_no_weight_undefined(alpha):
+    """A small one draws 0 for all of a mix now and then."""
+    method = _method(f"adautomix method.alpha={alpha}").prepare(_network(), ())
+    (x, y), network = _batches(1)[0], _network()
+    for seed in range(20):
+        target = method.plan(x, y, network, np.random.default_rng(seed)).target(y, CLASSES)
+        assert torch.allclose(target.sum(dim=1), torch.ones(BATCH))

@@ -31,6 +31,8 @@ from msda_train.methods._mix_block import Generator
 from msda_train.methods._pairwise import partners, to_device
 from msda_train.methods._several import collage, planned
 
+TINY = 1e-300  # changes no weight but where a small alpha draws 0 for all: then they are equal
+
 
 @dataclass(frozen=True)
 class AdAutoMix(Learned):
@@ -59,7 +61,7 @@ class AdAutoMix(Learned):
 
     def mixed(self, here: Learner, x: Tensor, y: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Learned.mixed`."""
-        drawn = draw_lam(rng, self.alpha, self.images)
+        drawn = draw_lam(rng, self.alpha, self.images) + TINY
         lam = (drawn / drawn.sum()).tolist()
         theirs, perms = ([partners(rng, "permutation", x) for _ in lam] for _ in range(2))
         maps, clean = here.look(x, again=self.images)
