@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from msda_train.core.errors import UserError
-from msda_train.data import decode
+from msda_train.data import picture_arrays
 from msda_train.data.dataset import Dataset
-from msda_train.data.decode import decode_all
 from msda_train.data.imagefolder import read_folder
 from msda_train.data.moments import channel_moments, measured
+from msda_train.data.picture_arrays import decode_all
 from msda_train.data.resize import resized
 
 RED, GREY = (200, 30, 10), 90
@@ -107,7 +107,7 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same(
     path = tmp_path / "a.jpg"
     Image.fromarray(noise).resize((1600, 1024), Image.Resampling.BICUBIC).save(path, quality=95)
     (fast,) = decode_all([("a", str(path))], 1, 32)
-    monkeypatch.setattr(decode, "DRAFT", 10**6)
+    monkeypatch.setattr(picture_arrays, "DRAFT", 10**6)
     (whole,) = decode_all([("a", str(path))], 1, 32)
     difference = np.abs(fast.astype(int) - whole)
     assert 0 < difference.mean() < 0.5
@@ -230,7 +230,7 @@ def test_wrong_options(tmp_path: Path, options: dict[str, object], message: str)
 
 
 def test_more_pictures_than_memory(phone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "memory", lambda: 2**20)
+    monkeypatch.setattr(picture_arrays, "memory", lambda: 2**20)
     with pytest.raises(UserError, match=r"30 images of 2000x2000 pixels need 1 GiB .*a smaller dataset.size"):
         read_folder(phone, size=2000, test_share=0.2)
 

@@ -14,6 +14,7 @@ import msda_train
 from msda_train.cli import export as command
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.data.digits import Digits
+from msda_train.data.picture_arrays import decode_all
 from msda_train.evaluation import export
 from msda_train.evaluation.load_run import TrainedRun
 
@@ -74,6 +75,24 @@ def test_every_way_to_hand_a_picture_over_is_the_same(run, test_images):
         assert made.shape == ((1, 1, 8, 8) if way is ways[-1] else (1, 8, 8))
         assert made.dtype == torch.float32
         assert np.abs(made.numpy().reshape(8, 8) - expected).max() < 1e-6
+
+
+def test_a_file_becomes_the_pixels_that_a_data_set_makes_of_it(run, test_images, tmp_path):
+    grey = Image.fromarray(np.array(test_images[0][3])[..., 0])
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright
+    see_through = grey.convert("LA")
+    see_through.putalpha(64)
+    sixteen = Image.fromarray((np.asarray(grey).astype(np.uint16) << 8) + 17)
+    for image, how in ((grey, {"exif": turned}), (see_through, {}), (sixteen, {})):
+        path = tmp_path / "a.png"
+        image.save(path, **how)
+        (pixels,) = decode_all([("a.png", str(path))], 1)
+        expected = run.transform(pixels)
+        assert not torch.equal(expected, run.transform(np.asarray(grey))) or image is sixteen
+        with Image.open(path) as opened:
+            for way in (path.read_bytes(), opened):
+                assert torch.equal(run.transform(way), expected)
 
 
 def test_a_larger_picture_is_scaled_and_its_centre_cut_out(run):

@@ -245,7 +245,7 @@ class Dataset:
 
     def _local_facts(self, path: Path) -> list[Any]:
         if self.source == "imagefolder":
-            from msda_train.data.decode import WAY
+            from msda_train.data.decoding import WAY
             from msda_train.data.imagefolder import source_files
 
             split = [] if self.test_share is None else [self.test_share, self.split_seed]

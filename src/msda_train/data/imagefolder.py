@@ -1,7 +1,7 @@
 """A set of images in folders: `train/CLASS/*.png|jpg`, the test images likewise in `test/` or `val/`.
 
 With a `test_share`, train/CLASS/ alone will do, or CLASS/ alone: then that share of each class is for
-testing. How a file becomes pixels, `decode.py` says. What is no image is counted.
+testing. How a file becomes pixels, `decoding.py` says. What is no image is counted.
 """
 
 import os
@@ -16,9 +16,9 @@ from tqdm import tqdm
 from msda_train.core.errors import UserError
 from msda_train.core.randomness import Rng, generator
 from msda_train.data.content import canonical_order, digests
-from msda_train.data.decode import decode_all
 from msda_train.data.examples import Arrays, too_many_classes
 from msda_train.data.images import check_arrays
+from msda_train.data.picture_arrays import decode_all
 from msda_train.data.resize import Size
 from msda_train.data.subset import split
 

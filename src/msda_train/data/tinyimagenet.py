@@ -17,11 +17,11 @@ import numpy as np
 from msda_train.core.errors import UserError
 from msda_train.data import boxes
 from msda_train.data.dataset import Dataset
-from msda_train.data.decode import decode_all
 from msda_train.data.download import Remote
 from msda_train.data.examples import Arrays
 from msda_train.data.imagefolder import scan, tell_left_out
 from msda_train.data.images import check_arrays
+from msda_train.data.picture_arrays import decode_all
 
 TOP = "tiny-imagenet-200"
 

@@ -1,6 +1,5 @@
 """`msda_train.load_run`: a finished run's network, ready to be used in anybody's code."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -9,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL.Image import Image
 from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
 from msda_train.core.errors import UserError
+from msda_train.data.decoding import Unreadable, as_shown, opening
 from msda_train.evaluation.finished_run import images_of, node_of, recipe_of
 from msda_train.models.trained import CHECKPOINT, find_row, read_finished, with_weights
 from msda_train.records.rows import Row
@@ -41,10 +41,11 @@ class TrainedRun:
         """`example` as the network was trained on it, float32.
 
         A picture is a PIL image, an encoded file's bytes, an array (H, W), (H, W, C) or (B, H, W, C) of
-        uint8, or a tensor (C, H, W) or (B, C, H, W) of uint8 or of floats in [0, 1]. As torchvision's
-        transforms do, one picture becomes (C, H, W) and a batch stays a batch. A picture of another size is
-        scaled, antialiased, until it covers the network's, and its centre is cut out. Other examples are
-        numbers, array or tensor (..., *shape).
+        uint8, or a tensor (C, H, W) or (B, C, H, W) of uint8 or of floats in [0, 1]. Files and PIL images
+        are turned and laid on white as those of a data set (`data.decoding`). As torchvision's transforms
+        do, one picture becomes (C, H, W) and a batch stays a batch. A picture of another size is scaled,
+        antialiased, until it covers the network's, and its centre is cut out. Other examples are numbers,
+        array or tensor (..., *shape).
 
         Raises UserError for what is no such thing.
         """
@@ -68,12 +69,12 @@ class TrainedRun:
         """(..., C, H, W)."""
         if isinstance(example, bytes | bytearray):
             try:
-                example = Image.open(io.BytesIO(example))
-                example.load()
-            except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+                with opening(bytes(example)) as image:
+                    example = as_shown(image)
+            except Unreadable as error:
                 raise UserError(f"transform: these bytes are no picture ({error})") from None
-        if isinstance(example, Image.Image):
-            made: Tensor = pil_to_tensor(example.convert("L" if self.shape[0] == 1 else "RGB"))
+        if isinstance(example, Image):
+            made: Tensor = pil_to_tensor(as_shown(example).convert("L" if self.shape[0] == 1 else "RGB"))
             return made
         if isinstance(example, np.ndarray):
             grey = example.ndim == 2 and self.shape[0] == 1

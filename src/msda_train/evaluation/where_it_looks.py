@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from msda_train.config.build import build
 from msda_train.config.untrusted import buildable
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix, prepared
 from msda_train.core.randomness import generator
+from msda_train.data.decoding import Unreadable, opening
 from msda_train.data.images import Images
+from msda_train.data.resize import fitted
 from msda_train.evaluation.finished_run import OpenedRun
 from msda_train.evaluation.probes.subject import to_pixels
 from msda_train.models.class_maps import as_heat, class_maps
@@ -62,14 +64,12 @@ def chosen_images(images: Images, words: Sequence[str]) -> tuple[np.ndarray, lis
 
 
 def _read(path: Path, images: Images) -> np.ndarray:
-    height, width = images.size
     try:
-        with Image.open(path) as opened:
-            turned = ImageOps.exif_transpose(opened).convert("L" if images.channels == 1 else "RGB")
-            fitted = ImageOps.fit(turned, (width, height), Image.Resampling.BICUBIC)
-    except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
+        with opening(path) as image:
+            picture = ImageOps.exif_transpose(image).convert("L" if images.channels == 1 else "RGB")
+    except Unreadable:
         raise UserError(f"--images {path}: is no image, nor the number of a test image") from None
-    return np.asarray(fitted).reshape(height, width, images.channels)
+    return np.asarray(fitted(picture, images.size)).reshape(*images.size, images.channels)
 
 
 def look(opened: OpenedRun, pixels: np.ndarray, labels: Sequence[int | None]) -> Look:

@@ -1,27 +1,16 @@
-"""From the file of a picture to its pixels, one file at a time.
-
-A picture is turned the way its EXIF orientation says, as every viewer shows it. What is transparent lies on
-white. Of 16 bits of grey the upper eight count, as Pillow does it with 16 bits of colour; palettes and CMYK
-become RGB as Pillow converts them.
-"""
+"""All pictures of a set, decoded into one array."""
 
 import math
 from collections.abc import Iterable
-from io import BytesIO
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from msda_train.core.errors import UserError
 from msda_train.core.machine import memory
+from msda_train.data.decoding import Unreadable, as_shown, opening
 from msda_train.data.resize import Size, fitted, sides
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-
-WAY = 2  # in which a file becomes pixels; another way is another cache entry
-BACKGROUND = (255, 255, 255)
 GREY = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
 COPIES = 2  # of all pixels in memory: as decoded, and in canonical order
 DRAFT = 4  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves so many times the size: 10 times as fast
@@ -30,8 +19,6 @@ DRAFT = 4  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves so many time
 def decode_all(named: Iterable[tuple[str, str | bytes]], n: int, size: Size | None = None) -> np.ndarray:
     """(n, H, W, 3 or 1) uint8 of `n` pairs of a name (for messages) and a path or a file's bytes, each
     brought to `size`; None: all have one. UserError names what cannot be read."""
-    from PIL.Image import DecompressionBombError
-
     x: np.ndarray | None = None
     all_grey = True
     first = ""
@@ -39,8 +26,8 @@ def decode_all(named: Iterable[tuple[str, str | bytes]], n: int, size: Size | No
     for k, (name, source) in enumerate(tqdm(named, total=n, desc="decode", unit="image", disable=None)):
         try:
             pixels, grey = _decode(source, size)
-        except (OSError, SyntaxError, ValueError, EOFError, DecompressionBombError) as error:
-            bad.append((name, str(error).splitlines()[0] if str(error) else type(error).__name__))
+        except Unreadable as error:
+            bad.append((name, str(error)))
             continue
         if x is None:
             x, first = _room(n, pixels.shape), name
@@ -85,24 +72,9 @@ def _unreadable(bad: list[tuple[str, str]]) -> UserError:
 
 def _decode(source: str | bytes, size: Size | None) -> tuple[np.ndarray, bool]:
     """(H, W, 3) uint8 of one image, and whether it is grey."""
-    from PIL import Image, ImageOps
-
-    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+    with opening(source) as image:
         if size is not None:
             side = DRAFT * max(sides(size))
             image.draft(None, (side, side))  # does nothing but for a JPEG that is larger
-        plain = _plain(ImageOps.exif_transpose(image))
+        plain = as_shown(image)
         return np.asarray(plain if size is None else fitted(plain, size)), image.mode in GREY
-
-
-def _plain(image: "Picture") -> "Picture":
-    """The same as RGB."""
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        values = np.asarray(image).clip(0, 0xFFFF).astype(np.uint16)
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        below = Image.new("RGBA", image.size, BACKGROUND)
-        return Image.alpha_composite(below, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
