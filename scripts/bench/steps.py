@@ -14,9 +14,9 @@ from bench.settings import Settings
 from bench.table import Goal, Reach, Row, at_most
 from bench.timing import interleaved, spread, timer_of
 from bench.workload import Stepping, mixing, network_words
+from msda_train.config.groups import words_of
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix
-from msda_train.core.paths import CONFIGS
 from msda_train.core.randomness import Rng
 from msda_train.methods._input_gradient import input_gradient
 from msda_train.training.device import choose
@@ -74,7 +74,7 @@ def step_rows(settings: Settings) -> Iterator[Row]:
 
 def step_costs(settings: Settings, chosen: Sequence[str] | None = None) -> Iterator[dict[str, object]]:
     """One record for each method in configs/method, one also CACHED (or of `chosen`): its step over ERM's."""
-    names = chosen or sorted([*(path.stem for path in (CONFIGS / "method").glob("*.yaml")), CACHED])
+    names = chosen or sorted([*words_of("method"), CACHED])
     with TemporaryDirectory() as folder:
         words = {name: _words(name, Path(folder)) for name in names}
         yield from _costs(settings, words)

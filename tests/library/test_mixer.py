@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from msda_train import Mixer
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.config.groups import words_of
 from msda_train.core.mix import Mix, Origin, OwnLoss, prepared
 from msda_train.core.paths import CONFIGS
 from msda_train.core.randomness import generator
-from msda_train.library.named import names
 from msda_train.training.device import Compute
 from msda_train.training.step import Step
 
@@ -78,7 +78,7 @@ def step_of(words, network):
 
 
 def test_the_names_are_those_of_the_command_line():
-    assert names() == METHODS
+    assert words_of("method") == METHODS
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msda_train.cli.guard import run_guarded
 from msda_train.cli.parser import Parser
+from msda_train.config.groups import words_of
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS, DATA
 
@@ -42,7 +43,7 @@ def _command(words: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", choices=("list", "prepare", "verify"), metavar="{list,prepare,verify}")
-    parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of: {', '.join(_names())}")
+    parser.add_argument("name", nargs="?", metavar="NAME", help=f"one of: {', '.join(words_of('dataset'))}")
     parser.add_argument(
         "words",
         nargs="*",
@@ -63,15 +64,11 @@ def _command(words: Sequence[str]) -> int:
     return _prepare(dataset, rebuild=args.rebuild) if args.verb == "prepare" else _verify(dataset)
 
 
-def _names() -> list[str]:
-    return sorted(path.stem for path in (CONFIGS / "dataset").glob("*.yaml"))
-
-
 def _list() -> int:
     from omegaconf import OmegaConf
 
     rows: list[tuple[str, ...]] = [("name", "train / test", "size", "classes", "prepared", "files")]
-    for name in _names():
+    for name in words_of("dataset"):
         config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGS / "dataset" / f"{name}.yaml"))
         rows.append(_row(_class(config.pop("_target_"))(**config)))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
@@ -118,8 +115,8 @@ def _dataset(name: str, words: Sequence[str]) -> "Dataset":
     from msda_train.config.build import build
     from msda_train.config.compose import compose
 
-    if name not in _names():
-        raise UserError(f"unknown data set '{name}'; {nearest(name, _names())}")
+    if name not in words_of("dataset"):
+        raise UserError(f"unknown data set '{name}'; {nearest(name, words_of('dataset'))}")
     for word in words:
         if not re.fullmatch(r"dataset\.\w+=.+", word):
             raise UserError(f"'{word}': only dataset.KEY=VALUE counts here")

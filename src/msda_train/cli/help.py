@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from msda_train.core.paths import CONFIGS
+from msda_train.config.groups import words_of
 
 WIDTH = 100
 LISTED = ("method", "dataset", "model", "regulariser", "recipe", "probes", "logger", "task")
@@ -46,5 +46,9 @@ def short_help() -> str:
 
 
 def _listed(group: str) -> str:
-    names = ", ".join(sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")))
-    return textwrap.fill(names, WIDTH, initial_indent=f"  {group:12}", subsequent_indent=" " * 14) + "\n"
+    return (
+        textwrap.fill(
+            ", ".join(words_of(group)), WIDTH, initial_indent=f"  {group:12}", subsequent_indent=" " * 14
+        )
+        + "\n"
+    )

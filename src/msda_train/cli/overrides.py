@@ -13,8 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from msda_train.config import checks
 from msda_train.config.compose import compose
+from msda_train.config.groups import words_of
 from msda_train.core.errors import UserError, nearest
-from msda_train.core.paths import CONFIGS
 from msda_train.records.summary import CLASSIFICATION, TASKS
 
 MOST_JOBS = 100_000  # of one sweep
@@ -164,7 +164,7 @@ def _check_sweep(word: str) -> None:
 def _choices(group: str, task: str = CLASSIFICATION) -> list[str]:
     """The files of a group for a task, as they are typed: digits, gan/ring."""
     before = "" if task == CLASSIFICATION else f"{task}/"
-    return [f"{before}{path.stem}" for path in (CONFIGS / group / before).glob("*.yaml")]
+    return [f"{before}{word}" for word in words_of(f"{group}/{before}")]
 
 
 @contextmanager

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from msda_train.config import checks
+from msda_train.config.groups import options_of
 from msda_train.core.errors import UserError
 from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, Origin, prepared
 from msda_train.library.choice import OneOf
 from msda_train.library.draws import Draws
 from msda_train.library.layers import Network, NoNetwork
-from msda_train.library.named import check_numbers, check_plan, check_served, named, options_of
+from msda_train.library.named import check_numbers, check_plan, check_served, named
 
 Name = str | tuple[str, dict[str, Any]] | Method
 
@@ -222,7 +223,7 @@ def _chosen(method: Name | Sequence[Name], options: dict[str, Any]) -> Method:
     for item in method:
         if isinstance(item, str | tuple):
             name, own = (item, {}) if isinstance(item, str) else _pair(item)
-            known = options_of(name)
+            known = options_of("method", name)
             coin = {"prob": 1.0} if "prob" in known else {}
             unused -= set(known)
             item = named(name, {**coin, **{k: v for k, v in shared.items() if k in known}, **own})

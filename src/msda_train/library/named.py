@@ -10,42 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from msda_train.config import checks
-from msda_train.config.yaml_file import read_yaml, without_lines
+from msda_train.config.groups import check_known, options_of, words_of
 from msda_train.core import learns
 from msda_train.core import mix as protocols
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, PicksPartners, Prepares
-from msda_train.core.paths import CONFIGS
 
 OURS = "msda_train.methods."
 SERVED = {Method, Prepares, HasTeacher, OfOrigin, PicksPartners}  # what a call knows how to do for a method
 PLANNED = {"perm", "lam", "mask", "depth", "sources", "shares", "box"}  # and what it does with a plan
 
 
-def names() -> list[str]:
-    """The words that may stand behind `method=` on the command line, without those of a GAN."""
-    return sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml"))
-
-
-def options_of(name: str) -> dict[str, Any]:
-    """Every option of the method `name` with its default; UserError where there is no such method. A default
-    `${...}` is another group's to say, so here the caller has to."""
-    if name not in names():
-        raise UserError(f"method={str(name)[:60]}: unknown; {nearest(str(name), names())}")
-    found: dict[str, Any] = without_lines(read_yaml(CONFIGS / "method" / f"{name}.yaml"))
-    return found
-
-
 def named(name: str, given: Mapping[str, Any]) -> Method:
     """The method `name` with the options `given`; the others are as in its file. A teacher may be a network.
 
-    Raises UserError that names the option where it is unknown, missing or of no use.
+    Raises UserError that names the option where it is unknown, missing or of no use. A default `${...}` is
+    another group's to say, so here the caller has to.
     """
-    file = options_of(name)
+    file = options_of("method", name)
+    check_known(given, file, name)
     target = file.pop("_target_")
-    for option in given:
-        if option not in file:
-            raise UserError(f"{option}: {name} has no such option; {nearest(option, file)}")
     options = {**file, **given}
     for option, value in options.items():
         if isinstance(value, str) and value.startswith("${"):
@@ -77,7 +61,7 @@ def check_served(method: Method) -> None:
     method may be has a protocol in `core/mix.py` or `core/learns.py`; what is not served here is refused."""
     who = type(method).__name__
     if not hasattr(method, "plan"):
-        raise UserError(f"method={who}: makes no plan of a batch; {nearest('', names())}")
+        raise UserError(f"method={who}: makes no plan of a batch; {nearest('', words_of('method'))}")
     for name, protocol in (vars(protocols) | vars(learns)).items():
         unknown = getattr(protocol, "_is_runtime_protocol", False) and protocol not in SERVED
         if unknown and isinstance(method, protocol):

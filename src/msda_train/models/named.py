@@ -6,15 +6,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from msda_train.config.build import build
-from msda_train.config.yaml_file import read_yaml, without_lines
-from msda_train.core.errors import UserError, nearest
-from msda_train.core.paths import CONFIGS
+from msda_train.config.groups import check_known, options_of
+from msda_train.core.errors import UserError
 from msda_train.models.sizes import bounded
-
-
-def names(group: str = "model") -> list[str]:
-    """The words that may stand behind `model=` on the command line."""
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
 def model(name: str, classes: int, channels: int = 3, **options: Any) -> nn.Module:
@@ -23,22 +17,14 @@ def model(name: str, classes: int, channels: int = 3, **options: Any) -> nn.Modu
 
     options: those of configs/model/NAME.yaml, and regulariser=NAME. Raises UserError that names the option.
     """
-    file = _file("model", name)
-    for option in options:
-        if option not in file:
-            raise UserError(f"{option}: model {name} has no such option; {nearest(option, file)}")
+    file = options_of("model", name)
+    check_known(options, file, f"model {name}")
     if isinstance(options.get("regulariser"), str):
-        options["regulariser"] = _file("regulariser", options["regulariser"]) or None
+        word = options["regulariser"]
+        options["regulariser"] = None if word == "none" else options_of("regulariser", word)
     for option, value in (("classes", classes), ("channels", channels)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise UserError(f"{option}={value}: must be a whole number, at least 1")
     with bounded("model"):
         made: nn.Module = build("model", DictConfig(file | options), classes=classes, channels=channels)
     return made
-
-
-def _file(group: str, name: str) -> dict[str, Any]:
-    if name not in names(group):
-        raise UserError(f"{group}={str(name)[:60]}: unknown; {nearest(str(name), names(group))}")
-    found: dict[str, Any] = without_lines(read_yaml(CONFIGS / group / f"{name}.yaml"))
-    return {} if name == "none" else found

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from msda_train.config import checks
+from msda_train.config.groups import words_of
 from msda_train.config.yaml_file import LINE, check_keys, mappings, read_yaml, without_lines
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS, PUBLISHED
@@ -286,8 +287,7 @@ def _check_runnable(where: str, cell: Cell) -> None:
 
 def _check_named(where: str, group: str, name: str | None) -> None:
     if name is not None and not (CONFIGS / group / f"{name}.yaml").is_file():
-        known = [path.stem for path in (CONFIGS / group).glob("*.yaml")]
-        raise UserError(f"{where}: there is no {group} '{name}'; {nearest(name, known)}")
+        raise UserError(f"{where}: there is no {group} '{name}'; {nearest(name, words_of(group))}")
 
 
 def _check_distinct(where: str, cells: Iterable[Cell]) -> None:

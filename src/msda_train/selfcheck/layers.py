@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from msda_train.comparison.config_diff import experiment_choices
 from msda_train.config.build import build
 from msda_train.config.compose import composing
-from msda_train.core.paths import CONFIGS
+from msda_train.config.groups import words_of
 
 # What a network is shown: what its data set holds, or what it was made for; colour of 32 pixels a side else.
 LARGE = (3, 224, 224)
@@ -45,17 +45,16 @@ def suite_networks() -> list[str]:
     """The words of every network there is: an experiment for each that a paper trained, each model that none
     trained, and the narrow ones."""
     trained: dict[tuple[str, ...], str] = {}
-    for path in sorted((CONFIGS / "experiment").glob("*.yaml")):
-        chosen, changed = experiment_choices(path.stem)
+    for experiment in words_of("experiment"):
+        chosen, changed = experiment_choices(experiment)
         network = (
             chosen["model"],
             chosen["dataset"],
             str(changed.get("model")),
             str(changed.get("regulariser")),
         )
-        trained.setdefault(network, f"experiment={path.stem}")
-    models = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
-    alone = [f"model={name}" for name in models if name not in {network[0] for network in trained}]
+        trained.setdefault(network, f"experiment={experiment}")
+    alone = [f"model={name}" for name in words_of("model") if name not in {network[0] for network in trained}]
     return [*trained.values(), *alone, *NARROW]
 
 
