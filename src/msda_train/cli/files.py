@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from msda_train.cli.guard import log
 from msda_train.core.errors import UserError
 from msda_train.records.published import Paper, load_sound_papers
 from msda_train.records.rows import Row, load_rows
+from msda_train.reporting.grid import Grid, csv_text, draw
 
 DEFAULT_FOLDERS = (Path("runs"), Path("results/rows"))
 
@@ -35,6 +36,15 @@ def sound_rows(folders: Sequence[Path]) -> tuple[list[Row], int]:
     """The rows that can be used, bad ones named on stderr; and the exit code: 2 if there were bad ones."""
     rows, complaints = load_rows(folders)
     return rows, log_complaints(complaints)
+
+
+def some_rows(given: Sequence[Path]) -> tuple[list[Row], int]:
+    """`sound_rows` of the folders typed, or of the default ones; UserError where there is none."""
+    folders = existing_folders(given)
+    rows, code = sound_rows(folders)
+    if not rows:
+        raise no_rows(folders)
+    return rows, code
 
 
 def no_rows(folders: Sequence[Path]) -> UserError:
@@ -69,6 +79,14 @@ def writing(option: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+
+def print_grids(
+    grids: Sequence[Grid], style: str, records: Callable[[], Sequence[Mapping[str, object]]]
+) -> None:
+    """On stdout: the tables, or as `csv` their `records`, in which nothing is shortened."""
+    text = csv_text(records()) if style == "csv" else draw(grids, style, colour=in_colour())
+    print(text, end="")
 
 
 def in_colour() -> bool:

@@ -69,6 +69,7 @@ class Jobs:
     def __init__(self, cache: RunCache | None = None, home: Path | None = None) -> None:
         self.cache, self._home = cache or RunCache(), home
         self.outcomes: list[Outcome] = []
+        self.searched = False  # whether a sweeper chose jobs by what earlier ones measured
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _of_this_process, (Path.cwd(),)

@@ -59,6 +59,10 @@ class Collecting(Launcher):
     def __init__(self, launcher: Launcher, context: HydraContext, config: DictConfig, jobs: Jobs) -> None:
         self._launcher, self._context, self._config, self._jobs = launcher, context, config, jobs
         check_search(config)
+        if searches(config):
+            jobs.searched = True
+            for told_already in ("hydra_plugins", "optuna"):
+                logging.getLogger(told_already).setLevel(logging.CRITICAL)
         self._name = str(config.hydra.runtime.choices["hydra/launcher"])
         known = launcher_options(self._name)
         for key in config.hydra.launcher:  # `+hydra.launcher.n_jobz=2` gets past Hydra
@@ -129,8 +133,6 @@ def check_search(config: DictConfig) -> None:
         raise UserError(f"{word}: searches for a small error, and task={config.task} has none; leave it out")
     if word and not config.dataset.get("holdout"):
         raise UserError(f"{word}: would choose by the error on the test set; type dataset.holdout=0.1")
-    for told_already in ("hydra_plugins", "optuna") if word else ():
-        logging.getLogger(told_already).setLevel(logging.CRITICAL)
 
 
 def _line(error: Exception) -> str:

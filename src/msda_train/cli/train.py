@@ -127,9 +127,7 @@ def _summarise(jobs: Jobs, arguments: Sequence[str]) -> None:
     failed = sum(each.code != 0 for each in jobs.outcomes)
     if rows:
         print_table(rows, prog="msda-train")
-    if rows and any(
-        word.startswith("hydra/sweeper=") and word != "hydra/sweeper=basic" for word in arguments
-    ):
+    if rows and jobs.searched:
         best = min((each for each in jobs.outcomes if each.row), key=float)
         log(f"msda-train: smallest held-out error {100 * float(best):.2f} %: {best.words}")
     counted = f"{len(rows)} of {len(jobs.outcomes)} jobs complete"

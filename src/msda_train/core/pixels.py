@@ -12,17 +12,14 @@ from torch import Tensor
 
 Box = tuple[int, int, int, int]  # top, bottom, left, right; half-open
 LONG = 1 << 16  # bytes of an image from which on a call for each costs less than gathering all partners
-HUGE = (
-    1 << 22
-)  # bytes from which on NumPy asks the system for large pages: memory is ready in a third the time
+HUGE = 1 << 22  # bytes from which on NumPy asks for large pages: memory is ready in a third the time
 
 
 def blend(h: Tensor, perm: Tensor, mask: Tensor, owned: bool = False) -> Tensor:
     """mask * h + (1 - mask) * h[perm], of the type of `h`: h (N, ...), perm (B,) with B at most N, mask
     (B|1, 1, H|1, W|1). owned: h may be overwritten."""
-    quick = (
-        h.dtype == torch.float32 and not torch.compiler.is_compiling()
-    )  # which makes one loop of it anyway
+    # Compiling makes one loop of it anyway.
+    quick = h.dtype == torch.float32 and not torch.compiler.is_compiling()
     rows = _rows(h) if quick else None
     if rows is None:
         return blend_two(h[: len(perm)], h[perm], mask)

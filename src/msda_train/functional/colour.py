@@ -16,7 +16,7 @@ from torch import Tensor
 
 from msda_train.core.randomness import Rng
 
-GREY = (0.299, 0.587, 0.114)  # of red, green, blue
+GREY = (0.299, 0.587, 0.114)  # of red, green, blue: ITU-R BT.601, as Pillow converts
 SPREAD = (0.2175, 0.0188, 0.0045)  # eigenvalues of ImageNet's colours, and below the eigenvectors in columns
 TOGETHER = 8  # pixels that one row of a matrix product takes: three times as fast as one by one, on a CPU
 AXES = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))

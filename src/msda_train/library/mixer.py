@@ -83,7 +83,8 @@ class Mixer:
     def __call__(
         self, x: Tensor, y: Tensor, *, step: int | None = None, origin: Origin | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Mixed images (B, C, H, W) and their target (B, K) float32, whose rows sum to 1.
+        """Mixed images (B, C, H, W) and their target (B, K) float32, whose rows sum to 1 (but SnapMix's and
+        TokenMix's, whose papers weigh otherwise).
 
         x (B, C, H, W), or of another shape (B, ...) where the method does not ask for pictures: floats of any
         precision, mixed in float32 at least; or uint8, for methods that do not look at values, mixed in

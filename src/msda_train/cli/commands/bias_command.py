@@ -1,9 +1,8 @@
 """`msda-table bias`: best minus last epoch per method, what choosing the epoch on the test set is worth."""
 
-from msda_train.cli.files import existing_folders, in_colour, no_rows, sound_rows
+from msda_train.cli.files import print_grids, some_rows
 from msda_train.cli.parser import Parser, add_folders, add_metric, add_styles
 from msda_train.reporting.bias import bias_grid, bias_lines, bias_records
-from msda_train.reporting.grid import csv_text, draw
 
 
 def main(words: list[str]) -> int:
@@ -16,14 +15,8 @@ def main(words: list[str]) -> int:
     add_metric(parser)
     add_styles(parser)
     args = parser.parse(words)
-    folders = existing_folders(args.folders)
-    rows, code = sound_rows(folders)
-    if not rows:
-        raise no_rows(folders)
+    rows, code = some_rows(args.folders)
     lines = bias_lines(rows, args.metric)
-    if args.style == "csv":
-        print(csv_text(bias_records(lines, args.metric)), end="")
-    else:
-        grids = [bias_grid(block, args.metric) for _, block in lines.groupby("block")]
-        print(draw(grids, args.style, colour=in_colour()), end="")
+    grids = [bias_grid(block, args.metric) for _, block in lines.groupby("block")]
+    print_grids(grids, args.style, lambda: bias_records(lines, args.metric))
     return code

@@ -1,12 +1,11 @@
 """`msda-table disagree [METHOD...]`: how far apart papers are about the same baseline, without any run."""
 
-from msda_train.cli.files import in_colour, sound_papers
+from msda_train.cli.files import print_grids, sound_papers
 from msda_train.cli.parser import Parser, add_published, add_styles
 from msda_train.comparison.disagreement import METHODS
 from msda_train.config.method_look import method_order
 from msda_train.core.errors import UserError, nearest
 from msda_train.reporting.disagreement import disagreement_grids
-from msda_train.reporting.grid import csv_text, draw
 
 
 def main(words: list[str]) -> int:
@@ -25,8 +24,5 @@ def main(words: list[str]) -> int:
             raise UserError(f"method '{name}': unknown; {nearest(name, known)}")
     papers, code = sound_papers(args.published)
     grids = disagreement_grids(papers, tuple(dict.fromkeys(args.methods)) or METHODS)
-    if args.style == "csv":
-        print(csv_text(grids[-1].table.to_dict("records")), end="")
-    else:
-        print(draw(grids, args.style, colour=in_colour()), end="")
+    print_grids(grids, args.style, lambda: grids[-1].table.to_dict("records"))
     return code

@@ -1,11 +1,10 @@
 """`msda-table frontier [FOLDER...]`: test error against cost, and which methods nothing cheaper beats."""
 
-from msda_train.cli.files import existing_folders, in_colour, no_rows, sound_rows
+from msda_train.cli.files import print_grids, some_rows
 from msda_train.cli.parser import Parser, add_folders, add_styles
 from msda_train.comparison.frontier import COSTS, frontier_frame
 from msda_train.comparison.table import lines_frame
 from msda_train.reporting.frontier import frontier_grids
-from msda_train.reporting.grid import csv_text, draw
 
 
 def main(words: list[str]) -> int:
@@ -24,14 +23,11 @@ def main(words: list[str]) -> int:
     )
     add_styles(parser)
     args = parser.parse(words)
-    folders = existing_folders(args.folders)
-    rows, code = sound_rows(folders)
-    if not rows:
-        raise no_rows(folders)
+    rows, code = some_rows(args.folders)
     grids = frontier_grids(frontier_frame(lines_frame(rows), args.cost), args.cost)
-    if args.style == "csv":
-        records = [{"group": grid.title, **line} for grid in grids for line in grid.table.to_dict("records")]
-        print(csv_text(records), end="")
-    else:
-        print(draw(grids, args.style, colour=in_colour()), end="")
+    print_grids(
+        grids,
+        args.style,
+        lambda: [{"group": grid.title, **line} for grid in grids for line in grid.table.to_dict("records")],
+    )
     return code

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from msda_train.cli.files import existing_folders, in_colour, sound_papers, sound_rows
+from msda_train.cli.files import existing_folders, print_grids, sound_papers, sound_rows
 from msda_train.cli.parser import Parser, add_published, add_styles
 from msda_train.comparison.compare import compare, find_table, resembling
 from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
-from msda_train.reporting.grid import csv_text, draw
 from msda_train.reporting.table_view import records, table_grids
 
 
@@ -35,8 +34,5 @@ def main(words: list[str]) -> int:
     rows, code = sound_rows(existing_folders([Path(word) for word in args.words]))
     lines = lines_frame(rows)
     found = compare(papers, lines, only)
-    if args.style == "csv":
-        print(csv_text(records(found)), end="")
-    else:
-        print(draw(table_grids(found, resembling(found, lines)), args.style, colour=in_colour()), end="")
+    print_grids(table_grids(found, resembling(found, lines)), args.style, lambda: records(found))
     return max(code, slips)

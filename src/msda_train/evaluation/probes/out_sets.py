@@ -20,8 +20,7 @@ from msda_train.data.dataset import Dataset
 from msda_train.data.images import Images
 from msda_train.data.moments import channel_moments
 from msda_train.evaluation.probes.subject import BATCH, Subject, to_pixels
-
-GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow converts
+from msda_train.functional.colour import GREY
 
 
 @dataclass(frozen=True)

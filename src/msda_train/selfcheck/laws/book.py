@@ -27,7 +27,7 @@ BOOK: dict[str, tuple[Law, ...]] = {
         Law(
             "share",
             f"An image's weight in the label is its share of the pixels: {MIXUP}, equation 1, one lam for "
-            f"both; {CUTMIX}, equations 1 and 2, labels follow the area.",
+            f"both; {CUTMIX}, equation 1, labels follow the area.",
             labels.equal_share,
         ),
         Law("whole", "Weights of a pixel sum to 1: a batch of equal images comes back.", labels.whole_pixels),
