@@ -48,6 +48,7 @@ def make(words, classes=10, channels=3):
         ("vgg16_bn", (33_646_666, 34_015_396)),
         ("resnext50", (22_992_714, 23_177_124, 23_382_024)),
         ("wrn28_8", (23_362_922, 23_409_092)),
+        ("resnet_preact20", (272_282, 278_132)),
     ],
 )
 def test_parameter_counts(words, counts):
@@ -61,6 +62,7 @@ SMALL = [
     "preactresnet18 model.width=4",
     "preactresnet18 model.width=4 model.variant=mixup model.blocks=[1,1,1,1] model.dropout=0.5",
     "preactresnet34 model.width=4",
+    "resnet_preact20 model.width=4",
     "wrn28_10 model.depth=10 model.width=1",
     "wrn28_10 model.depth=16 model.width=1 model.variant=manifold",
     "wrn28_10 model.depth=16 model.width=1 model.first_mix=block model.dropout=0.3",
