@@ -204,7 +204,7 @@ def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
         "automix": 32,
         "adautomix": 2,
         "recursivemix": 4,
-        "hysts_replication": 12,
+        "hysts_replication": 16,
         "shakedrop": 1,
     }
     run = {cell.experiment for cell in cells if cell.not_runnable is None}
