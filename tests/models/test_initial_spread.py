@@ -7,8 +7,8 @@ Rules, and the code they were read in:
 - he: normal, variance 2 / (kernel area x channels out): clovaai/CutMix-PyTorch (PyramidNet, ResNet-110), WRN
   of the common form, DenseNet of the mixup repository.
 - hysts: normal, variance 2 / (kernel area x channels in): hysts/pytorch_image_classification's WRN.
-Batch normalisation starts at 1 and 0 everywhere, but for hysts' WRN: uniform in (0, 1) and 0. Nothing is known of the authors' linear layers beyond
-PyTorch's own, except DenseNet's and hysts' bias, 0.
+Batch normalisation starts at 1 and 0 everywhere, but for hysts' WRN: uniform in (0, 1) and 0. Nothing is
+known of the authors' linear layers beyond PyTorch's own, except DenseNet's and hysts' bias, 0.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""ResNet-preact-20 as hysts/pytorch_image_classification has it, against the same written out with functions."""
+"""ResNet-preact-20 as hysts/pytorch_image_classification has it, against the same written out."""
 
 import pytest
 import torch
