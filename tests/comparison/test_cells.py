@@ -41,6 +41,7 @@ SMALL = {
     "vgg16_bn": {"width": 2, "hidden": 8},
     "lenet": {"width": 4, "hidden": 8},
     "vgg11": {"width": 4, "hidden": 8},
+    "shake_shake": {"width": 4},
     "mlp": {},
 }
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
@@ -91,8 +92,10 @@ def _small(config):
     """The same with a small network and without what two steps cannot show: epochs, batches left alone."""
     model, recipe = dict(config["model"]), dict(config["recipe"])
     model |= SMALL[model["_target_"].rpartition(".")[2]]
-    if model.get("basic"):
+    if model.get("basic") or model.get("bottleneck") is False:
         model["depth"] = 8
+    if model.get("bottleneck"):
+        model["depth"] = 11
     if "blocks" in model:
         model["blocks"] = [1] * len(model["blocks"])
     for key in ("epochs", "drops", "erm_epochs"):

@@ -49,6 +49,10 @@ def make(words, classes=10, channels=3):
         ("resnext50", (22_992_714, 23_177_124, 23_382_024)),
         ("wrn28_8", (23_362_922, 23_409_092)),
         ("resnet_preact20", (272_282, 278_132)),
+        ("shake_shake26 model.width=32", (2_923_162,)),  # "2.9M", "11.7M", "26.2M", "34.4M" in the paper
+        ("shake_shake26 model.width=64", (11_653_978,)),
+        ("shake_shake26", (26_192_922,)),
+        ("shake_shake29", (34_437_450, 34_529_700)),
     ],
 )
 def test_parameter_counts(words, counts):
@@ -63,6 +67,8 @@ SMALL = [
     "preactresnet18 model.width=4 model.variant=mixup model.blocks=[1,1,1,1] model.dropout=0.5",
     "preactresnet34 model.width=4",
     "resnet_preact20 model.width=4",
+    "shake_shake26 model.depth=8 model.width=4",
+    "shake_shake29 model.depth=11 model.width=2",
     "wrn28_10 model.depth=10 model.width=1",
     "wrn28_10 model.depth=16 model.width=1 model.variant=manifold",
     "wrn28_10 model.depth=16 model.width=1 model.first_mix=block model.dropout=0.3",
