@@ -101,7 +101,8 @@ class ShakeBlock(nn.Module):
         """inner: channels inside a bottleneck; 0: a basic block."""
         super().__init__()
         self.coefficients = coefficients
-        self.before, self.after = (nn.Identity(), nn.ReLU()) if inner else (nn.ReLU(), nn.Identity())
+        self.before: nn.Module = nn.Identity() if inner else nn.ReLU()
+        self.after: nn.Module = nn.ReLU() if inner else nn.Identity()
         branches = []
         for _ in range(2):
             if inner:
@@ -112,9 +113,10 @@ class ShakeBlock(nn.Module):
             branches.append(nn.Sequential(*layers))
         self.first, self.second = branches
         self.shortcut: nn.Module | None = None
-        if channels_in != channels:
-            plain = nn.Sequential(*_conv(channels_in, channels, 1, stride))
-            self.shortcut = plain if inner else TwoPaths(channels_in, channels, stride)
+        if channels_in != channels and inner:
+            self.shortcut = nn.Sequential(*_conv(channels_in, channels, 1, stride))
+        elif channels_in != channels:
+            self.shortcut = TwoPaths(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C, H / stride, W / stride)."""
