@@ -66,9 +66,6 @@ SMALL = [
     "preactresnet18 model.width=4",
     "preactresnet18 model.width=4 model.variant=mixup model.blocks=[1,1,1,1] model.dropout=0.5",
     "preactresnet34 model.width=4",
-    "resnet_preact20 model.width=4",
-    "shake_shake26 model.depth=8 model.width=4",
-    "shake_shake29 model.depth=11 model.width=2",
     "wrn28_10 model.depth=10 model.width=1",
     "wrn28_10 model.depth=16 model.width=1 model.variant=manifold",
     "wrn28_10 model.depth=16 model.width=1 model.first_mix=block model.dropout=0.3",
@@ -81,6 +78,9 @@ SMALL = [
     "pyramidnet110 model.depth=14 model.alpha=7 model.basic=true",
     "densenet_bc190 model.depth=10 model.growth=4",
     "densenet_bc190 model.depth=16 model.growth=2 model.checkpointing=true",
+    "resnet_preact20 model.width=4",
+    "shake_shake26 model.depth=8 model.width=4",
+    "shake_shake29 model.depth=11 model.width=2",
 ]
 REGULARISED = [
     "preactresnet18 model.width=4 model.blocks=[1,1] regulariser=shakedrop",
