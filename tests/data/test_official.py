@@ -11,8 +11,10 @@ import pytest
 from scipy.io import savemat
 
 from msda_train.core.errors import UserError
+from msda_train.data import svhn
 from msda_train.data.cifar import Cifar10, Cifar100
 from msda_train.data.digits import Digits
+from msda_train.data.download import Remote
 from msda_train.data.svhn import Svhn
 from msda_train.data.tinyimagenet import TinyImageNet
 
@@ -83,18 +85,77 @@ def test_cifar_cut_or_foreign_archive(tmp_path: Path, draw: Callable, write_cifa
         Cifar100("cifar100", "download").read_official(tmp_path)
 
 
+def _write_svhn(folder: Path, **splits: tuple[np.ndarray, np.ndarray]) -> None:
+    for name, (x, y) in splits.items():
+        label = np.where(y == 0, 10, y).astype(np.uint8)[:, None]
+        savemat(folder / f"{name}_32x32.mat", {"X": x.transpose(1, 2, 3, 0), "y": label})
+
+
 def test_svhn(tmp_path: Path, draw: Callable) -> None:
     train, test = draw(40, 20, 10, (32, 32, 3))
-    for name, (x, y) in (("train", train), ("test", test)):
-        label = np.where(y == 0, 10, y).astype(np.uint8)[:, None]
-        savemat(tmp_path / f"{name}_32x32.mat", {"X": x.transpose(1, 2, 3, 0), "y": label})
-    svhn = Svhn("svhn", "download")
-    arrays = svhn.read_official(tmp_path)
+    _write_svhn(tmp_path, train=train, test=test, extra=test)  # that one lies there and is not asked for
+    official = Svhn("svhn", "download")
+    arrays = official.read_official(tmp_path)
     np.testing.assert_array_equal(arrays.x_train, train[0])
     np.testing.assert_array_equal(arrays.y_test, test[1])
     (tmp_path / "test_32x32.mat").write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"test_32x32.mat: not an SVHN file .* delete it"):
-        svhn.read_official(tmp_path)
+        official.read_official(tmp_path)
+
+
+def test_svhn_with_its_extra_images(tmp_path: Path, draw: Callable) -> None:
+    """Joined behind the others, in rows that lie together, so that nobody copies them to hash them."""
+    train, test = draw(40, 20, 10, (32, 32, 3))
+    extra = draw(60, 20, 10, (32, 32, 3))[0]
+    _write_svhn(tmp_path, train=train, test=test, extra=extra)
+    arrays = Svhn("svhn", "download", extra=True).read_official(tmp_path)
+    np.testing.assert_array_equal(arrays.x_train, np.concatenate([train[0], extra[0]]))
+    np.testing.assert_array_equal(arrays.y_train, np.concatenate([train[1], extra[1]]))
+    np.testing.assert_array_equal(arrays.x_test, test[0])
+    assert arrays.x_train.flags.c_contiguous
+    (tmp_path / "extra_32x32.mat").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"extra_32x32.mat: not an SVHN file .* delete it"):
+        Svhn("svhn", "download", extra=True).read_official(tmp_path)
+
+
+def test_svhn_and_its_extra_images_are_two_sets(
+    tmp_path: Path, draw: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is prepared for itself, and says what it takes and how to type it."""
+    train, test = draw(40, 20, 10, (32, 32, 3))
+    plain, extra = (Svhn("svhn", "download", str(tmp_path), extra=more) for more in (False, True))
+    assert [path.name for path in plain.files()] == ["train_32x32.mat", "test_32x32.mat"]
+    assert [path.name for path in extra.files()] == [*(p.name for p in plain.files()), "extra_32x32.mat"]
+    assert (plain.n_train, extra.n_train) == (73_257, 604_388)
+    assert extra.command("prepare").endswith(f"dataset.root={tmp_path} dataset.extra=true")
+    assert plain.command("prepare").endswith(f"dataset.root={tmp_path}")
+    assert plain == Svhn("svhn", "download", str(tmp_path)) != extra
+
+    monkeypatch.setattr(svhn, "EXTRA", Remote("extra_32x32.mat", urls=()))  # small files have other checksums
+    monkeypatch.setattr(Svhn, "remotes", tuple(Remote(remote.filename, urls=()) for remote in plain.remotes))
+    _write_svhn(tmp_path, train=train, test=test, extra=draw(60, 20, 10, (32, 32, 3))[0])
+    both = [Svhn("svhn", "download", str(tmp_path), extra=more) for more in (False, True)]
+    assert both[0].prepare().n_train == 40
+    assert [dataset.prepared() for dataset in both] == [True, False]
+    found = both[1].prepare()
+    assert (found.n_train, found.n_test, found.complete) == (100, 20, False)
+    np.testing.assert_array_equal(np.bincount(found.y_train), [10] * 10)
+    assert both[0].prepare().n_train == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"extra": True, "source": "npz", "root": "a.npz"},
+            "dataset.extra=true: is of dataset.source=download",
+        ),
+        ({"extra": 1}, "dataset.extra=1: must be true or false"),
+    ],
+)
+def test_svhn_refuses(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Svhn("svhn", **{"source": "download"} | options)
 
 
 def test_tinyimagenet_zip_and_unpacked(tmp_path: Path, draw: Callable, write_tiny: Callable) -> None:

@@ -5,9 +5,10 @@ Rules, and the code they were read in:
   vikasverma1077/manifold_mixup (PreActResNet, also Puzzle Mix; WRN, whose `conv_init` nothing calls),
   uoguelph-mlrg/Cutout (ResNet-18), torchvision's VGG as the suite builds it.
 - he: normal, variance 2 / (kernel area x channels out): clovaai/CutMix-PyTorch (PyramidNet, ResNet-110), WRN
-  of the common form, DenseNet of the mixup repository.
-Batch normalisation starts at 1 and 0 everywhere. Nothing is known of the authors' linear layers beyond
-PyTorch's own, except DenseNet's bias, 0.
+  of the common form, DenseNet of the mixup repository, xgastaldi/shake-shake, hysts' ResNet-preact.
+- hysts: normal, variance 2 / (kernel area x channels in): hysts/pytorch_image_classification's WRN.
+Batch normalisation starts at 1 and 0 everywhere, but for hysts' WRN: uniform in (0, 1) and 0. Nothing is
+known of the authors' linear layers beyond PyTorch's own, except DenseNet's, hysts' and Shake-Shake's bias, 0.
 """
 
 import math
@@ -26,6 +27,10 @@ RULES = {
     "model=wrn28_10 model.variant=manifold": "torch",
     "model=wrn28_10": "he",
     "model=wrn28_2 model.variant=manifold model.init=xavier": "xavier",
+    "model=wrn28_2 model.init=hysts": "hysts",
+    "model=resnet_preact20": "he",
+    "model=shake_shake26 model.width=32": "he",
+    "model=shake_shake29 model.depth=11 model.width=16": "he",
     "model=resnet18": "torch",
     "model=resnet110": "he",
     "model=pyramidnet110": "he",
@@ -43,6 +48,8 @@ def spread(layer, rule):
         return uniform, uniform
     if rule == "he":
         return math.sqrt(2 / (area * out)), None
+    if rule == "hysts":
+        return math.sqrt(2 / per_filter), None
     return math.sqrt(2) * math.sqrt(2 / (per_filter + area * out)), 0.0
 
 
@@ -61,8 +68,19 @@ def test_weights_start_as_the_authors(words):
             assert layer.bias.std().item() == pytest.approx(bias, rel=5 / math.sqrt(2 * layer.bias.numel()))
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            assert module.weight.eq(1).all()
+            if RULES[words] == "hysts":
+                assert 0 <= module.weight.min() < 0.5 < module.weight.max() < 1
+            else:
+                assert module.weight.eq(1).all()
             assert module.bias.eq(0).all()
+
+
+def test_hysts_and_shake_shake_start_the_classifier_without_bias():
+    for words in RULES:
+        if not any(word in words for word in ("hysts", "preact20", "shake")):
+            continue
+        network = build("model", compose(*words.split()).model, classes=10, channels=3)
+        assert network.stages[-1][-1].bias.eq(0).all()
 
 
 def test_manifold_s_wide_network_is_the_one_that_was_trained():

@@ -48,6 +48,11 @@ def make(words, classes=10, channels=3):
         ("vgg16_bn", (33_646_666, 34_015_396)),
         ("resnext50", (22_992_714, 23_177_124, 23_382_024)),
         ("wrn28_8", (23_362_922, 23_409_092)),
+        ("resnet_preact20", (272_282, 278_132)),
+        ("shake_shake26 model.width=32", (2_923_162,)),  # "2.9M", "11.7M", "26.2M", "34.4M" in the paper
+        ("shake_shake26 model.width=64", (11_653_978,)),
+        ("shake_shake26", (26_192_922,)),
+        ("shake_shake29", (34_437_450, 34_529_700)),
     ],
 )
 def test_parameter_counts(words, counts):
@@ -73,6 +78,9 @@ SMALL = [
     "pyramidnet110 model.depth=14 model.alpha=7 model.basic=true",
     "densenet_bc190 model.depth=10 model.growth=4",
     "densenet_bc190 model.depth=16 model.growth=2 model.checkpointing=true",
+    "resnet_preact20 model.width=4",
+    "shake_shake26 model.depth=8 model.width=4",
+    "shake_shake29 model.depth=11 model.width=2",
 ]
 REGULARISED = [
     "preactresnet18 model.width=4 model.blocks=[1,1] regulariser=shakedrop",

@@ -17,6 +17,7 @@ NETWORKS = [
     ["model=pyramidnet110", "model.depth=11", "model.alpha=6", "model.pad_channels=8"],
     ["model=densenet_bc190", "model.depth=10", "model.growth=4", "model.checkpointing=true"],
     ["model=resnet18", "model.width=4"],
+    ["model=shake_shake26", "model.depth=8", "model.width=4"],
     ["model=vgg16_bn", "model.width=4", "model.hidden=8"],
     ["model=resnet50", "model.width=4", "model.blocks=[1,1,1,1]"],
     [

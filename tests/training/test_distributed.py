@@ -62,6 +62,7 @@ CASES = {
     "dropout": [*WRN, "model.dropout=0.5", "method=mixup"],
     "stochdepth": [*PREACT, "regulariser=stochdepth", "model.regulariser.per=sample"],
     "dropblock": [*PREACT, "regulariser=dropblock", "model.regulariser.block=2"],
+    "shake-shake": ["model=shake_shake26", "model.depth=8", "model.width=4", "method=mixup"],
     "shakedrop": [*PREACT, "regulariser=shakedrop", "method=comixup"],
     "parts": [*PREACT, *PARTS, "method=mixup"],
     "parts, pgd": [*PREACT, *PARTS, "method=pgd_training", "method.steps=2"],

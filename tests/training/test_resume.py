@@ -51,8 +51,15 @@ def test_four_epochs_equal_two_and_two(go, tmp_path, monkeypatch, method):
     assert [(s["from_epoch"], s["to_epoch"]) for s in sessions] == [(1, 2), (3, 4)]
 
 
-def test_dropout_is_resumed_too(go, tmp_path, monkeypatch):
-    words = ["model=wrn28_10", "model.depth=10", "model.width=1", "model.dropout=0.5", "recipe.epochs=3"]
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=wrn28_10", "model.depth=10", "model.width=1", "model.dropout=0.5"],
+        ["model=shake_shake26", "model.depth=8", "model.width=4"],
+    ],
+)
+def test_what_a_network_draws_is_resumed_too(go, tmp_path, monkeypatch, words):
+    words = [*words, "recipe.epochs=3"]
     straight = go(*words, f"runs={tmp_path / 'straight'}")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         _interrupt_in_epoch(patch, 1)

@@ -72,6 +72,9 @@ SWEEPS = {
         ("method=puzzlemix", "method.blocks=[2,4]", "method.clean_lam=1.0", f"seed={seed}") for seed in (0, 1)
     ],
     "dropout": [(*WRN, "model.dropout=0.5", f"seed={seed}") for seed in (0, 1)],
+    "shake-shake": [
+        ("model=shake_shake29", "model.depth=11", "model.width=2", f"seed={seed}") for seed in (0, 1)
+    ],
     **{
         name: [(*WRN, f"regulariser={name}", more, f"seed={seed}") for seed in (0, 1)]
         for name, more in (

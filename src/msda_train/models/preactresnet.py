@@ -1,4 +1,4 @@
-"""PreActResNet for small images, in the two variants behind the published numbers.
+"""PreActResNet for small images, in the three variants behind the published numbers.
 
 He et al., ECCV 2016, arXiv:1603.05027, as the mixing papers use it: a 3x3 stem, four groups of basic blocks
 with strides 1, 2, 2, 2 and widths 64 to 512, no final BatchNorm or ReLU, average pooling, linear.
@@ -6,6 +6,11 @@ with strides 1, 2, 2, 2 and widths 64 to 512, no final BatchNorm or ReLU, averag
   convolution; the shortcut adds the raw input where the shape stays.
 - `mixup` (facebookresearch/mixup-cifar10's ResNet18): stem with BatchNorm and ReLU; the shortcut always
   starts from the activated input.
+- `hysts` (hysts/pytorch_image_classification models/resnet_preact.py at its defaults: block_type basic, first
+  ReLU kept, no last BatchNorm in a block, preact_stage true for all): ResNet-preact-20 is three groups of
+  three blocks of widths 16, 32, 64. Bare stem; the shortcut of each group's first block starts from the
+  activated input, also where it is the identity, all others add the raw input; BatchNorm and ReLU at the
+  end. Convolutions start as He normal (fan out), the classifier without a bias.
 `dropout` lies between the convolutions of a block, for the memorisation grid of mixup's Table 2.
 Depths for mixing: 0 pixels, 1 to 4 after each group.
 """
@@ -16,7 +21,7 @@ from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.models.regulariser import Regulariser, branch_end
-from msda_train.models.staged import GlobalMean, Staged, check_blocks
+from msda_train.models.staged import GlobalMean, Staged, check_blocks, he_fan_out
 
 
 class PreActBlock(nn.Module):
@@ -70,7 +75,7 @@ def preactresnet(
 ) -> Staged:
     """PreActResNet-18 is blocks [2, 2, 2, 2], -34 is [3, 4, 6, 3]; `width` channels in the first group
     (64)."""
-    checks.one_of("model.variant", variant, ("manifold", "mixup"))
+    checks.one_of("model.variant", variant, ("manifold", "mixup", "hysts"))
     checks.whole("model.width", width, least=1)
     checks.whole("model.stem_stride", stem_stride, least=1)
     checks.fraction("model.dropout", dropout)
@@ -89,7 +94,7 @@ def preactresnet(
                     channels_in,
                     width * 2**group,
                     stride,
-                    activated_shortcut=as_mixup,
+                    activated_shortcut=as_mixup or (variant == "hysts" and i == 0),
                     dropout=dropout,
                     end=branch_end(regulariser, sum(blocks[:group]) + i + 1, sum(blocks)),
                 )
@@ -97,4 +102,11 @@ def preactresnet(
             channels_in = width * 2**group
         stages.append(nn.Sequential(*layers))
     stages[0] = nn.Sequential(*stem, *stages[0])
-    return Staged([*stages, nn.Sequential(GlobalMean(), nn.Linear(channels_in, classes))])
+    classifier = nn.Linear(channels_in, classes)
+    if variant != "hysts":
+        return Staged([*stages, nn.Sequential(GlobalMean(), classifier)])
+    nn.init.zeros_(classifier.bias)
+    head = nn.Sequential(nn.BatchNorm2d(channels_in), nn.ReLU(), GlobalMean(), classifier)
+    model = Staged([*stages, head])
+    he_fan_out(model)
+    return model

@@ -7,6 +7,8 @@ blocks with 16k, 32k, 64k channels, final BatchNorm and ReLU, average pooling, l
 - `manifold` (vikasverma1077/manifold_mixup, also Puzzle Mix): biases, PyTorch's own initialisation, stride on
   the *second* 3x3 convolution, projection of the raw input, final BatchNorm momentum 0.9. Their files define
   another initialisation, Xavier-uniform with gain sqrt(2), that no line of theirs calls: `init=xavier`.
+- hysts/pytorch_image_classification (models/wrn.py) is `standard` with another start, `init=hysts`: He normal
+  by fan in, every BatchNorm's scale uniform in (0, 1), a classifier without bias.
 - `openmixup` (Westlake-AI/openmixup, MixMatch's network): biases, leaky ReLU of slope 0.1, every BatchNorm of
   eps and momentum 0.001, He initialisation; a projection acts on the activated input in the first group, on
   the raw one in the others. The classifier starts as in resnet.py's `init=openmixup`.
@@ -84,9 +86,19 @@ def _xavier(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def _hysts(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight)
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
 def _start(model: nn.Module, variant: str, init: str | None) -> None:
-    if init == "xavier":
-        _xavier(model)
+    if init is not None:
+        {"xavier": _xavier, "hysts": _hysts}[init](model)
     elif variant != "manifold":
         he_fan_out(model)
     if variant == "openmixup":
@@ -109,7 +121,7 @@ def wide_resnet(
     """WRN-`depth`-`width` for images of `channels` channels; raises UserError unless depth is 6n + 4."""
     checks.one_of("model.variant", variant, tuple(NORMS))
     if init is not None:
-        checks.one_of("model.init", init, ("xavier",))
+        checks.one_of("model.init", init, ("xavier", "hysts"))
     checks.one_of("model.first_mix", first_mix, ("group", "block"))
     checks.whole("model.depth", depth, least=10)
     checks.whole("model.width", width, least=1)

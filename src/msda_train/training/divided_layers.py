@@ -21,13 +21,14 @@ from torchvision.ops import StochasticDepth
 
 from msda_train.models.batchnorm import batch_norms, changed, normalise_parts, shares
 from msda_train.models.dropblock import DropSquares
+from msda_train.models.shake_shake import Coefficients
 from msda_train.models.shakedrop import Shake
 from msda_train.models.stochdepth import DropBranch
 from msda_train.models.vision_transformer import DropPath
 from msda_train.training.distributed import Team, beside
 
 # Modules that draw random numbers in training.
-DRAWS = (_DropoutNd, DropBranch, DropPath, DropSquares, Shake, StochasticDepth)
+DRAWS = (_DropoutNd, Coefficients, DropBranch, DropPath, DropSquares, Shake, StochasticDepth)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
