@@ -85,6 +85,12 @@ def test_an_option_that_is_not_stated_has_its_class_default():
     assert fingerprint(typed("method=cutmix", "~method.label")) == fingerprint(stated)
 
 
+def test_what_came_to_cutmix_later_counts_where_it_is_typed():
+    plain = typed("method=cutmix")
+    assert fingerprint(typed("method=cutmix", "~method.prob_schedule")) == fingerprint(plain)
+    assert fingerprint(typed("method=cutmix", "method.prob_schedule=linear")) != fingerprint(plain)
+
+
 def test_epochs_that_mix_nothing_count_only_where_there_are_some():
     assert fingerprint(changed("recipe", erm_epochs=0)) == fingerprint(CONFIG)
     assert fingerprint(changed("recipe", erm_epochs=5)) != fingerprint(CONFIG)

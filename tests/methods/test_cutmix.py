@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -113,3 +115,27 @@ def test_bad_variants():
         CutMix(fixed_lam=1.5)
     with pytest.raises(UserError, match=r"method.label"):
         CutMix(label="all")
+
+
+def test_the_scheduled_probability_is_the_share_of_the_run_that_lies_behind(batch):
+    """Table 8's Scheduled CutMix: of T batches the t-th is mixed with probability t / T."""
+    x, y = batch
+    method, total, tries = CutMix(prob=1.0, prob_schedule="linear"), 10, 400
+    for t in range(total):
+        now = method.in_course(t / total)
+        assert (now.prob, now.prob_schedule) == (t / total, "constant")
+        assert replace(now, prob=0.5) == CutMix()  # all else stays
+        mixed = [now.plan(x, y, None, np.random.default_rng(s)).depth == 0 for s in range(tries)]
+        deviation = np.sqrt(t / total * (1 - t / total) / tries)
+        assert np.mean(mixed) == pytest.approx(t / total, abs=3 * deviation)
+    assert CutMix(prob=0.4, prob_schedule="linear").in_course(0.5).prob == pytest.approx(0.2)
+    constant = CutMix(prob=0.4)
+    assert constant.in_course(0.5) is constant
+
+
+def test_a_scheduled_probability_has_to_be_told_how_far_training_is(batch):
+    x, y = batch
+    with pytest.raises(UserError, match=r"method.prob_schedule=linear: how far training is"):
+        CutMix(prob_schedule="linear").plan(x, y, None, np.random.default_rng(0))
+    with pytest.raises(UserError, match=r"method.prob_schedule"):
+        CutMix(prob_schedule="cosine")

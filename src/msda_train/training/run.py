@@ -257,8 +257,9 @@ class Run:
         started = time.perf_counter()
         loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(self.train_loader)
         for i, (here, x, y) in enumerate(step.over(self.train_loader, epoch)):
-            step.now((epoch + i / steps) / self.recipe.epochs, self.recipe.lr_at(epoch, i / steps))
-            loss_sum += here(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
+            done = (epoch + i / steps) / self.recipe.epochs
+            step.now(done, self.recipe.lr_at(epoch, i / steps))
+            loss_sum += here.at(done)(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
             samples += len(y)
             bar.update()
         train_loss = self.team.total(loss_sum).item() / self.team.size / samples
