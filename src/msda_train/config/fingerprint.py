@@ -44,7 +44,7 @@ LATER: dict[str, dict[str, Any]] = {
         "padding": "zeros",
         "decoupled_side": "both",
     },
-    "CutMix": {"prob_schedule": "constant"},
+    "CutMix": {"depths": [0], "prob_schedule": "constant"},
 }
 
 
