@@ -24,9 +24,9 @@ from msda_train.training.step import Step
 
 PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200, "speech_commands": 30}
-CLASSES |= {"stl10": 10, "imagenet": 1000}
+CLASSES |= {"stl10": 10, "imagenet": 1000, "cub200_files": 200}
 SHAPES = {"tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}  # the others have (3, 32, 32)
-SHAPES |= {"stl10": (3, 96, 96), "imagenet": (3, 64, 64)}  # smaller than it is
+SHAPES |= {"stl10": (3, 96, 96), "imagenet": (3, 64, 64), "cub200_files": (3, 64, 64)}  # smaller than it is
 TABLES = {kind.__name__.lower(): kind for kind in UciTable.__subclasses__()}
 CLASSES |= {name: kind.n_classes for name, kind in TABLES.items()}
 SHAPES |= {name: kind.shape for name, kind in TABLES.items()}
@@ -39,6 +39,7 @@ SMALL = {
     "pyramidnet": {"depth": 11, "alpha": 6, "width": 4},
     "densenet": {"depth": 10, "growth": 4},
     "vgg16_bn": {"width": 2, "hidden": 8},
+    "vgg_gap": {"width": 2, "units": 8},
     "lenet": {"width": 4, "hidden": 8},
     "vgg11": {"width": 4, "hidden": 8},
     "mlp": {},

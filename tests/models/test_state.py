@@ -18,6 +18,7 @@ NETWORKS = [
     ["model=densenet_bc190", "model.depth=10", "model.growth=4", "model.checkpointing=true"],
     ["model=resnet18", "model.width=4"],
     ["model=vgg16_bn", "model.width=4", "model.hidden=8"],
+    ["model=vgg_gap", "model.width=4", "model.units=8"],
     ["model=resnet50", "model.width=4", "model.blocks=[1,1,1,1]"],
     [
         "model=deit_s",

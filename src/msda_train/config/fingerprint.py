@@ -35,7 +35,7 @@ UNCOUNTED = {
 # Options that came later than stored rows: at these values they are what all runs had before. By node or, for
 # one class alone, by its name.
 LATER: dict[str, dict[str, Any]] = {
-    "model": {"groups": 1},
+    "model": {"groups": 1, "last_stride": 2},
     "recipe": {
         "optimizer": "sgd",
         "betas": [0.9, 0.999],
@@ -43,6 +43,7 @@ LATER: dict[str, dict[str, Any]] = {
         "crop_ratio": [0.75, 1.3333333333333333],
         "padding": "zeros",
         "decoupled_side": "both",
+        "last_layer_factor": 1,
     },
     "CutMix": {"depths": [0], "prob_schedule": "constant"},
 }

@@ -34,6 +34,7 @@ from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
 from msda_train.training.facts import data_facts, odd_images
+from msda_train.training.first_weights import begin_with
 from msda_train.training.inputs import Inputs
 from msda_train.training.loaders import make_loader
 from msda_train.training.logger import Audience, Epoch, numbers_of
@@ -114,6 +115,8 @@ class Run:
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
             network = build("model", model, **facts)
+        if self.recipe.first_weights is not None:
+            begin_with(network, self.recipe.first_weights)
         if isinstance(method, Extends):
             method.extend(network, facts["classes"])
         if update is not None:
