@@ -127,7 +127,7 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
         (["~seed"], "seed: has to be there; take ~seed away"),
         (["~dataset.mean"], "recipe.mean: Interpolation key 'dataset.mean' not found"),
         (["~recipe"], "recipe.batch_size: no such option; it has been taken away"),
-        (["recipe=5"], "recipe=5: unknown; choose from: cutmix, cutmix_imagenet, cutout"),
+        (["recipe=5"], "recipe=5: unknown; choose from: cutmix, cutmix_imagenet, cutmix_localisation_cub"),
         (["dataset.source=null"], "dataset.source=null: must be text"),
         (["dataset.root=nowhere"], "dataset.root=nowhere: digits comes along, nothing is read; leave it out"),
         (["runs=null"], "runs=null: must be text"),

@@ -85,6 +85,16 @@ def test_an_option_that_is_not_stated_has_its_class_default():
     assert fingerprint(typed("method=cutmix", "~method.label")) == fingerprint(stated)
 
 
+def test_what_came_to_cutmix_later_counts_where_it_is_typed():
+    plain = typed("method=cutmix")
+    assert fingerprint(typed("method=cutmix", "~method.prob_schedule")) == fingerprint(plain)
+    assert fingerprint(typed("method=cutmix", "~method.depths")) == fingerprint(plain)
+    assert fingerprint(typed("method=cutmix", "method.prob_schedule=linear")) != fingerprint(plain)
+    assert fingerprint(typed("method=cutmix", "method.depths=[0,1]")) != fingerprint(plain)
+    manifold = [typed("method=manifold_mixup", f"method.depths={depths}") for depths in ("[0]", "[]")]
+    assert fingerprint(manifold[0]) != fingerprint(manifold[1])  # it had the option all along
+
+
 def test_epochs_that_mix_nothing_count_only_where_there_are_some():
     assert fingerprint(changed("recipe", erm_epochs=0)) == fingerprint(CONFIG)
     assert fingerprint(changed("recipe", erm_epochs=5)) != fingerprint(CONFIG)

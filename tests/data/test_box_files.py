@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as F
 from msda_train.core.errors import UserError
 from msda_train.data.boxes import cut_out
 from msda_train.data.imagenet import ImageNet
+from msda_train.data.reading import Look
 
 XML = "<annotation><size><width>{w}</width><height>{h}</height></size>{objects}</annotation>"
 ONE = "<object><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
@@ -46,6 +47,21 @@ def test_a_box_moves_as_its_pixels_do(size):
     rows, columns = shown.any(1).nonzero().flatten(), shown.any(0).nonzero().flatten()
     seen = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     (moved,) = cut_out(tuple(map(float, box)), size, 32, 28)
+    np.testing.assert_allclose(moved, [float(side) for side in seen], atol=1)
+
+
+@pytest.mark.parametrize("size", [(60, 40), (40, 60), (333, 500)])
+def test_a_box_is_squeezed_as_its_pixels_are(size):
+    """Both sides to 32, whatever they were, then the middle."""
+    width, height = size
+    box = (width // 5, height // 4, width // 2, height // 2)
+    picture = Image.new("L", size)
+    picture.paste(255, box)
+    shown = np.asarray(Look(28, 32, squeeze=True).middle(picture)) > 127
+    assert shown.shape == (28, 28)
+    rows, columns = shown.any(1).nonzero()[0], shown.any(0).nonzero()[0]
+    seen = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    (moved,) = cut_out(tuple(map(float, box)), size, 32, 28, squeeze=True)
     np.testing.assert_allclose(moved, [float(side) for side in seen], atol=1)
 
 

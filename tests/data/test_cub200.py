@@ -3,6 +3,7 @@
 import tarfile
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image, ImageDraw
 
 from msda_train.core.errors import UserError
 from msda_train.data.cub200 import TOP, Cub200
+from msda_train.data.cub200_files import Cub200Files
+from msda_train.data.reading import Augment, Reader, Task
 
 SIZES = [(60, 40), (40, 80), (100, 50), (50, 50), (30, 90), (64, 64)]  # width, height
 BOXES = [
@@ -123,3 +126,50 @@ def test_lists_that_do_not_fit_and_broken_images_are_named(tmp_path: Path) -> No
         cub.examples()
     with pytest.raises(UserError, match=r"dataset.size=0: must be a whole number"):
         Cub200("cub200", size=0)
+
+
+def test_streamed_the_box_holds_what_is_white_in_the_middle(tmp_path: Path) -> None:
+    """Squeezed to 100 pixels, of which testing sees the middle 88."""
+    write(tmp_path)
+    birds = Cub200Files(name="cub200_files", source="imagefolder", root=str(tmp_path), size=88, resize=100)
+    images: Any = birds.examples()
+    assert (images.n_train, images.n_test, images.shape) == (3, 3, (3, 88, 88))
+    assert images.classes == ("001.Bird", "002.Bird")
+    assert sorted(images.y_train.tolist()) == [0, 0, 1]
+    whole = Cub200("cub200", "download", str(tmp_path), size=100).examples()
+    assert sorted(images.y_test.tolist()) == sorted(whole.y_test.tolist())
+    table = images.boxes_test[0:3]
+    assert table.shape == (3, 1, 4)
+    for pixels, (left, top, right, bottom) in zip(np.asarray(images.x_test), table[:, 0], strict=True):
+        rows, columns = (np.flatnonzero((pixels.mean(axis=2) > 127).any(axis=axis)) for axis in (1, 0))
+        seen = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        np.testing.assert_allclose((left, top, right, bottom), seen, atol=1.5)
+    some = images.boxes_test[np.array([2])]
+    np.testing.assert_array_equal(some[0:1], table[2:3])
+
+
+def test_streamed_training_moves_a_window_of_the_squeezed_picture(tmp_path: Path) -> None:
+    write(tmp_path)
+    birds = Cub200Files(name="cub200_files", source="imagefolder", root=str(tmp_path), size=88, resize=100)
+    files: Any = birds.examples().x_train
+    with Image.open(Path(files.root, files.name(0).decode())) as picture:
+        whole = np.asarray(files.look.resized(picture.convert("RGB")))
+    assert whole.shape == (100, 100, 3)
+    windows = np.lib.stride_tricks.sliding_window_view(whole, (88, 88), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
+    places = set()
+    for epoch in range(12):
+        pixels, _ = Reader(files.root, files.look, Augment())[
+            Task(files.name(0), b"", (0, "augment", epoch, 0))
+        ]
+        (found, *_) = np.argwhere((windows == pixels).all(axis=(2, 3, 4)))
+        places.add(tuple(found.tolist()))
+    assert len(places) > 6
+
+
+def test_streamed_folders_that_are_no_birds(tmp_path: Path) -> None:
+    birds = Cub200Files(name="cub200_files", source="imagefolder", root=str(tmp_path))
+    with pytest.raises(UserError, match=r"no CUB_200_2011/images.txt in it; unpack"):
+        birds.examples()
+    (write(tmp_path) / "bounding_boxes.txt").unlink()
+    with pytest.raises(UserError, match="its lists cannot be read"):
+        birds.examples()

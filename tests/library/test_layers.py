@@ -121,3 +121,24 @@ def test_a_method_that_asks_the_network_sees_it_clean(net):
     mix(x, y)
     assert torch.equal(mix.network(x), plain)
     assert not torch.equal(net(x), plain)
+
+
+def test_cutmix_inside_cuts_the_map_that_is_there(net):
+    """Images of 8 pixels are maps of 6 before layer2; its output is averaged, so the head gets no map."""
+    x, y = torch.randn(6, 3, 8, 8), torch.arange(6) % K
+    mix = Mixer("cutmix", depths=[1], prob=1.0, num_classes=K, seed=0, model=net, layers=["layer2", "head"])
+    given, _ = mix(x, y)
+    assert torch.equal(given, x)
+    logits, plan = net(given), mix.plan
+    assert plan.mask.shape == (1, 1, 6, 6)
+    assert float(plan.lam) == pytest.approx(float(plan.mask.mean()))
+    mix.network.plan = None
+    h = F.gelu(net.layer1(x))
+    h = torch.where(plan.mask == 1, h, h[plan.perm])
+    torch.testing.assert_close(logits, net.head(F.gelu(net.layer2(h)).mean((2, 3))))
+    with pytest.raises(ValueError, match="depths: at depth 2 this model has no map"):
+        Mixer("cutmix", depths=[2], prob=1.0, num_classes=K, seed=0, model=net, layers=["layer2", "head"])(
+            x, y
+        )
+    with pytest.raises(ValueError, match="needs normalised floats"):
+        mix((x * 50).byte(), y)

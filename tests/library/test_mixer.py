@@ -265,6 +265,8 @@ def test_nothing_heavy_is_imported():
         ("puzzlemix", {}, "mean: puzzlemix has to be told"),
         ("manifold_mixup", {}, "model: this method asks the network"),
         ("mixup", {"pairing": "same_class"}, "pairing=same_class: .* type pairing='permutation'"),
+        ("cutmix", {"prob_schedule": "linear"}, "prob_schedule=linear: changes in the course of training"),
+        (["mixup", ("cutmix", {"prob_schedule": "linear"})], {}, "prob_schedule=linear: changes"),
         (["mixup", "cutmix"], {"weights": [1.0]}, "weights="),
         (["mixup", "cutmix"], {"weights": [0.0, 0.0]}, "weights="),
         (["mixup", "cutmix"], {"prob": 2.0}, "prob=2.0"),

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from msda_train.core.errors import UserError
 from msda_train.methods.cutmix import CutMix
+from msda_train.models.staged import Staged
 
 
 @pytest.mark.parametrize(
@@ -113,3 +117,102 @@ def test_bad_variants():
         CutMix(fixed_lam=1.5)
     with pytest.raises(UserError, match=r"method.label"):
         CutMix(label="all")
+
+
+def test_the_scheduled_probability_is_the_share_of_the_run_that_lies_behind(batch):
+    """Table 8's Scheduled CutMix: of T batches the t-th is mixed with probability t / T."""
+    x, y = batch
+    method, total, tries = CutMix(prob=1.0, prob_schedule="linear"), 10, 400
+    for t in range(total):
+        now = method.in_course(t / total)
+        assert (now.prob, now.prob_schedule) == (t / total, "constant")
+        assert replace(now, prob=0.5) == CutMix()  # all else stays
+        mixed = [now.plan(x, y, None, np.random.default_rng(s)).depth == 0 for s in range(tries)]
+        deviation = np.sqrt(t / total * (1 - t / total) / tries)
+        assert np.mean(mixed) == pytest.approx(t / total, abs=3 * deviation)
+    assert CutMix(prob=0.4, prob_schedule="linear").in_course(0.5).prob == pytest.approx(0.2)
+    constant = CutMix(prob=0.4)
+    assert constant.in_course(0.5) is constant
+
+
+def test_a_scheduled_probability_has_to_be_told_how_far_training_is(batch):
+    x, y = batch
+    with pytest.raises(UserError, match=r"method.prob_schedule=linear: how far training is"):
+        CutMix(prob_schedule="linear").plan(x, y, None, np.random.default_rng(0))
+    with pytest.raises(UserError, match=r"method.prob_schedule"):
+        CutMix(prob_schedule="cosine")
+
+
+@pytest.fixture
+def staged():
+    """Three stages and a head; the maps that enter stages 0 to 3 are 32, 32, 16 and 8 pixels a side."""
+    torch.manual_seed(0)
+    stages = [nn.Conv2d(3, 4, 3, padding=1)]
+    stages += [nn.Sequential(nn.Conv2d(4, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.Dropout(0.5)) for _ in range(2)]
+    return Staged([*stages, nn.Sequential(nn.Flatten(), nn.Linear(4 * 8 * 8, 10))])
+
+
+@pytest.mark.parametrize("lam_per", ["batch", "sample"])
+def test_features_are_cut_as_the_slow_loop_does(batch, staged, lam_per):
+    """At each depth: the box lies on the map that is there, and lam is what it leaves of that map."""
+    x, y = batch
+    method, sides, seen = CutMix(prob=1.0, depths=[0, 1, 2, 3], lam_per=lam_per), (32, 32, 16, 8), set()
+    method.prepare(staged, ())
+    for seed in range(24):
+        mix = method.plan(x, y, staged, np.random.default_rng(seed))
+        h, side = x, sides[mix.depth]
+        staged.eval()  # no dropout, to compare
+        for k, stage in enumerate(staged.stages):
+            if k == mix.depth:
+                loop = h.clone()
+                for i in range(8):
+                    box = mix.mask[i % len(mix.mask), 0]
+                    assert box.shape == (side, side)
+                    kept = sum(int(box[r, c] == 1) for r in range(side) for c in range(side))
+                    assert mix.lam[i % len(mix.lam)] == pytest.approx(kept / side**2)
+                    for r in range(side):
+                        for c in range(side):
+                            loop[i, :, r, c] = h[i if box[r, c] == 1 else int(mix.perm[i]), :, r, c]
+                h = loop
+            h = stage(h)
+        torch.testing.assert_close(staged(x, mix), h)
+        staged.train()
+        seen.add(mix.depth)
+    assert seen == {0, 1, 2, 3}
+
+
+def test_asking_for_the_maps_leaves_the_network_as_it_was(batch, staged):
+    x, y = batch
+    staged.stages[1][1].eval()  # somebody froze its statistics
+    before = {name: value.clone() for name, value in staged.state_dict().items()}
+    state = torch.get_rng_state()
+    CutMix(prob=1.0, depths=[2]).plan(x, y, staged, np.random.default_rng(0))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in staged.state_dict().items())
+    assert [m.training for m in (staged, staged.stages[1][1], staged.stages[2][1])] == [True, False, True]
+    assert not any(module._forward_pre_hooks for module in staged.modules())
+
+
+def test_pixels_alone_are_cut_as_before(batch):
+    """With the default depths no draw is made for one, and no network is asked."""
+    x, y = batch
+    mix = CutMix(prob=1.0).plan(x, y, None, np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    rng.random()
+    lam = rng.beta(1.0, 1.0, 1)
+    assert torch.equal(mix.perm, torch.from_numpy(rng.permutation(8)))
+    centre = [rng.integers(0, 32), rng.integers(0, 32)]
+    half = int(np.sqrt(1 - lam[0]) * 32) // 2
+    low, high = np.maximum(np.array(centre) - half, 0), np.minimum(np.array(centre) + half, 32)
+    assert mix.box == (low[0], high[0], low[1], high[1])
+
+
+def test_depths_that_a_network_lacks_or_that_are_no_maps(batch, staged):
+    x, y = batch
+    with pytest.raises(UserError, match=r"method.depths=\[4\]: this model can mix at depths 0 to 3"):
+        CutMix(depths=[4]).prepare(staged, ())
+    flat = Staged([nn.Flatten(), nn.Linear(3 * 32 * 32, 10)])
+    with pytest.raises(UserError, match=r"method.depths: at depth 1 this model has no map"):
+        CutMix(prob=1.0, depths=[1]).plan(x, y, flat, np.random.default_rng(0))
+    with pytest.raises(UserError, match=r"method.depths=2: must be a list"):
+        CutMix(depths=2)

@@ -46,6 +46,8 @@ def make(words, classes=10, channels=3):
         ("pyramidnet110 model.alpha=270 model.basic=true", (28_485_493, 28_511_323)),
         ("densenet_bc190", (25_624_430, 25_821_620)),
         ("vgg16_bn", (33_646_666, 34_015_396)),
+        ("vgg_gap", (17_085_258, 17_177_508, 17_280_008)),
+        ("resnet50 model.last_stride=1", (23_528_522, 23_712_932, 23_917_832)),
         ("resnext50", (22_992_714, 23_177_124, 23_382_024)),
         ("wrn28_8", (23_362_922, 23_409_092)),
         ("resnet_preact20", (272_282, 278_132)),
@@ -95,9 +97,11 @@ TRANSFORMERS = [
     "deit_s model.size=[32,32] model.patch=8 model.width=8 model.depth=4 model.heads=2",
     "swin_t model.width=6 model.heads=[1,2,3,4] model.patch=2 model.window=4",
 ]
+GAP = "vgg_gap model.width=4 model.units=8"  # 16 pixels will do
 LARGE = [  # these need 32 pixels a side
     "vgg16_bn model.width=4 model.hidden=8",
     "resnet50 model.blocks=[1,1,1,1] model.width=4",
+    "resnet50 model.blocks=[1,1,1,1] model.width=4 model.last_stride=1",
     "resnext101 model.blocks=[1,1,1,1] model.width=1 model.groups=4",
     "resnet50 model.blocks=[1,1,1,1] model.width=4 regulariser=stochdepth",
 ]
@@ -109,6 +113,7 @@ LARGE = [  # these need 32 pixels a side
         *((words, *shape) for words in SMALL + REGULARISED for shape in ((3, 32), (1, 8), (3, 64))),
         *((words, 3, side) for words in LARGE for side in (32, 64)),
         (LARGE[0], 1, 40),
+        *((GAP, channels, side) for channels, side in ((3, 16), (3, 64), (1, 40))),
         *((words, 3, 32) for words in TRANSFORMERS),
     ],
 )
@@ -133,7 +138,7 @@ def test_every_network_runs_without_memory(words):
 
 @pytest.mark.parametrize(
     ("words", "side"),
-    [*((words, 31) for words in LARGE), ("densenet_bc190 model.depth=10 model.growth=2", 3)],
+    [*((words, 31) for words in LARGE), (GAP, 15), ("densenet_bc190 model.depth=10 model.growth=2", 3)],
 )
 def test_too_small_images_are_refused(words, side):
     with torch.device("meta"):
@@ -172,8 +177,8 @@ def test_bf16_channels_last_reaches_every_weight(words, batch):
 
 
 def test_depths_of_the_networks():
-    depths = {words: len(make(words).stages) - 1 for words in (SMALL[7], *SMALL[9:12], *LARGE)}
-    assert list(depths.values()) == [3, 3, 3, 3, 5, 4, 4, 4]
+    depths = {words: len(make(words).stages) - 1 for words in (SMALL[7], *SMALL[9:12], *LARGE, GAP)}
+    assert list(depths.values()) == [3, 3, 3, 3, 5, 4, 4, 4, 4, 5]
 
 
 def test_depths_of_the_wrn_options():
@@ -265,6 +270,8 @@ def test_tinyimagenet_stem():
         ("densenet_bc190 model.checkpointing=1", "model.checkpointing"),
         ("vgg16_bn model.hidden=0", "model.hidden"),
         ("vgg16_bn model.dropout=-1", "model.dropout"),
+        ("vgg_gap model.groups=3", "model.groups=3: 512 and 1024 channels"),
+        ("resnet50 model.last_stride=3", "model.last_stride=3: must be 1 or 2"),
         ("vgg16_bn regulariser=shakedrop", "regulariser"),
         ("resnet50 model.blocks=[3,4,6]", "model.blocks"),
         ("resnet50 model.width=0", "model.width"),

@@ -19,6 +19,7 @@ NETWORKS = [
     ["model=resnet18", "model.width=4"],
     ["model=shake_shake26", "model.depth=8", "model.width=4"],
     ["model=vgg16_bn", "model.width=4", "model.hidden=8"],
+    ["model=vgg_gap", "model.width=4", "model.units=8"],
     ["model=resnet50", "model.width=4", "model.blocks=[1,1,1,1]"],
     [
         "model=deit_s",

@@ -4,9 +4,10 @@ import pytest
 import torch
 import torchvision
 
+from msda_train.models.class_maps import class_maps
 from msda_train.models.resnet import resnet
 from msda_train.models.resnet50 import resnet50
-from msda_train.models.vgg import vgg16_bn
+from msda_train.models.vgg import vgg16_bn, vgg_gap
 
 
 def ordered_copy(ours, theirs):
@@ -151,3 +152,40 @@ def test_openmixups_first_weights():
     assert (head.bias == 0).all()
     conv = last and network.stages[1][0].branch[6]  # He, fan out: the last 1x1 convolution
     assert conv.weight.std().item() == pytest.approx((2 / conv.out_channels) ** 0.5, rel=0.05)
+
+
+def test_vgg_gap_is_torchvisions_vgg16_less_its_last_pooling_and_zhous_end():
+    """At 224 pixels: maps of 14x14, whose average one linear layer reads, so that CAM is exact."""
+    widths = [4, 4, "M", 8, 8, "M", *[16] * 3, "M", *[32] * 3, "M", *[32] * 3]
+    theirs = torchvision.models.vgg.make_layers(widths)
+    ours = vgg_gap(4, 64, 2, 0.5, classes=5, channels=3).eval()
+    body, new = torch.nn.Sequential(*ours.stages[:4], ours.stages[4][:-2]), ours.stages[4][-2]
+    ordered_copy(body, theirs)
+    x = torch.randn(1, 3, 224, 224)
+    features = theirs(x)
+    torch.testing.assert_close(body(x), features, rtol=1e-4, atol=1e-6)
+    assert (new.kernel_size, new.padding, new.groups, new.out_channels) == ((3, 3), (1, 1), 2, 64)
+    assert new.weight.std().item() == pytest.approx(0.01, rel=0.1)
+    linear = ours.stages[-1][-1]
+    seen = new(features).relu()
+    assert seen.shape == (1, 64, 14, 14)
+    torch.testing.assert_close(ours(x), linear(seen.mean((2, 3))), rtol=1e-4, atol=1e-5)
+    found = class_maps(ours, x, torch.tensor([3]))
+    assert found.kind == "cam"
+    by_hand = torch.einsum("chw,c->hw", seen[0], linear.weight[3])
+    torch.testing.assert_close(found.maps[0], by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_without_its_last_stride_resnet50_has_the_weights_and_a_map_twice_as_large():
+    torch.manual_seed(0)
+    plain, wide = (resnet50([1, 1, 1, 2], 4, last_stride=s, classes=5, channels=3).eval() for s in (2, 1))
+    wide.load_state_dict(plain.state_dict())
+    h = torch.nn.Sequential(*plain.stages[:3])(torch.randn(1, 3, 224, 224))
+    shapes = [tuple(network.stages[3](h).shape[2:]) for network in (plain, wide)]
+    assert shapes == [(7, 7), (14, 14)]
+    first = wide.stages[3][0]
+    block = first.relu(first.bn1(first.conv1(h)))
+    block = first.bn2(torch.nn.functional.conv2d(block, first.conv2.weight, stride=1, padding=1)).relu()
+    short = first.downsample[1](torch.nn.functional.conv2d(h, first.downsample[0].weight))
+    by_hand = (first.bn3(first.conv3(block)) + short).relu()
+    torch.testing.assert_close(first(h), by_hand, rtol=1e-4, atol=1e-5)

@@ -6,8 +6,10 @@ from torch import nn
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
 from msda_train.training.device import Compute
 from msda_train.training.optimizer import new_update, parameter_groups
+from msda_train.training.update import FACTOR, Replay
 
 SMALL = {
     "deit_s": "model.size=[8,8] model.patch=4 model.width=8 model.depth=2 model.heads=2",
@@ -93,3 +95,50 @@ def test_a_step_of_a_transformer_is_finite_and_goes_on_from_its_state():
         each(x, target)
     for p, q in zip(network.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=0, atol=0)
+
+
+def plain(*words):
+    cfg = compose("dataset=cifar10", "model=preactresnet18", "model.width=4", "model.blocks=[1]", *words)
+    torch.manual_seed(0)
+    return build("model", cfg.model, classes=10, channels=3), build("recipe", cfg.recipe)
+
+
+def test_the_last_layer_learns_faster_than_the_others():
+    """One step of SGD: ten times the movement of the classifier, the same of all else."""
+    moved = []
+    for factor in (1, 10):
+        network, recipe = plain(f"+recipe.last_layer_factor={factor}")
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        update = new_update(network, recipe, Compute(torch.device("cpu"), "fp32", False))
+        update.set_lr(0.01)
+        draw = torch.Generator().manual_seed(0)
+        update.begin()
+        update(torch.randn(4, 3, 8, 8, generator=draw), torch.eye(10)[:4])
+        moved.append([after.detach() - b for after, b in zip(network.parameters(), before, strict=True)])
+    *body, weight, bias = zip(*moved, strict=True)
+    for one, ten in body:
+        assert torch.equal(one, ten)
+    for one, ten in (weight, bias):
+        assert one.abs().sum() > 0
+        torch.testing.assert_close(10 * one, ten, rtol=1e-3, atol=1e-7)
+
+
+def test_the_last_layer_goes_with_decay_of_weights_alone_and_with_a_recording():
+    network, recipe = plain("recipe=openmixup_vits", "+recipe.last_layer_factor=10")
+    groups = parameter_groups(network, recipe)
+    facts = [(len(g["params"]), g.get("weight_decay"), g.get(FACTOR)) for g in groups]
+    assert facts[2:] == [(1, None, 10), (1, 0.0, 10)]  # the classifier's weight and bias
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    replay = Replay(network, network, recipe.loss, optimizer, Compute(torch.device("cpu"), "fp32", False))
+    replay.set_lr(0.02)
+    assert [float(g["lr"]) for g in optimizer.param_groups] == pytest.approx([0.02, 0.02, 0.2, 0.2])
+    replay.set_lr(0.01)  # in place, as what was recorded wants it
+    assert [float(g["lr"]) for g in optimizer.param_groups] == pytest.approx([0.01, 0.01, 0.1, 0.1])
+
+
+def test_a_last_layer_has_to_be_there():
+    recipe = plain("+recipe.last_layer_factor=10")[1]
+    with pytest.raises(UserError, match=r"recipe.last_layer_factor: this network ends in no linear layer"):
+        parameter_groups(nn.Conv2d(3, 3, 1), recipe)
+    with pytest.raises(UserError, match=r"recipe.last_layer_factor"):
+        plain("+recipe.last_layer_factor=0")

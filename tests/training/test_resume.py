@@ -36,9 +36,13 @@ def _interrupt_in_epoch(monkeypatch, number):
     monkeypatch.setattr(Run, "epoch", epoch)
 
 
-@pytest.mark.parametrize("method", ["erm", "cutmix", "manifold_mixup", "recursivemix"])
-def test_four_epochs_equal_two_and_two(go, tmp_path, monkeypatch, method):
+@pytest.mark.parametrize(
+    ("method", "scheduled"),
+    [("erm", 0), ("cutmix", 0), ("cutmix", 1), ("manifold_mixup", 0), ("recursivemix", 0)],
+)
+def test_four_epochs_equal_two_and_two(go, tmp_path, monkeypatch, method, scheduled):
     words = [f"method={method}", "recipe.epochs=4", "recipe.crop_padding=1", "recipe.flip=true", "seed=3"]
+    words += ["method.prob_schedule=linear"] if scheduled else []
     straight = go(*words, f"runs={tmp_path / 'straight'}")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         _interrupt_in_epoch(patch, 2)

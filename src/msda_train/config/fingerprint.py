@@ -32,9 +32,10 @@ UNCOUNTED = {
     "model": frozenset({"checkpointing", "pad_channels"}),  # save memory and time, change no number
 }
 
-# Options that came later than stored rows: at these values they are what all runs had before.
+# Options that came later than stored rows: at these values they are what all runs had before. By node or, for
+# one class alone, by its name.
 LATER: dict[str, dict[str, Any]] = {
-    "model": {"groups": 1},
+    "model": {"groups": 1, "last_stride": 2},
     "recipe": {
         "optimizer": "sgd",
         "betas": [0.9, 0.999],
@@ -42,7 +43,9 @@ LATER: dict[str, dict[str, Any]] = {
         "crop_ratio": [0.75, 1.3333333333333333],
         "padding": "zeros",
         "decoupled_side": "both",
+        "last_layer_factor": 1,
     },
+    "CutMix": {"depths": [0], "prob_schedule": "constant"},
 }
 
 
@@ -79,8 +82,9 @@ def _marks(values: Sequence[Any]) -> tuple[str, str]:
 
 
 def _counted(node: str, value: Any) -> dict[str, Any]:
-    skipped, later = UNCOUNTED.get(node, frozenset()), LATER.get(node, {})
-    options = {key: item for key, item in settled(value).items() if key not in skipped}
+    skipped, found = UNCOUNTED.get(node, frozenset()), settled(value)
+    options = {key: item for key, item in found.items() if key not in skipped}
+    later = LATER.get(node, {}) | LATER.get(str(found.get("_target_")), {})
     return {key: item for key, item in options.items() if key not in later or item != later[key]}
 
 

@@ -2,8 +2,8 @@
 
 One file for each image, `ILSVRC2012_val_00000001.xml`, of PASCAL's form: size (width, height) and object
 (name, bndbox with xmin, ymin, xmax, ymax in pixels of the image, the last one included). A box moves with the
-pixels: the shorter side is resized, the middle is cut out (`data.reading.Look`), and what is left of the box
-counts.
+pixels: the shorter side is resized, or both, the middle is cut out (`data.reading.Look`), and what is left of
+the box counts.
 """
 
 import os
@@ -24,11 +24,9 @@ PLACES = (  # below the root: the official archive unpacked there, Kaggle's
 
 
 @dataclass(frozen=True)
-class BoxFiles:
-    """The boxes (K, 4) of each of `pictures`, as a table (M, K, 4) of the images that an index asks for;
-    those without a file have none."""
+class Boxes:
+    """The boxes (K, 4) of each of `pictures`, as a table (M, K, 4) of the images that an index asks for."""
 
-    folder: Path
     pictures: PictureFiles
 
     def __len__(self) -> int:
@@ -39,10 +37,21 @@ class BoxFiles:
         some = replace(self, pictures=self.pictures[places])
         if not isinstance(places, slice):
             return some
-        return boxes.table([some._of(os.fsdecode(some.pictures.name(k))) for k in range(len(some))])
+        return boxes.table([some.of(os.fsdecode(some.pictures.name(k))) for k in range(len(some))])
 
-    def _of(self, name: str) -> Sequence[boxes.Box]:
-        """UserError names the file that is damaged, or whose box lies outside of the image."""
+    def of(self, name: str) -> Sequence[boxes.Box]:
+        """Those of one picture, a path below the root, in pixels of what the network sees."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class BoxFiles(Boxes):
+    """Those without a file have none."""
+
+    folder: Path
+
+    def of(self, name: str) -> Sequence[boxes.Box]:
+        """See `Boxes`. UserError names the file that is damaged, or whose box lies outside of the image."""
         file = self.folder / f"{Path(name).stem}.xml"
         if not file.is_file():
             return []
@@ -59,7 +68,7 @@ class BoxFiles:
         moved = []
         for left, top, right, bottom in corners:
             whole = boxes.inside(str(file), (left, top, right + 1, bottom + 1), size)
-            moved += boxes.cut_out(whole, size, look.resize, look.size)
+            moved += boxes.cut_out(whole, size, look.resize, look.size, squeeze=look.squeeze)
         return moved
 
 
@@ -73,4 +82,4 @@ def _number(node: ElementTree.Element, path: str) -> float:
 def find_boxes(root: Path, pictures: PictureFiles) -> BoxFiles | None:
     """Those at one of PLACES below `root`; None where there are none."""
     found = next((root / place for place in PLACES if (root / place).is_dir()), None)
-    return None if found is None else BoxFiles(found, pictures)
+    return None if found is None else BoxFiles(pictures, found)

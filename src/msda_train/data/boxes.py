@@ -39,11 +39,12 @@ def table(boxes: Sequence[Sequence[Box]]) -> np.ndarray:
     return made
 
 
-def cut_out(box: Box, size: tuple[int, int], resize: int, crop: int) -> list[Box]:
-    """`box` of an image of `size` (width, height) once its shorter side is `resize` pixels and the middle of
-    `crop` x `crop` is cut out, as torchvision's Resize and CenterCrop do; empty where nothing is left."""
+def cut_out(box: Box, size: tuple[int, int], resize: int, crop: int, *, squeeze: bool = False) -> list[Box]:
+    """`box` of an image of `size` (width, height) once its shorter side (squeeze: each side) is `resize`
+    pixels and the middle of `crop` x `crop` is cut out, as torchvision's Resize and CenterCrop do; empty
+    where nothing is left."""
     short = min(size)
-    to = tuple(resize if side == short else int(resize * side / short) for side in size)
+    to = tuple(resize if squeeze or side == short else int(resize * side / short) for side in size)
     off = [round((side - crop) / 2) for side in to]
     left, top, right, bottom = scaled(box, size, (to[0], to[1]))
     left, right = (min(max(side - off[0], 0.0), float(crop)) for side in (left, right))

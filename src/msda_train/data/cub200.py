@@ -81,7 +81,7 @@ class Cub200(Dataset):
                     lists[name.removesuffix(".txt")] = content.decode()
                 else:
                     pixels[name], sizes[name] = squeezed(name, content, self.size)
-            found = _Lists(lists)
+            found = Lists(lists)
             parts = {"train": found.split(True), "test": found.split(False)}
             arrays = {
                 f"y_{split}": np.array([label for _, label, _ in rows]) for split, rows in parts.items()
@@ -110,8 +110,9 @@ class Cub200(Dataset):
         return [[name, fact.st_size, fact.st_mtime_ns] for name, fact in facts]
 
 
-class _Lists:
-    """The five lists, joined by image number."""
+class Lists:
+    """The five lists, joined by image number. rows: path below images/, label, whether it is for training,
+    box. Raises ValueError or KeyError where they do not belong together."""
 
     def __init__(self, texts: dict[str, str]) -> None:
         missing = [name for name in LISTS if name not in texts]

@@ -49,18 +49,20 @@ class Look:
     `resize`, then the middle is cut out (torchvision's Resize and CenterCrop, bilinear).
 
     upright: whether it is turned as its EXIF orientation says; draft: whether a large JPEG is decoded at a
-    part of its size, faster and with slightly other pixels."""
+    part of its size, faster and with slightly other pixels; squeeze: whether both sides are resized to
+    `resize`, whatever they were."""
 
     size: int
     resize: int
     upright: bool = True
     draft: bool = False
+    squeeze: bool = False
 
     def resized(self, picture: "Picture") -> "Picture":
-        """The shorter side as it should be."""
+        """The shorter side, or both, as it should be."""
         from torchvision.transforms.v2 import functional as F
 
-        made: Picture = F.resize(picture, [self.resize], antialias=True)
+        made: Picture = F.resize(picture, [self.resize] * (1 + self.squeeze), antialias=True)
         return made
 
     def middle(self, picture: "Picture") -> "Picture":

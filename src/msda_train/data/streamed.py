@@ -32,6 +32,8 @@ Classify = Callable[
     [str], int | None
 ]  # the label of an image's path in its split; None: it is no image of it
 
+ELSEWHERE = -1  # the label of an image of the other split
+
 
 @dataclass(frozen=True)
 class Streamed(Dataset):
@@ -42,6 +44,7 @@ class Streamed(Dataset):
     upright: bool = True
     draft: bool = False
     unreadable: float = 0.01
+    squeeze: bool = False
 
     sources: ClassVar = ("imagefolder",)
 
@@ -55,6 +58,7 @@ class Streamed(Dataset):
                 f"type dataset.resize={self.size} or more"
             )
         checks.fraction("dataset.unreadable", self.unreadable)
+        checks.flag("dataset.squeeze", self.squeeze)
 
     def prepare(self, *, rebuild: bool = False) -> Examples:
         """The whole set; only its folders are read."""
@@ -66,10 +70,10 @@ class Streamed(Dataset):
         classes = self.class_names_of(root, train)
         known = {name: k for k, name in enumerate(classes)}
         listed = (
-            _Listed(train, folder_class(train, known, classes)),
+            _Listed(train, self.train_class(root, train, known, classes)),
             _Listed(test, self.test_class(root, test, known, classes)),
         )
-        look = Look(self.size, self.resize, self.upright, self.draft)
+        look = Look(self.size, self.resize, self.upright, self.draft, self.squeeze)
         where, share = str(train.parent), self.unreadable
         x: list[Any] = [PictureFiles(where, look, each.paths, each.order, share) for each in listed]
         y = [each.labels[each.order] for each in listed]
@@ -138,6 +142,12 @@ class Streamed(Dataset):
             raise UserError(f"{train}: {len(names)} class folder(s), two or more are needed; {LAYOUT}")
         return names
 
+    def train_class(
+        self, root: Path, train: Path, known: dict[str, int], classes: tuple[str, ...]
+    ) -> Classify:
+        """How the training images are told apart."""
+        return folder_class(train, known, classes)
+
     def test_class(self, root: Path, test: Path, known: dict[str, int], classes: tuple[str, ...]) -> Classify:
         """How the test images are told apart."""
         return folder_class(test, known, classes)
@@ -192,6 +202,8 @@ class _Listed:
                     others.append(name)
                     continue
                 label = self.classify(name)
+                if label == ELSEWHERE:
+                    continue
                 if label is None:
                     others.append(name)
                     continue

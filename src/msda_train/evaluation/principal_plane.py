@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from msda_train.config.build import build
+from msda_train.core.course import in_course
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import generator
@@ -92,7 +93,7 @@ def blends(cfg: DictConfig, found: dict[str, np.ndarray]) -> dict[str, np.ndarra
     """What cfg.method makes of the two images of `plane`, in draws of seed 0: places (n, 2), lam (n,) the
     label weight of the first, shown (STRIP, H, W, C) uint8 from little to much of it. Raises UserError for a
     method that mixes no pairs of pixels, or looks at a network."""
-    method = build("method", cfg.method)
+    method = in_course(build("method", cfg.method), 1.0)
     name = str(cfg.method._target_).rpartition(".")[2]
     if not isinstance(method, Pairwise) or isinstance(method, PuzzleMix | TeacherGuided):
         raise UserError(

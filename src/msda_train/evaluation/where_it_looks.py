@@ -12,6 +12,7 @@ from PIL import ImageOps
 
 from msda_train.config.build import build
 from msda_train.config.untrusted import buildable
+from msda_train.core.course import in_course
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix, prepared
 from msda_train.core.randomness import generator
@@ -103,7 +104,7 @@ def _numpy(made: torch.Tensor) -> np.ndarray:
 def _plan(opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> Mix | None:
     """The first plan for the two images that shows in the pixels of the first and leaves enough of both."""
     node = buildable("method", opened.row.config["method"], trust=False)
-    method = prepared(build("method", node), opened.network, [x])
+    method = in_course(prepared(build("method", node), opened.network, [x]), 1.0)
     network = deepcopy(opened.network).train()  # as methods see it; it may count statistics
     for step in range(PLANS):
         with torch.enable_grad():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.mix import Mix
+from msda_train.models.map_sizes import Sizes, map_sizes
 
 
 class Network:
@@ -34,6 +35,7 @@ class Network:
         self.module, self.layers = module, own if layers is None and own else layers
         self.plan: Mix | None = None
         self.done = True
+        self._map_sizes: dict[tuple[int, ...], Sizes] = {}
         for k, name in enumerate(self.layers or ()):
             known[name].register_forward_pre_hook(partial(self._before, k + 1), with_kwargs=True)
 
@@ -43,6 +45,20 @@ class Network:
         if self.layers is None:
             raise UserError("layers: in front of which is mixed? type layers=['layer2', 'layer3']")
         return ["pixels", *self.layers]
+
+    def map_sizes(self, x: Tensor) -> Sizes:
+        """(height, width) of images like x (B, C, H, W), and of the map that enters each layer; None where it
+        is none. Found out once for each size of images, by a pass in evaluation mode."""
+        shape = tuple(x.shape[1:])
+        if shape not in self._map_sizes:
+            known = dict(self.module.named_modules())
+            kept, self.plan = self.plan, None
+            try:
+                layers = [known[name] for name in self.layers or ()]
+                self._map_sizes[shape] = [(x.shape[2], x.shape[3]), *map_sizes(self.module, layers, x)]
+            finally:
+                self.plan = kept
+        return self._map_sizes[shape]
 
     def set(self, plan: Mix) -> None:
         """The plan for the passes to come. Raises UserError where the one before has not been carried out:

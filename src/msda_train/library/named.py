@@ -11,13 +11,21 @@ from torch import Tensor, nn
 
 from msda_train.config import checks
 from msda_train.config.groups import check_known, options_of, words_of
-from msda_train.core import learns
+from msda_train.core import course, learns
 from msda_train.core import mix as protocols
+from msda_train.core.course import Changes
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, PicksPartners, Prepares
 
 OURS = "msda_train.methods."
-SERVED = {Method, Prepares, HasTeacher, OfOrigin, PicksPartners}  # what a call knows how to do for a method
+SERVED = {
+    Method,
+    Prepares,
+    HasTeacher,
+    OfOrigin,
+    PicksPartners,
+    Changes,
+}  # what a call knows how to do for a method
 PLANNED = {"perm", "lam", "mask", "depth", "sources", "shares", "box"}  # and what it does with a plan
 
 
@@ -58,11 +66,12 @@ def _example(option: str) -> str:
 
 def check_served(method: Method) -> None:
     """UserError where a training step does more for this method than mix one batch and its labels. What a
-    method may be has a protocol in `core/mix.py` or `core/learns.py`; what is not served here is refused."""
+    method may be has a protocol in `core/`: `mix.py`, `learns.py`, `course.py`; what is not served here is
+    refused."""
     who = type(method).__name__
     if not hasattr(method, "plan"):
         raise UserError(f"method={who}: makes no plan of a batch; {nearest('', words_of('method'))}")
-    for name, protocol in (vars(protocols) | vars(learns)).items():
+    for name, protocol in (vars(protocols) | vars(learns) | vars(course)).items():
         unknown = getattr(protocol, "_is_runtime_protocol", False) and protocol not in SERVED
         if unknown and isinstance(method, protocol):
             raise UserError(
@@ -72,6 +81,11 @@ def check_served(method: Method) -> None:
         raise UserError(
             f"pairing={getattr(method, 'pairing', who)}: draws partners from all training images, and a call "
             f"sees a batch; type pairing='permutation'"
+        )
+    if course.does_change(method):
+        raise UserError(
+            f"prob_schedule={getattr(method, 'prob_schedule', who)}: changes in the course of training, and "
+            f"a call does not know how far that is; type prob_schedule='constant'"
         )
 
 

@@ -15,10 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from msda_train.config import checks
-from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
+from msda_train.methods._depths import check_depths, check_reach, draw_depth
 from msda_train.methods.mixup import Mixup
 
 
@@ -34,19 +33,14 @@ class ManifoldMixup(Mixup):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.depths, str | int) or len(self.depths) == 0:
-            raise UserError(f"method.depths={self.depths}: must be a list; type method.depths=[0,1,2]")
-        for depth in self.depths:
-            checks.whole("method.depths", depth, least=0)
+        check_depths(self.depths)
 
     def prepare(self, network: Any, batches: Iterable[Tensor]) -> "ManifoldMixup":
         """See `msda_train.core.mix.Prepares`. Raises UserError where the network has no such depth."""
-        if max(self.depths) >= len(network.stages):
-            deepest = len(network.stages) - 1
-            raise UserError(f"method.depths={list(self.depths)}: this model can mix at depths 0 to {deepest}")
+        check_reach(self.depths, network)
         return self
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        depth = int(rng.choice(list(self.depths)))
+        depth = draw_depth(self.depths, rng)
         return replace(super().mix(x, y, lam, perm, model, rng), depth=depth)

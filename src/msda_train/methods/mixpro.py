@@ -15,7 +15,7 @@ In that code only s sees the label smoothing; here it is the recipe's.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,15 +26,17 @@ from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, picture_size, soft_labels
 from msda_train.core.randomness import Rng
+from msda_train.methods._box import PastesBox
 from msda_train.methods._class_token import attended_share, attending, patch_of
 from msda_train.methods._or_mixup import OrMixup
 from msda_train.methods._pairwise import to_device
-from msda_train.methods.cutmix import CutMix
 
 
 @dataclass(frozen=True)
-class MixPro(OrMixup, CutMix):
+class MixPro(OrMixup, PastesBox):
     """x~ = M x + (1 - M) x[perm]; M is 0 in whole squares, `squares` to a side. Or CutMix, or mixup."""
+
+    whole_numbers: ClassVar = True
 
     prob: float = 1.0
     pairing: str = "permutation"
@@ -65,7 +67,7 @@ class MixPro(OrMixup, CutMix):
     def cut(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `OrMixup.cut`."""
         if rng.random() * (1 - self.mixup_prob) < self.cutmix_prob:
-            return CutMix.mix(self, x, y, lam, perm, model, rng)
+            return PastesBox.mix(self, x, y, lam, perm, model, rng)
         height, width = picture_size(x)
         patch = patch_of(None, model, height, width)
         side = patch * -(-height // (patch * self.squares))

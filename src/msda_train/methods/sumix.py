@@ -34,13 +34,13 @@ from msda_train.config import checks
 from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, one_hot
 from msda_train.core.randomness import Rng
 from msda_train.functional.losses import cross_entropy
+from msda_train.methods._box import PastesBox
 from msda_train.methods._pairwise import blended, check_batch_alone
-from msda_train.methods.cutmix import CutMix
 from msda_train.models.second_head import give_second_head, said_of_all, unasked
 
 
 @dataclass(frozen=True)
-class SUMix(CutMix):
+class SUMix(PastesBox):
     """x~ = M x + (1 - M) x[perm], after x itself: a plan for 2B samples."""
 
     alpha: float = 0.2

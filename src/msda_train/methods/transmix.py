@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from msda_train.config import checks
 from msda_train.core.mix import Criterion, Mix, OwnLoss, Rows, soft_labels
 from msda_train.core.randomness import Rng
+from msda_train.methods._box import PastesBox
 from msda_train.methods._class_token import attended_share, attending
 from msda_train.methods._or_mixup import OrMixup
-from msda_train.methods.cutmix import CutMix
 
 
 @dataclass(frozen=True)
-class TransMix(OrMixup, CutMix):
+class TransMix(OrMixup, PastesBox):
     """x~ = M x + (1 - M) x[perm] as CutMix; labels by area and attention."""
 
     prob: float = 1.0
@@ -44,7 +44,7 @@ class TransMix(OrMixup, CutMix):
 
     def cut(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `OrMixup.cut`."""
-        mix = CutMix.mix(self, x, y, lam, perm, model, rng)
+        mix = PastesBox.mix(self, x, y, lam, perm, model, rng)
         return replace(mix, loss=OwnLoss(self.attended, (y, y[perm], mix.lam, mix.mask), repr(self)))
 
     def attended(

@@ -23,6 +23,7 @@ def resnet50(
     blocks: Sequence[int],
     width: int,
     groups: int = 1,
+    last_stride: int = 2,
     *,
     classes: int,
     channels: int,
@@ -30,17 +31,24 @@ def resnet50(
 ) -> Staged:
     """ResNet-50 is blocks [3, 4, 6, 3] and width 64, which are the channels inside the first group's
     bottlenecks (torchvision's width_per_group); ResNet-101 [3, 4, 23, 3]; ResNeXt-101 32x4d that with 32
-    `groups` of width 4. Raises UserError for images that are not of 3 channels."""
+    `groups` of width 4. last_stride: of the last group; with 1, as in CutMix's localisation
+    (arXiv:1905.04899, appendix B), its map is 14x14 in place of 7x7 pixels, and the weights are the same.
+    Raises UserError for images that are not of 3 channels."""
     check_blocks(blocks, "[3,4,6,3]")
     if len(blocks) != 4:
         raise UserError(f"model.blocks={list(blocks)}: must be four numbers; type model.blocks=[3,4,6,3]")
     checks.whole("model.width", width, least=1)
     checks.whole("model.groups", groups, least=1)
+    if last_stride not in (1, 2):
+        raise UserError(f"model.last_stride={last_stride}: must be 1 or 2; type model.last_stride=2")
     if channels != 3:
         raise UserError(
             f"model=resnet50: needs images of 3 channels, these have {channels}; type model=resnet18"
         )
     net = ResNet(Bottleneck, list(blocks), num_classes=classes, groups=groups, width_per_group=width)
+    first = net.layer4[0]
+    for layer in (first.conv2, first.downsample[0]):
+        layer.stride = (last_stride, last_stride)
     if regulariser is not None:
         bottlenecks = [module for module in net.modules() if isinstance(module, Bottleneck)]
         for number, block in enumerate(bottlenecks, 1):

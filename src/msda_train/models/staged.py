@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix
+from msda_train.models.map_sizes import Sizes, map_sizes
 from msda_train.models.onednn import avoid_fault
 
 
@@ -24,6 +25,7 @@ class Staged(nn.Module):
         super().__init__()
         self.stages = nn.ModuleList(stages)
         self.least_side = least_side
+        self._map_sizes: dict[tuple[int, ...], Sizes] = {}
         avoid_fault(self)
 
     def forward(self, x: Tensor, mix: Mix | None = None) -> Tensor:
@@ -39,6 +41,14 @@ class Staged(nn.Module):
                 x = mix.apply(x)
             x = stage(x)
         return x
+
+    def map_sizes(self, x: Tensor) -> Sizes:
+        """(height, width) of the map at each depth, for images like x (B, C, H, W); None where it is no map
+        there. Found out once for each size of images."""
+        shape = tuple(x.shape[1:])
+        if shape not in self._map_sizes:
+            self._map_sizes[shape] = map_sizes(self, list(self.stages), x)
+        return self._map_sizes[shape]
 
 
 class Pooling(nn.Module):

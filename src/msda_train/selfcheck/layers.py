@@ -20,11 +20,11 @@ from msda_train.config.groups import words_of
 # What a network is shown: what its data set holds, or what it was made for; colour of 32 pixels a side else.
 LARGE = (3, 224, 224)
 SHAPES = {"digits": (1, 8, 8), "tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}
-SHAPES |= {"imagenet": LARGE}
+SHAPES |= {"imagenet": LARGE, "cub200_files": LARGE}
 MADE_FOR: dict[str, tuple[int, ...]] = {"model=mlp": (10,)}
-MADE_FOR |= dict.fromkeys(("model=resnet50", "model=deit_s", "model=swin_t"), LARGE)
+MADE_FOR |= dict.fromkeys(("model=resnet50", "model=deit_s", "model=swin_t", "model=vgg_gap"), LARGE)
 MADE_FOR |= dict.fromkeys(("model=lenet_speech", "model=vgg11_speech"), SHAPES["speech_commands"])
-CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30, "imagenet": 1000}
+CLASSES = {"cifar100": 100, "tinyimagenet": 200, "speech_commands": 30, "imagenet": 1000, "cub200_files": 200}
 
 # As the demo, `make smoke` and the tests make networks narrow: few channels are where libraries go wrong.
 NARROW = (
@@ -35,6 +35,10 @@ NARROW = (
     "model=pyramidnet110 model.depth=11 model.alpha=6 model.pad_channels=8",
     *("model=resnet18 model.width=4", "model=resnet110 model.width=4 model.blocks=[1,1,1]"),
     "model=resnet50 model.width=4 model.blocks=[1,1,1,1]",
+    *(
+        "model=resnet50 model.width=4 model.blocks=[1,1,1,1] model.last_stride=1",
+        "model=vgg_gap model.width=4",
+    ),
     *("model=densenet_bc190 model.depth=10 model.growth=4", "model=vgg16_bn model.width=4 model.hidden=8"),
     "experiment=mixup_speech_lenet model.width=4 model.hidden=8",
     "experiment=mixup_speech_vgg11 model.width=4 model.hidden=8",

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from msda_train.core.course import does_change
 from msda_train.core.files import NotWritten, replace_file
 from msda_train.core.mix import NOWHERE, Mix, Remembers
 from msda_train.core.randomness import generator
@@ -96,10 +97,12 @@ def _examples(run: Run, step: Step) -> dict[str, Any]:
 
 
 def _batches(run: Run, step: Step) -> Iterator[tuple[int, int, Step, Tensor, Tensor]]:
-    """Epoch, number, the step there and the very batch that it was trained on."""
-    for epoch in range(run.recipe.erm_epochs, run.recipe.epochs):
+    """Epoch, number, the step there and the very batch that it was trained on. A method that changes in the
+    course of training is shown as it was in the end."""
+    epochs = range(run.recipe.erm_epochs, run.recipe.epochs)
+    for epoch in reversed(epochs) if does_change(step.method) else epochs:
         for i, (here, x, y) in enumerate(step.over(run.train_loader, epoch)):
-            yield epoch, i, here, x, y
+            yield epoch, i, here.at((epoch + i / run.steps) / run.recipe.epochs), x, y
 
 
 def _pixels(run: Run, x: Tensor) -> Any:

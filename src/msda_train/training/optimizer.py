@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from msda_train.core.errors import UserError
+from msda_train.models.last_linear import last_linear
 from msda_train.models.onednn import Watch, avoid_fault
 from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team
 from msda_train.training.divided_layers import divide
 from msda_train.training.recipe import Recipe
-from msda_train.training.update import Replay, Update
+from msda_train.training.update import FACTOR, Replay, Update
 
 FOR_PICTURES = "model=preactresnet18"  # of any size
 VARIANTS = 64  # that one network may be compiled for: shapes, depths of mixing, training and testing
@@ -52,15 +53,32 @@ def new_update(network: nn.Module, recipe: Recipe, compute: Compute, team: Team 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> Iterable[Any]:
     """What the optimizer is given: with `decay_weights_only`, weight decay for weights of layers alone, not
-    for biases, norms, class tokens, positions and tables of positions."""
-    if not recipe.decay_weights_only:
+    for biases, norms, class tokens, positions and tables of positions; with a `last_layer_factor`, groups of
+    their own for the last linear layer, whose FACTOR says so. UserError where there is none."""
+    own_lr = recipe.last_layer_factor != 1
+    if not recipe.decay_weights_only and not own_lr:
         return network.parameters()
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     decayed = {id(module.weight) for module in network.modules() if isinstance(module, layers)}
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    last = _last_layer(network) if own_lr else frozenset()
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():  # their order is what a checkpoint knows them by
-        groups[id(parameter) in decayed].append(parameter)
-    return [{"params": groups[True]}, {"params": groups[False], "weight_decay": 0.0}]
+        decays = not recipe.decay_weights_only or id(parameter) in decayed
+        groups.setdefault((id(parameter) in last, decays), []).append(parameter)
+    made = []
+    for (its, decays), members in sorted(groups.items(), key=lambda each: (each[0][0], not each[0][1])):
+        group: dict[str, Any] = {"params": members} | ({} if decays else {"weight_decay": 0.0})
+        made.append(group | ({FACTOR: recipe.last_layer_factor} if its else {}))
+    return made
+
+
+def _last_layer(network: nn.Module) -> frozenset[int]:
+    linear = last_linear(network)
+    if linear is None:
+        raise UserError(
+            "recipe.last_layer_factor: this network ends in no linear layer; type recipe.last_layer_factor=1"
+        )
+    return frozenset(map(id, linear.parameters()))
 
 
 def new_optimizer(parameters: Iterable[Any], recipe: Recipe, compute: Compute) -> torch.optim.Optimizer:

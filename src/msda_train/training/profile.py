@@ -33,6 +33,7 @@ NAME = "trace.json"
 PARTS = ("input", "mixing", "forward", "backward", "update")
 WARM_UP, TIMED, TRACED = 3, 10, 3  # steps; the first ones allocate and, on a GPU, choose kernels
 GAPS = "gaps"
+HALF_WAY = 0.5  # where a method that changes in the course of training is looked at
 
 
 @dataclass
@@ -207,7 +208,7 @@ def _batches(run: Run, step: Step) -> Iterator[tuple[Step, Tensor, Tensor]]:
 def _one(run: Run, parts: Parts, batches: Iterator[tuple[Step, Tensor, Tensor]], number: int) -> None:
     parts.new_step()
     step, x, y = next(batches)
-    marked(step, parts)(x, y, generator(run.seed, "mix", 0, number))
+    marked(step.at(HALF_WAY), parts)(x, y, generator(run.seed, "mix", 0, number))
     parts.end_step()
 
 

@@ -15,6 +15,10 @@ from msda_train.functional.masks import draw_centre, hole_mask
 
 SCHEDULES = ("step", "cosine", "cosine_by_epoch")
 OPTIMIZERS = ("sgd", "adam", "adamw")
+FIRST_WEIGHTS = {  # of torchvision, by the name of their file; and the model that begins with them
+    "resnet50-0676ba61": "resnet50",
+    "vgg16-397923af": "vgg_gap",
+}
 LEAST_STD = 1e-4  # of pixels in [0, 1]: a fortieth of one of their 255 steps
 
 
@@ -58,6 +62,8 @@ class Recipe:
     color_jitter: float = 0.0
     lighting: float = 0.0
     warmup_from: float = 0.0  # where the warm-up begins, as a share of lr
+    first_weights: str | None = None
+    last_layer_factor: float = 1.0  # times lr for the last linear layer
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
@@ -111,6 +117,9 @@ class Recipe:
                 f"recipe.min_lr={self.min_lr}: where cosine ends, below recipe.lr; type recipe.min_lr=0"
             )
         self._check_crops()
+        if self.first_weights is not None:
+            checks.one_of("recipe.first_weights", self.first_weights, tuple(FIRST_WEIGHTS))
+        checks.positive("recipe.last_layer_factor", self.last_layer_factor)
 
     def _check_optimizer(self) -> None:
         checks.one_of("recipe.optimizer", self.optimizer, OPTIMIZERS)

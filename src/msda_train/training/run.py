@@ -34,6 +34,7 @@ from msda_train.training.device import Compute
 from msda_train.training.distributed import ALONE, Team, check_shares
 from msda_train.training.environment import environment
 from msda_train.training.facts import data_facts, odd_images
+from msda_train.training.first_weights import begin_with
 from msda_train.training.inputs import Inputs
 from msda_train.training.loaders import make_loader
 from msda_train.training.logger import Audience, Epoch, numbers_of
@@ -114,6 +115,8 @@ class Run:
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
             network = build("model", model, **facts)
+        if self.recipe.first_weights is not None:
+            begin_with(network, self.recipe.first_weights)
         if isinstance(method, Extends):
             method.extend(network, facts["classes"])
         if update is not None:
@@ -257,8 +260,9 @@ class Run:
         started = time.perf_counter()
         loss_sum, samples, steps = torch.zeros((), device=self.compute.device), 0, len(self.train_loader)
         for i, (here, x, y) in enumerate(step.over(self.train_loader, epoch)):
-            step.now((epoch + i / steps) / self.recipe.epochs, self.recipe.lr_at(epoch, i / steps))
-            loss_sum += here(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
+            done = (epoch + i / steps) / self.recipe.epochs
+            step.now(done, self.recipe.lr_at(epoch, i / steps))
+            loss_sum += here.at(done)(x, y, generator(self.seed, "mix", epoch, i)) * len(y)
             samples += len(y)
             bar.update()
         train_loss = self.team.total(loss_sum).item() / self.team.size / samples

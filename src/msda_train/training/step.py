@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from msda_train.core.course import in_course
 from msda_train.core.learns import Learning
 from msda_train.core.mix import Method, OfOrigin, Remembers
 from msda_train.core.randomness import Rng
@@ -57,6 +58,11 @@ class Step:
         self.update.set_lr(lr)
         if self.learning is not None:
             self.learning.now(done, lr)
+
+    def at(self, done: float) -> "Step":
+        """The step for a batch with the share `done` of the run's steps behind it; see `core.course`."""
+        method = in_course(self.method, done)
+        return self if method is self.method else replace(self, method=method)
 
     def over(self, loader: Batches, epoch: int) -> Iterator[tuple["Step", Tensor, Tensor]]:
         """The batches x, y of an epoch, each with the step for it: a method that remembers the training

@@ -16,6 +16,8 @@ from msda_train.core.mix import Criterion, Mix, OwnLoss
 from msda_train.core.recording import Recordings
 from msda_train.training.device import Compute
 
+FACTOR = "lr_factor"  # of a group of the optimizer: what its learning rate is multiplied by
+
 
 @dataclass
 class Update:
@@ -60,7 +62,7 @@ class Update:
     def set_lr(self, lr: float) -> None:
         """The learning rate of the next steps."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group[FACTOR] if FACTOR in group else lr
 
     def restart(self, weights: Mapping[str, Any]) -> None:
         """Another run's beginning: its `weights` (a state of the network), and no momentum. In place: what
@@ -96,7 +98,9 @@ class Replay(Update):
     recordings: Recordings = field(default_factory=Recordings)
 
     def __post_init__(self) -> None:
-        self.lr = torch.zeros((), device=self.compute.device)  # a number would be recorded as it is now
+        # Numbers would be recorded as they are now; one tensor for each factor.
+        factors = {group.get(FACTOR, 1.0) for group in self.optimizer.param_groups}
+        self.lr = {factor: torch.zeros((), device=self.compute.device) for factor in factors}
 
     def begin(self) -> None:
         """See `Update`."""
@@ -122,6 +126,7 @@ class Replay(Update):
 
     def set_lr(self, lr: float) -> None:
         """See `Update`."""
-        self.lr.fill_(lr)
+        for factor, held in self.lr.items():
+            held.fill_(lr * factor)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
+            group["lr"] = self.lr[group.get(FACTOR, 1.0)]
