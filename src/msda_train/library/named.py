@@ -18,7 +18,8 @@ from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, PicksPartners
 
 OURS = "msda_train.methods."
 SERVED = {Method, Prepares, HasTeacher, OfOrigin, PicksPartners}  # what a call knows how to do for a method
-PLANNED = {"perm", "lam", "mask", "depth", "sources", "shares", "box"}  # and what it does with a plan
+# And what it does with a plan.
+PLANNED = {"perm", "lam", "mask", "depth", "sources", "shares", "box", "blocked"}
 
 
 def named(name: str, given: Mapping[str, Any]) -> Method:
