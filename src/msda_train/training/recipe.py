@@ -58,10 +58,13 @@ class Recipe:
     color_jitter: float = 0.0
     lighting: float = 0.0
     warmup_from: float = 0.0  # where the warm-up begins, as a share of lr
+    patience: int | None = None  # epochs without a lower validation loss that end the run
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
         checks.whole("recipe.batch_size", self.batch_size, least=2)
+        if self.patience is not None:
+            checks.whole("recipe.patience", self.patience, least=1)
         checks.positive("recipe.lr", self.lr)
         checks.fraction("recipe.momentum", self.momentum)
         checks.flag("recipe.nesterov", self.nesterov)

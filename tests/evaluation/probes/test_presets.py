@@ -96,6 +96,7 @@ def test_the_presets_that_cells_name():
         "on_mixup_training": 6,
         "validation": 1,
         "localisation": 1,
+        "gcommands": 2,
     }
 
 
@@ -122,7 +123,9 @@ def test_a_setting_is_both_in_the_words_and_in_the_number():
         probe, *name, key = cell.compared_with.split("/")
         name = "/".join(name)
         if probe == "validation":
-            assert (cell.setting, key) == (probe, cell.metric)
+            assert (cell.setting, key) == (probe, "error")
+        elif probe == "memorisation":
+            assert (cell.setting, key) == ("train", "train_error_given")
         elif cell.paper == "on_mixup_training":
             out = "imagenet_resize" if "out=ImageNet" in cell.setting else "gaussian_n1024"
             how = {"Temperature scaling": "_ts", "Dropout": "_mc_p0.3_n20"}.get(cell.label, "")
@@ -166,7 +169,7 @@ def test_probes_do_not_change_which_run_it_is(preset):
 
 
 def test_a_row_answers_once_it_has_been_through_the_probe():
-    cell = next(cell for cell in PROBED if cell.metric == "top1_acc")
+    cell = next(cell for cell in PROBED if cell.probes == "manifold_deformations")
     name = "deformations/rotation_20_nearest/error"
     assert (cell.setting, cell.compared_with) == ("rotation 20 deg", name)
     plain, probed = SimpleNamespace(metrics={"error/last": 0.2}), SimpleNamespace(metrics={name: 0.45})
