@@ -31,10 +31,11 @@ def test_a_call_in_a_compiled_function(name, counters):
     assert counters["stats"]["unique_graphs"] == 1
 
 
-def test_mixing_inside_a_compiled_network(counters):
+@pytest.mark.parametrize("options", [{}, {"block_gradients": True}])
+def test_mixing_inside_a_compiled_network(counters, options):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(144, 4))
-    mix = Mixer("manifold_mixup", num_classes=4, seed=0, model=net, layers=["1", "2"])
+    mix = Mixer("manifold_mixup", num_classes=4, seed=0, model=net, layers=["1", "2"], **options)
     x, y = torch.randn(4, 3, 8, 8), torch.arange(4)
 
     def logits(network):

@@ -46,6 +46,12 @@ CASES = {
     "lam per image, no BatchNorm": ["plain", "method=mixup", "method.lam_per=sample"],
     "manifold mixup, no BatchNorm": ["plain", "method=manifold_mixup", "method.depths=[1]"],
     "manifold mixup": [*PREACT, "method=manifold_mixup", "method.depths=[1]"],
+    "blocked gradients": [
+        *PREACT,
+        "method=manifold_mixup",
+        "method.depths=[1]",
+        "method.block_gradients=true",
+    ],
     "cutout": [*PREACT, "method=cutout", "recipe.label_smoothing=0.1", "recipe.entropy_weight=0.1"],
     "saliencymix": [*PREACT, "method=saliencymix", "method.prob=1"],
     "puzzlemix": [*PREACT, "method=puzzlemix", "method.blocks=[2]", "method.adv_p=0.5"],

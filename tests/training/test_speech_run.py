@@ -70,6 +70,22 @@ def test_the_first_epochs_mix_nothing_whatever_the_method(train):
     assert losses("method=mixup", "recipe.erm_epochs=2")[:2] == erm[:2]
 
 
+def test_the_validation_split_ends_a_run(train):
+    """Whatever the test set says; `probes=gcommands` measures the last epoch's network on it, too."""
+    words = ["recipe.patience=1", "recipe.epochs=25", "recipe.lr=0.03", "recipe.drops=[]"]
+    code, path = train("method=erm", "probes=gcommands", *words)
+    row = json.loads(path.read_text())
+    assert code == 0
+    assert row["stopped_after"] == len(row["history"]) < 25
+    losses = [epoch["validation_nll"] for epoch in row["history"]]
+    assert losses != [epoch["nll"] for epoch in row["history"]]
+    assert losses[-1] > min(losses)
+    found = row["probes"]["validation"]["numbers"]
+    assert found["error"] == row["history"][-1]["validation_error"]
+    assert found["nll"] == pytest.approx(losses[-1], rel=1e-5)
+    assert set(row["probes"]["memorisation"]["numbers"]) == {"train_error_given"}
+
+
 def test_the_learning_rate_is_divided_by_ten_every_ten_of_thirty_epochs():
     from msda_train.config.build import build
     from msda_train.config.compose import compose

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.errors import UserError
+from msda_train.functional import augmix
 from msda_train.methods.cutmix import CutMix
 from msda_train.methods.erm import Erm
 from msda_train.methods.manifold_mixup import ManifoldMixup
@@ -114,6 +116,27 @@ def test_cutout_goes_with_any_method(batch):
         rows, columns = torch.nonzero(hole, as_tuple=True)
         assert len(rows) == len(set(rows.tolist())) * len(set(columns.tolist()))  # a filled rectangle
         assert 8 <= len(set(rows.tolist())) <= 16
+
+
+def test_augmix_acts_on_pixels_before_the_mixing(batch):
+    """The batch's own pixels, to the bit where the share of the chains is drawn as nothing; black stays in
+    [0, 1]; and it goes with cutout."""
+    _, y = batch
+    recipe = build("recipe", compose("dataset=cifar100", "recipe=puzzlemix", "recipe.augmix=3").recipe)
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (recipe.mean, recipe.std))
+    pixels = torch.randint(0, 256, (len(y), 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    x = (pixels / 255 - mean) / std
+    augmented = recipe.augment(x, np.random.default_rng(0))
+    draws = augmix.draw(np.random.default_rng(0), len(y), 3, 32, 32)
+    expected = (augmix.mixed(pixels, draws) / 255 - mean) / std
+    torch.testing.assert_close(augmented, expected)
+    shown = augmented * std + mean
+    assert (shown.min() >= -1e-5, shown.max() <= 1 + 1e-5) == (True, True)
+    assert not torch.equal(augmented, x)
+    plain = build("recipe", compose("dataset=cifar100", "recipe=puzzlemix").recipe)
+    assert plain.augment(x, np.random.default_rng(0)) is x
+    with pytest.raises(UserError, match=r"recipe.augmix=11: a severity of 0.1 to 10"):
+        build("recipe", compose("dataset=cifar100", "recipe=puzzlemix", "recipe.augmix=11").recipe)
 
 
 def test_pixels_are_mixed_before_the_network(batch):

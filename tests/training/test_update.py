@@ -59,12 +59,13 @@ def _batches(sizes):
     ]
 
 
-@pytest.mark.parametrize("word", ["erm", "mixup", "cutmix", "pgd_training", "manifold_mixup"])
+@pytest.mark.parametrize("word", ["erm", "mixup", "cutmix", "pgd_training", "manifold_mixup", "blocked"])
 def test_replayed_steps_are_the_steps(word):
     """Other images, labels, plans and learning rates each time; smaller last batches have their own."""
-    cfg = compose(
-        "dataset=cifar10", f"method={word}", *(["method.depths=[0,1]"] * (word == "manifold_mixup"))
-    )
+    inside = ["manifold_mixup", "method.depths=[0,1]"]
+    known = {"manifold_mixup": inside, "blocked": [*inside, "method.block_gradients=true"]}
+    method, *options = known.get(word, [word])
+    cfg = compose("dataset=cifar10", f"method={method}", *options)
     method, batches = build("method", cfg.method), _batches([8, 8, 8, 6] * 5)
     plain, tape = _update(), Tape()
     replayed = _update(Replay, recordings=Recordings(tape))
@@ -73,6 +74,13 @@ def test_replayed_steps_are_the_steps(word):
         assert torch.equal(p, q)
     assert tape.recorded >= 2
     assert tape.replayed == len(batches) - sum(known.seen for known in replayed.recordings.known.values())
+
+
+def test_blocked_gradients_have_recordings_of_their_own():
+    x = torch.zeros(2, 3, 4, 4)
+    mix = replace(Mix.identity(x), depth=1)
+    assert mix.key != replace(mix, blocked=True).key
+    assert mix.key != replace(mix, depth=2).key
 
 
 def test_one_recording_serves_every_method_that_mixes_pixels():

@@ -56,7 +56,7 @@ def frontier_frame(lines: DataFrame, cost: str = "steps") -> DataFrame:
 
 
 def _cost(row: Row, speed: float, cost: str, known: Mapping[str, float]) -> float | None:
-    epochs = row.config["recipe"].get("epochs")
+    epochs = row.epochs
     if not isinstance(epochs, int | float) or not 0 < epochs < math.inf:  # of a recipe that is not ours
         return None
     if cost == "seconds":

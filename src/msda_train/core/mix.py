@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from msda_train.core.errors import UserError
+from msda_train.core.gradient import zeroed
 from msda_train.core.pixels import Box, blend, blend_two, paste
 from msda_train.core.randomness import Rng
 
@@ -59,6 +60,7 @@ class Mix:
     own: (B,) int64, which example a sample begins with, where that is not its own row: B may be more than the
         batch has, so that an example is seen twice.
     loss: what the batch is trained with, where that is more than the criterion of logits and labels.
+    blocked: whether what lies before the mixed stage gets a gradient of zero in this step.
     """
 
     perm: Tensor
@@ -70,11 +72,12 @@ class Mix:
     box: Box | None = None
     own: Tensor | None = None
     loss: OwnLoss | None = None
+    blocked: bool = False
 
     @property
     def key(self) -> Any:
         """What tells apart recordings of networks that mix, besides the plan's tensors."""
-        return self.depth
+        return (self.depth, "blocked") if self.blocked else self.depth
 
     @classmethod
     def identity(cls, x: Tensor) -> "Mix":
@@ -86,6 +89,8 @@ class Mix:
         """Mixed pixels or features mask * own + (1 - mask) * other, of the shape (B, ...) and in the type of
         `h`, as `core/pixels.py` says. `h` itself is left alone, unless it is `owned`: then it may be
         overwritten."""
+        if self.blocked:
+            h = zeroed(h)
         if self.sources is not None:
             return blend_two(*self.sources, self.mask).to(h.dtype)
         if self.own is not None:

@@ -53,9 +53,10 @@ class _MirrorFailed(Exception):
     """Why one mirror did not give the file, in a few words."""
 
 
-def fetch(remote: Remote, folder: Path, *, own_files: bool = True) -> Path:
+def fetch(remote: Remote, folder: Path, *, own_files: bool = True, option: str = "dataset.root") -> Path:
     """The path of `remote` in `folder`, downloaded if need be. UserError: what was tried, what to type;
-    `own_files`: whether arrays or pictures of one's own can stand in for it."""
+    `own_files`: whether arrays or pictures of one's own can stand in for it; `option`: what names the
+    folder."""
     target = folder / remote.filename
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,17 +69,17 @@ def fetch(remote: Remote, folder: Path, *, own_files: bool = True) -> Path:
                     f"move it away or delete it, then type the command again"
                 )
             part = folder / f"{remote.filename}.part"
-            _from_any_mirror(remote, part, own_files)
+            _from_any_mirror(remote, part, own_files, option)
             os.replace(part, target)
     except OSError as error:
         raise UserError(
-            f"dataset.root: cannot write {target} ({error.strerror or error}); "
-            f"type dataset.root=FOLDER with room to write"
+            f"{option}: cannot write {target} ({error.strerror or error}); "
+            f"type {option}=FOLDER with room to write"
         ) from error
     return target
 
 
-def _from_any_mirror(remote: Remote, part: Path, own_files: bool) -> None:
+def _from_any_mirror(remote: Remote, part: Path, own_files: bool, option: str) -> None:
     """Fill `part`, or raise UserError."""
     if part.exists() and remote.matches(part):  # whole, but the last command was stopped before it took it
         return
@@ -93,7 +94,7 @@ def _from_any_mirror(remote: Remote, part: Path, own_files: bool) -> None:
         ", or type dataset.source=npz dataset.root=FILE.npz, "
         "or dataset.source=imagefolder dataset.root=FOLDER"
         if own_files
-        else ", or type dataset.root=FOLDER, where it lies"
+        else f", or type {option}=FOLDER, where it lies"
     )
     raise UserError(
         f"cannot download {remote.filename}: tried {', '.join(remote.urls)}; last reason: {reason}. "

@@ -68,7 +68,7 @@ def _from_rows(wanted: Configuration, rows: Iterable[Row], facts: Mapping[str, A
             recipe.get("batch_size") == wanted.config["recipe"].get("batch_size"),
             method.get("_target_") == wanted.config["method"].get("_target_"),
         )
-        seconds = row.seconds / (recipe["epochs"] * row.data["train_images"])
+        seconds = row.seconds / (row.epochs * row.data["train_images"])
         seconds *= 1 if near[1] else wanted.step_cost / step_cost(row.names["method"])
         groups.setdefault(near, []).append(seconds)
     if not groups:
@@ -81,7 +81,7 @@ def _from_rows(wanted: Configuration, rows: Iterable[Row], facts: Mapping[str, A
 
 def _same_work(row: Row, wanted: Configuration, facts: Mapping[str, Any]) -> bool:
     """Same chip, precision and threads, same network on images of the same set."""
-    there, epochs = row.environment, row.config["recipe"].get("epochs")
+    there, epochs = row.environment, row.epochs
     keys = ("device", "device_name", "precision", "compile") + ("threads",) * (facts["device"] == "cpu")
     return (
         all(there.get(key) == facts[key] for key in keys)

@@ -18,15 +18,9 @@ from msda_train.core.errors import UserError, nearest
 from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, PicksPartners, Prepares
 
 OURS = "msda_train.methods."
-SERVED = {
-    Method,
-    Prepares,
-    HasTeacher,
-    OfOrigin,
-    PicksPartners,
-    Changes,
-}  # what a call knows how to do for a method
-PLANNED = {"perm", "lam", "mask", "depth", "sources", "shares", "box"}  # and what it does with a plan
+# What a call knows how to do for a method, and what it does with a plan.
+SERVED = {Method, Prepares, HasTeacher, OfOrigin, PicksPartners, Changes}
+PLANNED = {"perm", "lam", "mask", "depth", "sources", "shares", "box", "blocked"}
 
 
 def named(name: str, given: Mapping[str, Any]) -> Method:

@@ -71,7 +71,7 @@ def read_finished(row: Row) -> tuple[Mapping[str, Any], dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{path}: there is no checkpoint; copy it beside row.json or train the run again")
     state = read_checkpoint(path, row.fingerprint, former_fingerprint(row.config))
-    history, epochs = state["progress"].get("history"), row.config["recipe"].get("epochs")
+    history, epochs = state["progress"].get("history"), row.epochs
     if not isinstance(history, list) or len(history) != epochs:
         count = len(history) if isinstance(history, list) else 0
         raise UserError(f"{path}: is of epoch {count}, the row of epoch {epochs}; they are not of one run")

@@ -69,6 +69,11 @@ def parse(text: bytes) -> dict[str, Any]:
         raise UserError("'teacher' is not a word")
     _check_ranges(raw, task)
     _check_history(raw, task)
+    stopped = raw.get("stopped_after", len(raw["history"]))
+    if type(stopped) is not int or stopped != len(raw["history"]):
+        raise UserError(
+            f"'stopped_after' is {str(stopped)[:60]}; its history has {len(raw['history'])} epochs"
+        )
     return raw
 
 

@@ -37,11 +37,17 @@ class Row:
     teacher: str | None = None  # which finished run taught its method, where one did and the row says so
     task: str = CLASSIFICATION
     probes: Mapping[str, Any] = field(default_factory=dict)  # as stored; `probe_records` looks through it
+    stopped_after: int | None = None  # the epochs that were trained, where recipe.patience ended them
 
     @property
     def held_out(self) -> bool:
         """Whether its numbers are of a part of the training examples, not of test examples."""
         return self.data.get("measured_on") == HELD_OUT
+
+    @property
+    def epochs(self) -> Any:
+        """How many it trained for: what its recipe says, which need not be a number, unless it stopped."""
+        return self.stopped_after or self.config["recipe"].get("epochs")
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -101,6 +107,7 @@ def read_row(path: Path) -> Row:
             teacher=raw.get("teacher"),
             task=raw.get("task", CLASSIFICATION),
             probes=raw.get("probes", {}),
+            stopped_after=raw.get("stopped_after"),
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

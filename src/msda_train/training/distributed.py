@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from msda_train.core.errors import UserError
+from msda_train.core.gradient import zeroed
 from msda_train.core.mix import Criterion, Mix, PicksPartners
 from msda_train.models.batchnorm import shares
 
@@ -90,7 +91,8 @@ class Team:
             return Mix(perm, lam, mask, mix.depth, sources, loss=loss), begun, target[rows]
         if mix.depth == 0:
             return Mix(perm, lam, mask, sources=(begun, x[perm]), loss=loss), begun, target[rows]
-        return _Deeper(perm, lam, mask, mix.depth, loss=loss, team=self), begun, target[rows]
+        deeper = _Deeper(perm, lam, mask, mix.depth, loss=loss, blocked=mix.blocked, team=self)
+        return deeper, begun, target[rows]
 
     def seen(self, network: nn.Module) -> nn.Module:
         """What methods see in place of the `network`."""
@@ -218,6 +220,8 @@ class _Deeper(Mix):
 
     def apply(self, h: Tensor, owned: bool = False) -> Tensor:
         """Own features (n, C, H, W), mixed."""
+        if self.blocked:
+            h = zeroed(h)
         everybody: Tensor = Gather.apply(h, self.team, self.team.batch)
         sources = (h, everybody.index_select(0, self.perm))
         return Mix(self.perm, self.lam, self.mask, sources=sources).apply(h)

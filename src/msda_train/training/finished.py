@@ -76,7 +76,8 @@ def complete(row: Row) -> str:
         found = f"{round(m['modes/last'] * modes)} of {modes} modes found"
         return f"{begun}{recipe['iterations']} iterations, {found}, {good}"
     part = "held-out" if row.held_out else "test"
+    early = f" (of {recipe['epochs']}: recipe.patience={recipe['patience']})" if row.stopped_after else ""
     return (
-        f"{begun}{recipe['epochs']} epochs, {part} error "
+        f"{begun}{row.epochs} epochs{early}, {part} error "
         f"{100 * m['error/last']:.2f} % last, {100 * m['error/best']:.2f} % best, nll {m['nll/last']:.3f}"
     )

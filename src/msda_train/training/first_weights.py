@@ -20,9 +20,12 @@ from msda_train.training.recipe import FIRST_WEIGHTS
 HEADS = ("fc.", "classifier.")  # the layers of torchvision's networks that are left out
 
 
-def begin_with(network: nn.Module, name: str) -> None:
-    """Puts the weights of the file `name`, one of FIRST_WEIGHTS, into the first layers of `network`. Both
-    have the same layers in the same order; UserError where they do not fit, or the file cannot be had."""
+def begin_with(network: nn.Module, name: str | None) -> None:
+    """Puts the weights of the file `name`, one of FIRST_WEIGHTS, into the first layers of `network`; None
+    leaves the drawn ones. Both have the same layers in the same order; UserError where they do not fit, or
+    the file cannot be had."""
+    if name is None:
+        return
     theirs = [value for key, value in _state(name).items() if not key.startswith(HEADS)]
     ours = list(network.state_dict().values())
     if len(ours) <= len(theirs) or any(a.shape != b.shape for a, b in zip(ours, theirs, strict=False)):

@@ -114,9 +114,10 @@ def numbers_of(measured: Mapping[str, Any], speed: float, *, apart: bool) -> Epo
 
 def titled(numbers: Epoch) -> dict[str, float]:
     """The same under names that the tools sort into groups: test/error, train/lr, speed/seconds; of a
-    held-out part held_out/error."""
+    held-out part held_out/error, of a validation part validation/nll."""
     tested = {metric: f"test/{metric}" for metrics in TASKS.values() for metric in metrics}
     tested |= {f"{HELD_OUT}_{metric}": f"{HELD_OUT}/{metric}" for metric in METRICS}
+    tested |= {f"validation_{metric}": f"validation/{metric}" for metric in METRICS}
     found = {}
     for key, value in numbers.items():
         fast = key == "images_per_second" or key.endswith("seconds")

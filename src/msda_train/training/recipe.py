@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
 from msda_train.core.mix import picture_size
 from msda_train.core.randomness import Rng
-from msda_train.functional import schedules
+from msda_train.functional import augmix, schedules
 from msda_train.functional.losses import CRITERIA, SIDES, decoupled, entropy, smooth
 from msda_train.functional.masks import draw_centre, hole_mask
 
@@ -64,10 +65,14 @@ class Recipe:
     warmup_from: float = 0.0  # where the warm-up begins, as a share of lr
     first_weights: str | None = None
     last_layer_factor: float = 1.0  # times lr for the last linear layer
+    augmix: float = 0.0  # severity of AugMix's operations, of 10
+    patience: int | None = None  # epochs without a lower validation loss that end the run
 
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
         checks.whole("recipe.batch_size", self.batch_size, least=2)
+        if self.patience is not None:
+            checks.whole("recipe.patience", self.patience, least=1)
         checks.positive("recipe.lr", self.lr)
         checks.fraction("recipe.momentum", self.momentum)
         checks.flag("recipe.nesterov", self.nesterov)
@@ -96,6 +101,11 @@ class Recipe:
             if std < LEAST_STD:
                 raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
+        checks.non_negative("recipe.augmix", self.augmix)
+        if self.augmix and not 0.1 <= self.augmix <= 10:
+            raise UserError(
+                f"recipe.augmix={self.augmix}: a severity of 0.1 to 10, or 0; type recipe.augmix=3"
+            )
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
         checks.non_negative("recipe.decoupled_weight", self.decoupled_weight)
         checks.non_negative("recipe.decoupled_power", self.decoupled_power)
@@ -166,8 +176,17 @@ class Recipe:
         checks.fraction("recipe.warmup_from", self.warmup_from)
 
     def augment(self, x: Tensor, rng: Rng) -> Tensor:
-        """Images (B, C, H, W) as the method gets them: with cutout's hole of `cutout` pixels a side in each
-        (arXiv:1708.04552), so that it goes with any method."""
+        """Images (B, C, H, W) as the method gets them, so that it goes with any method: mixed with chains of
+        operations of severity `augmix` (`functional.augmix`), then with cutout's hole of `cutout` pixels a
+        side in each (arXiv:1708.04552)."""
+        if self.augmix:
+            height, width = picture_size(x)
+            draws = augmix.draw(rng, len(x), self.augmix, height, width)
+            mean, std = (torch.tensor(v, device=x.device).view(-1, 1, 1) for v in (self.mean, self.std))
+            pixels = ((x * std + mean) * 255).round_().clamp_(0, 255)
+            x = ((augmix.mixed(pixels, draws) / 255 - mean) / std).contiguous(
+                memory_format=torch.channels_last
+            )
         if self.cutout == 0:
             return x
         height, width = picture_size(x)

@@ -39,6 +39,7 @@ from msda_train.training.inputs import Inputs
 from msda_train.training.loaders import make_loader
 from msda_train.training.logger import Audience, Epoch, numbers_of
 from msda_train.training.optimizer import fit, new_optimizer, new_update, parameter_groups
+from msda_train.training.patience import check_patience, stopped, told, validated
 from msda_train.training.recipe import Recipe
 from msda_train.training.run_cache import RunCache, is_ours
 from msda_train.training.step import Step, evaluate
@@ -100,6 +101,7 @@ class Run:
             found = dataset.examples(seed)
             if is_ours(config):
                 cache.keep("images", wanted, found)
+        check_patience(recipe, found)
         check_shares(team, recipe.batchnorm_parts, recipe.batch_size, len(found.y_train))
         return found
 
@@ -115,8 +117,7 @@ class Run:
         torch.manual_seed(int(generator(self.seed, "init").integers(2**62)))
         with bounded("model"):
             network = build("model", model, **facts)
-        if self.recipe.first_weights is not None:
-            begin_with(network, self.recipe.first_weights)
+        begin_with(network, self.recipe.first_weights)
         if isinstance(method, Extends):
             method.extend(network, facts["classes"])
         if update is not None:
@@ -163,6 +164,13 @@ class Run:
         """The test images as they are, normalised."""
         return self._loader("test batches", self.images.x_test, self.images.y_test, TEST_BATCH, None)
 
+    @cached_property
+    def validation_loader(self) -> Batches:
+        """The validation images, likewise, or what is tested on where that is a held-out part."""
+        x, y = self.images.x_validation, self.images.y_validation
+        own = x is not None and y is not None
+        return self._loader("validation batches", x, y, TEST_BATCH, None) if own else self.test_loader
+
     def load(self) -> None:
         """Makes both now."""
         _ = self.train_loader, self.test_loader
@@ -190,16 +198,14 @@ class Run:
 
     def facts(self, progress: Progress, source: Any) -> dict[str, Any]:
         """What the row says of speed and data; `source`: where these are from."""
-        history = progress.history
-        # The first epoch warms caches up (and compiles): the median ignores it where it can.
-        speeds = [self.speed(h) for h in history[1:] or history]
-        return {"images_per_second": median(speeds), "data": data_facts(self.images, history, source)}
+        measured = progress.history[1:] or progress.history  # the first warms up, and compiles
+        speed, said = median([self.speed(each) for each in measured]), told(progress.history, self.recipe)
+        return {"images_per_second": speed, "data": data_facts(self.images, progress.history, source), **said}
 
     def train(self, step: Step, log: Log) -> Progress:
         """All epochs that are left; what is done is on the disk whenever this is interrupted."""
         path = self.folder / "checkpoint.pt"
-        progress, lost = Progress(), dict[str, str]()
-        steps, total = self.steps, self.recipe.epochs
+        progress, lost, steps, total = Progress(), dict[str, str](), self.steps, self.recipe.epochs
         if path.exists():
             saved = checkpoint.load(path, step.update, self.fingerprint, step.learning)
             if saved.get("teacher") not in (None, self.teacher):  # those of before say nothing
@@ -212,6 +218,7 @@ class Run:
             without = "; its checkpoint holds no momentum, which begins anew" if lost else ""
             log(f"going on after epoch {len(progress.history)} of {total}{without}")
         first = len(progress.history)
+        total = first if stopped(progress.history, self.recipe) else total
         self.audience.begin(self.numbers(progress.history))
         session = {"from_epoch": first + 1, **environment(self.compute), **lost}
         if first < total:
@@ -224,7 +231,8 @@ class Run:
                 progress.history.append(measured)
                 self.audience.epoch(self.numbers([measured])[0])
                 session["to_epoch"] = epoch + 1
-                last = self.team.told(stop.asked()) or epoch + 1 == total
+                done = stop.asked() or stopped(progress.history, self.recipe)
+                last = self.team.told(done) or epoch + 1 == total
                 if self.team.leads:
                     saving.epoch(step.update, self.progress_record(progress), now=last)
                 stop.if_asked()
@@ -273,8 +281,10 @@ class Run:
                 f"Try a smaller recipe.lr than {self.recipe.lr} or recipe.warmup_epochs=5"
             )
         step.network.eval()
-        test = self.test_loader.test_batches(self.team.turn)
-        measured = evaluate(step.tested, test, self.compute, self.team)
+        waiting = self.recipe.patience is not None and self.validation_loader is not self.test_loader
+        turns = [self.test_loader.test_batches(self.team.turn)]
+        turns += [self.validation_loader.test_batches(self.team.turn)] if waiting else []
+        measured, *more = [evaluate(step.tested, each, self.compute, self.team) for each in turns]
         if not math.isfinite(measured["nll"]):
             raise RunFailed(f"epoch {epoch + 1}: the test NLL is {measured['nll']}; no row written")
         bar.set_postfix(loss=f"{train_loss:.3f}", error=f"{100 * measured['error']:.2f}%", refresh=False)
@@ -283,6 +293,7 @@ class Run:
             "lr": self.recipe.lr_at(epoch, 0.0),
             "train_loss": train_loss,
             **measured,
+            **validated(self.recipe, [measured, *more][-1], epoch),
             **odd_images((self.train_loader, self.test_loader), self.team, self.compute.device),
             "train_seconds": trained - started,
             "seconds": time.perf_counter() - started,

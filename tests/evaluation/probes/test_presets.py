@@ -15,6 +15,8 @@ from msda_train.comparison.match import compose_configs
 from msda_train.config.compose import compose
 from msda_train.config.fingerprint import fingerprint
 from msda_train.core.paths import CONFIGS
+from msda_train.data.cifar_c import EXTRA, STANDARD
+from msda_train.data.cifar_c import SETS as SETS_C
 from msda_train.data.images import Images
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.evaluation.probing import build_probes
@@ -96,12 +98,21 @@ def test_the_presets_that_cells_name():
         "on_mixup_training": 6,
         "validation": 1,
         "localisation": 1,
+        "gcommands": 2,
+        "corruptions": 1,
     }
 
 
 @pytest.mark.parametrize("preset", ASKED)
-def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins):
+def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins, tmp_path, monkeypatch):
     node = compose(f"probes={preset}").probes
+    if "corruptions" in node:  # four images of each severity, unpacked
+        small = replace(SETS_C["cifar100"], n_test=4, classes=10)
+        monkeypatch.setattr("msda_train.evaluation.probes.corruptions.SETS", {"cifar100": small})
+        for name in (*STANDARD, *EXTRA):
+            np.save(tmp_path / f"{name}.npy", np.resize(subject.images.x_train, (20, 32, 32, 3)))
+        np.save(tmp_path / "labels.npy", np.resize(subject.images.y_train[:4], 20))
+        node = compose(f"probes={preset}", f"probes.corruptions.root={tmp_path}").probes
     if "ood" in node:
         node = compose(f"probes={preset}", *stand_ins(node)).probes
     if "localisation" in node:  # asks for a network with a map
@@ -122,7 +133,11 @@ def test_a_setting_is_both_in_the_words_and_in_the_number():
         probe, *name, key = cell.compared_with.split("/")
         name = "/".join(name)
         if probe == "validation":
-            assert (cell.setting, key) == (probe, cell.metric)
+            assert (cell.setting, key) == (probe, "error")
+        elif probe == "memorisation":
+            assert (cell.setting, key) == ("train", "train_error_given")
+        elif probe == "corruptions":
+            assert (cell.dataset, name, key) == ("CIFAR-100-C", "all", "error")
         elif cell.paper == "on_mixup_training":
             out = "imagenet_resize" if "out=ImageNet" in cell.setting else "gaussian_n1024"
             how = {"Temperature scaling": "_ts", "Dropout": "_mc_p0.3_n20"}.get(cell.label, "")
@@ -166,7 +181,7 @@ def test_probes_do_not_change_which_run_it_is(preset):
 
 
 def test_a_row_answers_once_it_has_been_through_the_probe():
-    cell = next(cell for cell in PROBED if cell.metric == "top1_acc")
+    cell = next(cell for cell in PROBED if cell.probes == "manifold_deformations")
     name = "deformations/rotation_20_nearest/error"
     assert (cell.setting, cell.compared_with) == ("rotation 20 deg", name)
     plain, probed = SimpleNamespace(metrics={"error/last": 0.2}), SimpleNamespace(metrics={name: 0.45})

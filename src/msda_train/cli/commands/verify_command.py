@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
 def _text(done: "Verification") -> str:
     row = done.row
     how = "bit for bit" if done.exact else "within the tolerances of another device, precision or torch"
-    name, epochs = row.names["method"], row.config["recipe"].get("epochs")
+    name, epochs = row.names["method"], row.epochs
     lines = [
         f"{name} seed {row.seed}, epoch {epochs} evaluated again on {done.device_name}, {done.precision}",
         f"{'':34}{'stored':>20}  {'again':>20}",
