@@ -36,7 +36,8 @@ BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix
 TAUGHT = ("attentive_cutmix", "tokenmix")
 # Losses of their own, a second head.
 MORE = ("mixpro", "rankmixup", "recursivemix", "regmixup", "smmix", "sumix", "tokenmix", "transmix")
-SERVED = sorted({*METHODS} - {*MORE, *LEARNED})
+DRAWN = "factor_mixup"  # what pictures were drawn from, a call has to say
+SERVED = sorted({*METHODS} - {*MORE, *LEARNED, DRAWN})
 K = 10
 
 

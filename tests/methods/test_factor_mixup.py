@@ -11,6 +11,7 @@ from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
 from msda_train.core.mix import NOWHERE, Drawn, Origin
+from msda_train.library.mixer import Mixer
 from msda_train.methods.factor_mixup import FactorMixup
 
 Y = torch.tensor([0, 1, 1, 0, 1, 0])
@@ -50,6 +51,25 @@ def test_blends_by_hand(truncate, lam_per, pairing):
 def test_truncation_is_toward_zero():
     mix, x = _planned(pairing="reversal", lam_per="batch", alpha=1e6)  # lam is a half
     assert mix.pixels(x)[0, 1].item() == int((-69.9 - 55.0) / 2) == -62
+
+
+def test_the_plan_asks_the_device_for_nothing():
+    still = torch.zeros(6, dtype=torch.int64, device="meta")
+    origin = Origin(still, still, still, still, Drawn(FACTORS, lambda factors: _pen(factors).to("meta")))
+    x = torch.empty(6, 2, 1, 1, device="meta")
+    mix = FactorMixup().at(origin).plan(x, still, None, np.random.default_rng(0))
+    assert mix.pixels(x).device.type == mix.target(still, 2).device.type == "meta"
+
+
+def test_in_a_loop_of_ones_own():
+    """`Mixer` passes on the origin that a call is given."""
+    mixer = Mixer("factor_mixup", num_classes=2, seed=0)
+    still = torch.zeros(6, dtype=torch.int64)
+    mixed, target = mixer(_pen(FACTORS), Y, origin=Origin(still, still, still, still, Drawn(FACTORS, _pen)))
+    assert torch.equal(mixed, mixed.trunc())
+    assert target.sum(1).tolist() == pytest.approx([1.0] * 6)
+    with pytest.raises(ValueError, match="needs pictures that are drawn"):
+        mixer(_pen(FACTORS), Y, origin=Origin(still, still, still, still))
 
 
 def test_the_coin():

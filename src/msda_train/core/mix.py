@@ -224,7 +224,8 @@ class HasTeacher(Protocol):
 
 @runtime_checkable
 class OfOrigin(Protocol):
-    """A method that remembers the training images, and so has to know where those of a batch come from."""
+    """A method that remembers the training images, or mixes what they were drawn from, and so has to know
+    where those of a batch come from."""
 
     def at(self, origin: Origin) -> Method:
         """The method that plans the batch of this origin."""
