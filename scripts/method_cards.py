@@ -3,8 +3,8 @@
 The pages come from the methods' own files. The pictures show the methods at work on pairs of crops of two
 photographs (scikit-learn's sample images: china.jpg by Tzuhsun Hsu, flower.jpg by dany13, both CC BY); a
 small network that has learned to tell the two apart is what saliency methods look at, and what teaches
-Attentive CutMix and TokenMix; SMMix looks at a small transformer. `method_cards.py FILE.npz FOLDER` shows two
-classes of other images, pictures only.
+Attentive CutMix and TokenMix; SMMix looks at a small transformer. Factor mixup shows drawn digits, which have
+factors. `method_cards.py FILE.npz FOLDER` shows two classes of other images, pictures only.
 """
 
 import sys
@@ -23,9 +23,12 @@ from msda_train.comparison.table import lines_frame
 from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.core.mix import Mix, Remembers
+from msda_train.core.origin import Drawn, Origin
+from msda_train.data.slanted_digits import draw, draw_factors
 from msda_train.evaluation.finished_run import OpenedRun, open_run
 from msda_train.methods._history import Pasted
 from msda_train.methods._learned import Learned
+from msda_train.methods.factor_mixup import FactorMixup
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 from msda_train.reporting.draw import rendered
@@ -49,6 +52,7 @@ WORDS = {
 # What learns to mix first does: in a network whose features are normalised, by many small batches.
 TAUGHT = ["model=resnet18", "recipe.batch_size=32", "recipe.lr=0.05", "recipe.epochs=8"]
 TAUGHT += ["method.momentum=0.99", "method.end_momentum=0.999"]
+DIGITS, _ = draw_factors(np.random.default_rng(1), 2 * PAIRS, "A", "train", "free")
 
 
 def photographs(path: Path) -> None:
@@ -89,11 +93,19 @@ def planned(name: str, opened: OpenedRun, x: torch.Tensor, y: torch.Tensor) -> M
     if isinstance(method, Learned):
         method = method.prepare(opened.network, ())
         method.load(torch.load(opened.row.path.with_name("checkpoint.pt"), weights_only=True)["learned"])
+    if isinstance(method, FactorMixup):
+        place = torch.zeros(len(x), dtype=torch.int64)
+        method = method.at(Origin(place, place, place, place, Drawn(DIGITS, pen)))
     for seed in range(60):
         mix: Mix = method.plan(x, y, opened.network.train(), np.random.default_rng(seed))
         if mix.depth == 0 and 0.35 < mix.lam[-len(x) :].mean() < 0.65:
             break
     return mix
+
+
+def pen(factors: np.ndarray) -> torch.Tensor:
+    """Digits (n, 3, 64, 64), drawn from factors (n, 7)."""
+    return (torch.from_numpy(draw(factors)).permute(0, 3, 1, 2).expand(-1, 3, -1, -1) / 255 - 0.5) / 0.5
 
 
 def picture(mix: Mix, x: torch.Tensor, recipe: object) -> Figure:
@@ -140,8 +152,9 @@ def main(words: list[str]) -> None:
             seen = patches if facts.name == "smmix" else opened
             if "end_momentum" in compose("dataset=own", f"method={facts.name}").method:
                 seen = trained(npz, folder, [*NETWORK, f"method={facts.name}", *TAUGHT])
-            mix = planned(facts.name, seen, x, torch.from_numpy(images.y_test[shown]))
-            png = rendered(partial(picture, mix, x, recipe), ("png",))["png"]
+            own = pen(DIGITS) if facts.name == "factor_mixup" else x
+            mix = planned(facts.name, seen, own, torch.from_numpy(images.y_test[shown]))
+            png = rendered(partial(picture, mix, own, recipe), ("png",))["png"]
             (out / f"{facts.name}.png").write_bytes(png)
             if not words:
                 page = card(facts, papers, f"{facts.name}.png", compared)

@@ -15,8 +15,10 @@ from msda_train.config.build import build
 from msda_train.config.compose import composing
 from msda_train.config.fingerprint import NODES
 from msda_train.core.mix import Extends
+from msda_train.core.origin import Drawn, Origin
 from msda_train.core.paths import PUBLISHED
 from msda_train.data.uci import UciTable
+from msda_train.methods.factor_mixup import FactorMixup
 from msda_train.records.published import load_papers
 from msda_train.training.device import Compute
 from msda_train.training.optimizer import new_update
@@ -24,9 +26,10 @@ from msda_train.training.step import Step
 
 PAPERS = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tinyimagenet": 200, "speech_commands": 30}
-CLASSES |= {"stl10": 10, "imagenet": 1000, "cub200_files": 200}
+CLASSES |= {"stl10": 10, "imagenet": 1000, "cub200_files": 200, "slanted_digits": 2}
 SHAPES = {"tinyimagenet": (3, 64, 64), "speech_commands": (1, 161, 101)}  # the others have (3, 32, 32)
 SHAPES |= {"stl10": (3, 96, 96), "imagenet": (3, 64, 64), "cub200_files": (3, 64, 64)}  # smaller than it is
+SHAPES |= {"slanted_digits": (1, 64, 64)}
 TABLES = {kind.__name__.lower(): kind for kind in UciTable.__subclasses__()}
 CLASSES |= {name: kind.n_classes for name, kind in TABLES.items()}
 SHAPES |= {name: kind.shape for name, kind in TABLES.items()}
@@ -44,6 +47,7 @@ SMALL = {
     "vgg11": {"width": 4, "hidden": 8},
     "shake_shake": {"width": 4},
     "mlp": {},
+    "strided_convnet": {"widths": [4, 4]},
 }
 FLOAT = Compute(torch.device("cpu"), "fp32", False)
 
@@ -118,6 +122,10 @@ def _two_steps(words, config, *, batch, weights):
         method.extend(network, classes)
     if hasattr(method, "check"):
         method.check(network)
+    if isinstance(method, FactorMixup):  # of noise, in place of digits
+        still = torch.zeros(batch, dtype=torch.int64)
+        drawn = Drawn(np.zeros((batch, 7)), lambda factors: torch.randn(batch, *shape))
+        method = method.at(Origin(still, still, still, still, drawn))
     step = Step(method, recipe.augment, classes, new_update(network, recipe, FLOAT)).at(1.0)  # the end
     before = [parameter.detach().clone() for parameter in network.parameters()]
     rng = np.random.default_rng(0)
@@ -148,7 +156,8 @@ def test_the_network_and_what_trains_it_are_built(paper):
             assert sum(parameter.numel() for parameter in network.parameters()) > least, words
         build("method", OmegaConf.create(config["method"]))
         name = config["dataset"]["name"]
-        least = 10 if name in TABLES else {"speech_commands": 30, "imagenet": 90}.get(name, 160)
+        few = {"speech_commands": 30, "imagenet": 90, "slanted_digits": 1}
+        least = 10 if name in TABLES else few.get(name, 160)
         recipe = build("recipe", OmegaConf.create(config["recipe"]))
         assert recipe.epochs >= (20 if recipe.first_weights else least), words  # less where it goes on
 

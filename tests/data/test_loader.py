@@ -7,7 +7,9 @@ import torch
 from msda_train.core.errors import UserError
 from msda_train.core.randomness import generator
 from msda_train.data import loader as module
-from msda_train.data.loader import Loader, _DeviceWindows
+from msda_train.data import windows
+from msda_train.data.loader import Loader
+from msda_train.data.windows import DeviceWindows
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -58,9 +60,9 @@ def test_equals_the_slow_loop(
 ) -> None:
     x, y = _images(channels=channels)
     if path == "mirrored after":
-        monkeypatch.setattr(module, "MIRROR_BYTES", 0)
+        monkeypatch.setattr(windows, "MIRROR_BYTES", 0)
     if path == "device":
-        monkeypatch.setattr(module, "_HostWindows", _DeviceWindows)
+        monkeypatch.setattr(module, "HostWindows", DeviceWindows)
     loader = _loader(x, y, crop_padding=padding, flip=flip)
     seen, labels = _epoch(loader, epoch=2)
     slow = _slowly(x, seed=3, epoch=2, padding=padding, flip=flip)
@@ -77,9 +79,9 @@ def test_reflected_frames_are_torchs(monkeypatch: pytest.MonkeyPatch, path: str,
     """Its own reflection of each image; then the same windows as ever."""
     x, y = _images(channels=channels)
     if path == "mirrored after":
-        monkeypatch.setattr(module, "MIRROR_BYTES", 0)
+        monkeypatch.setattr(windows, "MIRROR_BYTES", 0)
     if path == "device":
-        monkeypatch.setattr(module, "_HostWindows", _DeviceWindows)
+        monkeypatch.setattr(module, "HostWindows", DeviceWindows)
     seen, _ = _epoch(_loader(x, y, crop_padding=3, padding="reflect", flip=True), epoch=1)
     rng = generator(3, "augment", 1)
     offsets, mirrored = rng.integers(0, 7, size=(len(x), 2)), rng.integers(0, 2, size=len(x))
@@ -95,7 +97,7 @@ def test_reflected_frames_are_torchs(monkeypatch: pytest.MonkeyPatch, path: str,
 def test_both_paths_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = _images()
     host, _ = _epoch(_loader(x, y, crop_padding=2, flip=True))
-    monkeypatch.setattr(module, "_HostWindows", _DeviceWindows)
+    monkeypatch.setattr(module, "HostWindows", DeviceWindows)
     device, _ = _epoch(_loader(x, y, crop_padding=2, flip=True))
     assert torch.equal(host, device)
 

@@ -16,7 +16,8 @@ from msda_train import Mixer
 from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.config.groups import words_of
-from msda_train.core.mix import Mix, Origin, OwnLoss, prepared
+from msda_train.core.mix import Mix, OwnLoss, prepared
+from msda_train.core.origin import Origin
 from msda_train.core.paths import CONFIGS
 from msda_train.core.randomness import generator
 from msda_train.training.device import Compute
@@ -36,7 +37,8 @@ BLIND = ("cutmix", "erm", "fmix", "gmix", "gridmix", "hmix", "mixup", "resizemix
 TAUGHT = ("attentive_cutmix", "tokenmix")
 # Losses of their own, a second head.
 MORE = ("mixpro", "rankmixup", "recursivemix", "regmixup", "smmix", "sumix", "tokenmix", "transmix")
-SERVED = sorted({*METHODS} - {*MORE, *LEARNED})
+DRAWN = "factor_mixup"  # what pictures were drawn from, a call has to say
+SERVED = sorted({*METHODS} - {*MORE, *LEARNED, DRAWN})
 K = 10
 
 

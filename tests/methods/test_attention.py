@@ -9,7 +9,7 @@ from torch import nn
 from torchvision import models
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Origin
+from msda_train.core.origin import Origin
 from msda_train.methods._attention import (
     Trunk,
     attend,

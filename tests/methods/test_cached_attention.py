@@ -10,7 +10,7 @@ import torch
 from msda_train.config.build import build
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Origin
+from msda_train.core.origin import Origin
 from msda_train.core.randomness import generator
 from msda_train.data.loader import Loader
 from msda_train.methods._cached_attention import CachedAttention

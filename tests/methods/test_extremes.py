@@ -122,4 +122,4 @@ def test_every_method_is_here_or_looks_at_a_network():
     }
     asks |= {"puzzlemix", "smmix", "snapmix", "tokenmix", "transmix", "automix", "samix", "adautomix"}
     more_samples = {"rankmixup", "recursivemix", "regmixup", "sumix"}
-    assert rest == {*asks, *more_samples, "gaussian_noise", "gridmix"}
+    assert rest == {*asks, *more_samples, "gaussian_noise", "gridmix", "factor_mixup"}

@@ -130,6 +130,7 @@ def test_every_network_runs_without_memory(words):
     large = ("resnet50", "resnet101", "resnext101", "deit_s", "swin_t")
     made_for = {"mlp": (9,)} | dict.fromkeys(large, (3, 224, 224))
     made_for |= dict.fromkeys(("lenet_speech", "vgg11_speech"), spectrogram)
+    made_for |= {"strided_convnet": (1, 64, 64)}
     shape = made_for.get(words, (3, 32, 32))
     with torch.device("meta"):
         network = make(words, channels=shape[0])

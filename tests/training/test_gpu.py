@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 METHODS = ["erm", "cutout", "mixup", "manifold_mixup", "cutmix", "hmix", "gmix"]
 # Co-Mixup solves its batch on the host: one transfer a step, as its file says.
 WAITING_FOR_NOTHING = sorted(
-    p.stem for p in (CONFIGS / "method").glob("*.yaml") if p.stem not in ("comixup", "kernel_mixup")
+    p.stem
+    for p in (CONFIGS / "method").glob("*.yaml")
+    if p.stem not in ("comixup", "kernel_mixup", "factor_mixup")
 )
 
 

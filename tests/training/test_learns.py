@@ -16,8 +16,8 @@ WORDS = {  # for images of eight pixels, and to be quick
 }
 
 
-# They need a transformer, or a teacher with one: tests/methods/ trains them.
-ELSEWHERE = ("mixpro", "smmix", "tokenmix", "transmix")
+# They need a transformer, or a teacher with one, or pictures that are drawn: tests/methods/ trains them.
+ELSEWHERE = ("factor_mixup", "mixpro", "smmix", "tokenmix", "transmix")
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml") if p.stem not in ELSEWHERE)
 
 

@@ -15,8 +15,8 @@ from msda_train.training.step import Step
 from msda_train.training.update import Update
 
 # Co-Mixup solves its batch on the host, Kernel Mixup warps its weights there: one transfer a step, as their
-# files say.
-ON_THE_HOST = ("comixup", "kernel_mixup")
+# files say. Factor mixup has to be told what pictures were drawn from: tests/methods/test_factor_mixup.py.
+ON_THE_HOST = ("comixup", "kernel_mixup", "factor_mixup")
 TAUGHT = ("attentive_cutmix", "tokenmix")
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml") if p.stem not in ON_THE_HOST)
 

@@ -20,6 +20,7 @@ from msda_train.training.optimizer import new_update
 
 METHODS = sorted(p.stem for p in (CONFIGS / "method").glob("*.yaml"))
 ANY_SHAPE = {"erm", "gaussian_noise", "mixup", "manifold_mixup", "kernel_mixup", "rankmixup", "regmixup"}
+ASK_FACTORS = {"factor_mixup"}  # of pictures that are drawn
 ASK_NETWORK = {"recursivemix", "smmix", "sumix", "tokenmix", "transmix", "mixpro"}  # before any image is seen
 
 
@@ -49,7 +50,7 @@ def test_a_table_is_learned(words, tmp_path, method):
     assert not (tmp_path / "runs" / "gallery.json").exists()
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - ANY_SHAPE - ASK_NETWORK))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - ANY_SHAPE - ASK_NETWORK - ASK_FACTORS))
 def test_methods_that_need_pictures_say_so(words, tmp_path, method, capsys):
     more = ["method.prob=1"] if method != "cutout" else ["method.length=2"]
     assert main([*words, f"method={method}", *more]) == 2
@@ -57,7 +58,7 @@ def test_methods_that_need_pictures_say_so(words, tmp_path, method, capsys):
     assert last == "msda-train: method: this one needs pictures, and the data set has none; type method=mixup"
 
 
-@pytest.mark.parametrize("method", sorted(ASK_NETWORK))
+@pytest.mark.parametrize("method", sorted(ASK_NETWORK | ASK_FACTORS))
 def test_methods_that_need_another_network_say_so(words, tmp_path, method, capsys):
     assert main([*words, f"method={method}"]) == 2
     assert "Traceback" not in capsys.readouterr().err

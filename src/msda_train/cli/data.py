@@ -89,7 +89,7 @@ def _row(dataset: "Dataset") -> tuple[str, ...]:
     try:
         paths = dataset.files()  # all in one folder, which is said once
         files = ", ".join([*map(_short, paths[:1]), *(path.name for path in paths[1:])])
-        files = files or "comes with scikit-learn"
+        files = files or dataset.comes
     except UserError:
         files = f"yours: {dataset.example}"
         if "npz" in dataset.sources:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from msda_train.core.errors import UserError
 from msda_train.core.gradient import zeroed
+from msda_train.core.origin import Origin
 from msda_train.core.pixels import Box, blend, blend_two, paste
 from msda_train.core.randomness import Rng
 
@@ -158,21 +159,6 @@ def not_pictures() -> UserError:
     return UserError("method: this one needs pictures, and the data set has none; type method=mixup")
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Which training examples a batch holds and, of pictures, how they lie in it; all (B,) int64, on the
-    batch's device.
-
-    image: number among the training examples; down, right: where the crop begins, pixels from the image's own
-    corner, negative in the black frame; mirrored: 1 where the crop was mirrored then, else 0.
-    """
-
-    image: Tensor
-    down: Tensor
-    right: Tensor
-    mirrored: Tensor
-
-
 class Method(Protocol):
     """What a mixing method is: something that plans. Its fields are its options.
 
@@ -215,7 +201,8 @@ class HasTeacher(Protocol):
 
 @runtime_checkable
 class OfOrigin(Protocol):
-    """A method that remembers the training images, and so has to know where those of a batch come from."""
+    """A method that remembers the training images, or mixes what they were drawn from, and so has to know
+    where those of a batch come from."""
 
     def at(self, origin: Origin) -> Method:
         """The method that plans the batch of this origin."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msda_train.core.mix import Origin
+from msda_train.core.origin import Origin
 from msda_train.data.batches import WHOLE, Batches, Draw, upload
 
 Scaling = tuple[np.ndarray, np.ndarray]  # what is subtracted, then what divides; of the shape of an example

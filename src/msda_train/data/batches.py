@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Origin
+from msda_train.core.origin import Origin
 from msda_train.core.randomness import Rng, generator
 
 WHOLE = slice(None)

@@ -70,6 +70,7 @@ class Dataset:
     n_test: ClassVar[int | None] = None
     class_names: ClassVar[tuple[str, ...] | None] = None
     sources: ClassVar[tuple[str, ...]] = ("imagefolder", "npz")
+    comes: ClassVar[str] = ""  # how a set without files does, in words
     remotes: ClassVar[tuple[Remote, ...]] = ()
     official_content: ClassVar[str | None] = None
 

@@ -28,6 +28,7 @@ class Digits(Dataset):
     n_train: ClassVar = 1_437
     n_test: ClassVar = 360
     sources: ClassVar = ("embedded",)
+    comes: ClassVar = "comes with scikit-learn"
     official_content: ClassVar = "058882e3572ced025065d435d7b9adee"
 
     def official_facts(self, folder: Path) -> list[Any]:

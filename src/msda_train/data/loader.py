@@ -1,42 +1,36 @@
 """Batches of pictures: uint8 images stay where they are used, a whole batch is cropped, flipped and
 normalised at once, and no image is touched by itself.
 
-The draws of an epoch (order, crop offsets, flips) are made on the host, all at once, from (seed, epoch). On a
-CPU NumPy copies the windows: a window of the rows of one padded image is `H` runs of `W*C` contiguous bytes.
-On a GPU the padded images lie in its memory and the same indices, uploaded once per epoch, select the same
-windows.
+The draws of an epoch (order, crop offsets, flips) are made on the host, all at once, from (seed, epoch); what
+they select is in `data/windows.py`.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Origin
+from msda_train.core.origin import Drawn, Origin
 from msda_train.core.randomness import Rng, generator
 from msda_train.data.batches import WHOLE, Batches, Draw, upload
+from msda_train.data.drawings import Drawings
 from msda_train.data.resized_crop import draw_boxes, resized
-
-# Flipping on the CPU, 50,000 images 32x32x3, one thread: selecting from a second, mirrored copy of the images
-# runs at 1.0 M images/s, mirroring the chosen images of each batch at 0.37 M; with normalisation about 200 k
-# against 110 k. So the copy is kept while it is small; TinyImageNet's 1.5 GB are not worth it.
-MIRROR_BYTES = 1 << 30
-PIECE = 1024  # images that are mirrored at once
+from msda_train.data.windows import DeviceWindows, DrawnWindows, HostWindows, Windows
 
 
 class Loader(Batches):
     """Images and labels of one split, in batches x (B, C, H, W) float32 channels_last, y (B,) int64.
 
-    images: (N, H, W, C) uint8; labels: (N,) integers; mean, std: one number per channel, of pixels in 0..1.
-    With a `seed` it is a training loader; without one it serves `test_batches` only.
+    images: (N, H, W, C) uint8, or Drawings; labels: (N,) integers; mean, std: one number per channel, of
+    pixels in 0..1. With a `seed` it is a training loader; without one it serves `test_batches` only.
     """
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: np.ndarray | Drawings,
         labels: np.ndarray,
         *,
         batch_size: int,
@@ -57,7 +51,10 @@ class Loader(Batches):
         self._check(mean, std)
         scale, shift = _scale_and_shift(mean, std, self.width)
         self._scale, self._shift = scale.to(self.device), shift.to(self.device)
-        self._windows: _Windows = (_HostWindows if self.device.type == "cpu" else _DeviceWindows)(
+        kind: Any = HostWindows if self.device.type == "cpu" else DeviceWindows
+        if isinstance(images, Drawings):
+            kind = DrawnWindows
+        self._windows: Windows = kind(
             images,
             padding=crop_padding if seed is not None else 0,
             reflect=padding == "reflect",
@@ -81,10 +78,23 @@ class Loader(Batches):
                 "pixels of a crop lie in them; type recipe.crop_scale=null recipe.crop_padding=4"
             )
         drawn = self._drawn(epoch)
+        chosen = drawn.copy()
         drawn[1:3] -= self.crop_padding
         places = upload(drawn, self.device)
         for batch in self.train_slices():
-            yield Origin(*places[:, batch])
+            image, down, right, mirrored = places[:, batch]
+            yield Origin(image, down, right, mirrored, self._drawn_from(chosen[:, batch]))
+
+    def _drawn_from(self, chosen: np.ndarray) -> Drawn | None:
+        """What the images of these draws (4, B) were drawn from."""
+        if not isinstance(self._windows, DrawnWindows):
+            return None
+        images, cut = self._windows.images, self._windows.cut
+
+        def draw(factors: np.ndarray) -> Tensor:
+            return self._normalised(cut(images.draw(factors), chosen))
+
+        return Drawn(images.factors[chosen[0]], draw)
 
     def train_pairs(self, epoch: int, partners: Draw) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Batches`; partners are cropped and mirrored by themselves."""
@@ -149,108 +159,6 @@ class Loader(Batches):
             raise UserError(
                 f"recipe.crop_padding={self.crop_padding}: give 0 or more pixels, at most {widest} here"
             )
-
-
-class _Windows:
-    """The padded images of a split; `take` copies one window of each chosen image."""
-
-    def __init__(self, images: np.ndarray, *, padding: int, reflect: bool, device: torch.device) -> None:
-        _, self.height, self.width, self.channels = images.shape
-        self.padding, self.reflect, self.device = padding, reflect, device
-        self.mirror = _mirror(self.width, self.channels)
-
-    def padded(self, images: np.ndarray, *, copies: int = 1) -> np.ndarray:
-        """(copies*N, H+2p, (W+2p)*C) uint8: the images in a black frame, or one that reflects them without
-        the outermost pixel (NumPy's and torchvision's `reflect`); the second copy is mirrored."""
-        n, p, span = len(images), self.padding, self.width * self.channels
-        plain = images.reshape(n, self.height, span)
-        if p == 0 and copies == 1:
-            return np.ascontiguousarray(plain)
-        rows = np.zeros((copies * n, self.height + 2 * p, span + 2 * p * self.channels), dtype=np.uint8)
-        inside = rows[:, p : p + self.height, p * self.channels : p * self.channels + span]
-        inside[:n] = plain
-        for k in range(0, n if copies == 2 else 0, PIECE):  # no second copy of everything on the way
-            piece = slice(k, min(k + PIECE, n))
-            inside[n + piece.start : n + piece.stop] = plain[piece].take(self.mirror, axis=2)
-        for k in range(0, len(rows) if self.reflect else 0, PIECE):
-            some = inside[k : k + PIECE].reshape(-1, self.height, self.width, self.channels)
-            framed = np.pad(some, ((0, 0), (p, p), (p, p), (0, 0)), mode="reflect")
-            rows[k : k + PIECE] = framed.reshape(len(some), *rows.shape[1:])
-        return rows
-
-    def draws(self, chosen: np.ndarray) -> np.ndarray | Tensor:
-        """The (4, N) draws of an epoch (image, top, left, mirrored) in the form that `take` indexes with."""
-        raise NotImplementedError
-
-    def take(self, chosen: np.ndarray | Tensor, batch: slice) -> Tensor:
-        """(B, H, W*C) uint8."""
-        raise NotImplementedError
-
-
-class _HostWindows(_Windows):
-    def __init__(
-        self, images: np.ndarray, *, padding: int, reflect: bool, flip: bool, device: torch.device
-    ) -> None:
-        super().__init__(images, padding=padding, reflect=reflect, device=device)
-        self.count = len(images)
-        frame = (self.height + 2 * padding) * (self.width + 2 * padding) * self.channels
-        self.has_copy = flip and self.count * frame <= MIRROR_BYTES
-        self.rows = self.padded(images, copies=2 if self.has_copy else 1)
-        shape = (self.height, self.width * self.channels)
-        # (N, 2p+1, 2p*C+1, H, W*C), no copy
-        self.windows = sliding_window_view(self.rows, shape, axis=(1, 2))
-
-    def draws(self, chosen: np.ndarray) -> np.ndarray:
-        chosen = chosen.copy()
-        if self.has_copy:  # a window of the mirrored copy at the opposite offset is the mirrored window
-            chosen[0] += self.count * chosen[3]
-            chosen[2] = np.where(chosen[3], 2 * self.padding - chosen[2], chosen[2])
-        chosen[2] *= self.channels
-        return chosen
-
-    def take(self, chosen: np.ndarray | Tensor, batch: slice) -> Tensor:
-        assert isinstance(chosen, np.ndarray)
-        image, top, left, mirrored = chosen[:, batch]
-        rows = self.windows[image, top, left]
-        if not self.has_copy and mirrored.any():
-            flipped = np.flatnonzero(mirrored)
-            rows[flipped] = rows[flipped].take(self.mirror, axis=2)
-        return torch.from_numpy(rows)
-
-
-class _DeviceWindows(_Windows):
-    """Tensor code without a single value coming back to the host."""
-
-    def __init__(
-        self, images: np.ndarray, *, padding: int, reflect: bool, flip: bool, device: torch.device
-    ) -> None:
-        super().__init__(images, padding=padding, reflect=reflect, device=device)
-        host = self.padded(images)
-        rows = torch.from_numpy(host if host.flags.writeable else host.copy()).to(device)
-        n, high, wide = rows.shape
-        span = self.width * self.channels
-        shape = (n, high - self.height + 1, wide - span + 1, self.height, span)
-        self.windows = rows.as_strided(shape, (high * wide, wide, 1, wide, 1))
-        self.columns = torch.from_numpy(self.mirror).to(device)
-        self.flip = flip
-
-    def draws(self, chosen: np.ndarray) -> Tensor:
-        chosen = chosen.copy()
-        chosen[2] *= self.channels
-        return upload(chosen, self.device)
-
-    def take(self, chosen: np.ndarray | Tensor, batch: slice) -> Tensor:
-        assert isinstance(chosen, Tensor)
-        image, top, left, mirrored = chosen[:, batch]
-        rows = self.windows[image, top, left]
-        if not self.flip:
-            return rows
-        return torch.where(mirrored.bool()[:, None, None], rows[:, :, self.columns], rows)
-
-
-def _mirror(width: int, channels: int) -> np.ndarray:
-    """Indices that mirror a row of `width` pixels of `channels` bytes."""
-    return np.arange(width * channels).reshape(width, channels)[::-1].reshape(-1).copy()
 
 
 def _scale_and_shift(mean: Sequence[float], std: Sequence[float], width: int) -> tuple[Tensor, Tensor]:

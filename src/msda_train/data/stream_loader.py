@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Origin
+from msda_train.core.origin import Origin
 from msda_train.core.randomness import generator
 from msda_train.data.batches import WHOLE, Batches, Draw, upload
 from msda_train.data.picture_files import PictureFiles, raise_if_gone

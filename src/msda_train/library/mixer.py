@@ -20,7 +20,8 @@ from torch.utils.data import default_collate
 from msda_train.config import checks
 from msda_train.config.groups import options_of
 from msda_train.core.errors import UserError
-from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, Origin, prepared
+from msda_train.core.mix import HasTeacher, Method, Mix, OfOrigin, prepared
+from msda_train.core.origin import Origin
 from msda_train.library.choice import OneOf
 from msda_train.library.draws import Draws
 from msda_train.library.layers import Network, NoNetwork
@@ -91,7 +92,7 @@ class Mixer:
         float32 and rounded to the nearest. Device, type, memory format and gradients are kept. x itself is
         left alone, but for `inplace`, and returned as it is where nothing is mixed.
         y (B,): integer labels below K. step: draws those of this step, in place of the next one's.
-        origin: where x comes from, for a method that saw `train_images` (`msda_train.core.mix.Origin`).
+        origin: where x comes from, for a method that saw `train_images` (`msda_train.core.origin.Origin`).
         torch.compile leaves the call out of its graph.
         """
         if torch.compiler.is_compiling():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from msda_train.core.errors import UserError
-from msda_train.core.mix import Origin
+from msda_train.core.origin import Origin
 
 IMAGENET = ("resnet50", "resnet18")  # torchvision's names
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

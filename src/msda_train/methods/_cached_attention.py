@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from msda_train.core.mix import Mix, Origin
+from msda_train.core.mix import Mix
+from msda_train.core.origin import Origin
 from msda_train.core.randomness import Rng
 from msda_train.methods._attention import of_crops
 

@@ -71,8 +71,6 @@ class Recipe:
     def __post_init__(self) -> None:
         checks.whole("recipe.epochs", self.epochs, least=1)
         checks.whole("recipe.batch_size", self.batch_size, least=2)
-        if self.patience is not None:
-            checks.whole("recipe.patience", self.patience, least=1)
         checks.positive("recipe.lr", self.lr)
         checks.fraction("recipe.momentum", self.momentum)
         checks.flag("recipe.nesterov", self.nesterov)
@@ -101,11 +99,6 @@ class Recipe:
             if std < LEAST_STD:
                 raise UserError(f"recipe.std={std}: pixels would leave float32; type {LEAST_STD} or more")
         checks.whole("recipe.cutout", self.cutout, least=0)
-        checks.non_negative("recipe.augmix", self.augmix)
-        if self.augmix and not 0.1 <= self.augmix <= 10:
-            raise UserError(
-                f"recipe.augmix={self.augmix}: a severity of 0.1 to 10, or 0; type recipe.augmix=3"
-            )
         checks.non_negative("recipe.entropy_weight", self.entropy_weight)
         checks.non_negative("recipe.decoupled_weight", self.decoupled_weight)
         checks.non_negative("recipe.decoupled_power", self.decoupled_power)
@@ -127,9 +120,14 @@ class Recipe:
                 f"recipe.min_lr={self.min_lr}: where cosine ends, below recipe.lr; type recipe.min_lr=0"
             )
         self._check_crops()
+        self._check_begin_and_end()
+
+    def _check_begin_and_end(self) -> None:
         if self.first_weights is not None:
             checks.one_of("recipe.first_weights", self.first_weights, tuple(FIRST_WEIGHTS))
         checks.positive("recipe.last_layer_factor", self.last_layer_factor)
+        if self.patience is not None:
+            checks.whole("recipe.patience", self.patience, least=1)
 
     def _check_optimizer(self) -> None:
         checks.one_of("recipe.optimizer", self.optimizer, OPTIMIZERS)
@@ -150,6 +148,11 @@ class Recipe:
         checks.flag("recipe.decay_weights_only", self.decay_weights_only)
 
     def _check_crops(self) -> None:
+        checks.non_negative("recipe.augmix", self.augmix)
+        if self.augmix and not 0.1 <= self.augmix <= 10:
+            raise UserError(
+                f"recipe.augmix={self.augmix}: a severity of 0.1 to 10, or 0; type recipe.augmix=3"
+            )
         checks.one_of("recipe.padding", self.padding, ("zeros", "reflect"))
         if self.padding == "reflect" and not self.crop_padding:
             raise UserError("recipe.padding=reflect: of how many pixels? type recipe.crop_padding=4, too")
