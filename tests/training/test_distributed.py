@@ -52,6 +52,7 @@ CASES = {
         "method.depths=[1]",
         "method.block_gradients=true",
     ],
+    "alignmix": [*PREACT, "method=alignmix", "method.input_prob=0", "method.depth=1"],
     "cutout": [*PREACT, "method=cutout", "recipe.label_smoothing=0.1", "recipe.entropy_weight=0.1"],
     "saliencymix": [*PREACT, "method=saliencymix", "method.prob=1"],
     "puzzlemix": [*PREACT, "method=puzzlemix", "method.blocks=[2]", "method.adv_p=0.5"],

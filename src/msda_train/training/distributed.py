@@ -91,7 +91,7 @@ class Team:
             return Mix(perm, lam, mask, mix.depth, sources, loss=loss), begun, target[rows]
         if mix.depth == 0:
             return Mix(perm, lam, mask, sources=(begun, x[perm]), loss=loss), begun, target[rows]
-        deeper = _Deeper(perm, lam, mask, mix.depth, loss=loss, blocked=mix.blocked, team=self)
+        deeper = _Deeper(perm, lam, mask, mix.depth, loss=loss, blocked=mix.blocked, whole=mix, team=self)
         return deeper, begun, target[rows]
 
     def seen(self, network: nn.Module) -> nn.Module:
@@ -216,13 +216,22 @@ class Whole(nn.Module):
 class _Deeper(Mix):
     """Own rows of a plan for a deeper stage, whose partners may be anywhere."""
 
+    whole: Mix | None = None  # the plan of the batch
     team: Team = ALONE
 
+    @property
+    def key(self) -> Any:
+        """See `Mix`."""
+        return super().key if self.whole is None else self.whole.key
+
     def apply(self, h: Tensor, owned: bool = False) -> Tensor:
-        """Own features (n, C, H, W), mixed."""
+        """Own features (n, C, H, W), mixed. A plan of another class may do more than blend, and look at all
+        images at once (AlignMixup): it is carried out for the whole batch, and own rows are kept."""
         if self.blocked:
             h = zeroed(h)
         everybody: Tensor = Gather.apply(h, self.team, self.team.batch)
+        if self.whole is not None and type(self.whole) is not Mix:
+            return self.whole.apply(everybody)[self.team.rows(self.team.batch)]
         sources = (h, everybody.index_select(0, self.perm))
         return Mix(self.perm, self.lam, self.mask, sources=sources).apply(h)
 
