@@ -7,9 +7,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
+from msda_train.config.groups import words_of as _words_of
 from msda_train.evaluation.load_run import load_run as _load_run
 from msda_train.models.named import model as _model
-from msda_train.models.named import names as _names
 
 dependencies = ["torch", "torchvision", "omegaconf", "numpy", "pandas", "orjson"]
 
@@ -25,4 +25,4 @@ def _named(name: str):
     return made
 
 
-globals().update({name: _named(name) for name in _names()})
+globals().update({name: _named(name) for name in _words_of("model")})

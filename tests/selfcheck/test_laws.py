@@ -153,7 +153,9 @@ def test_every_method_of_the_suite_keeps_the_laws():
     more = {note.partition(":")[0] for note in notes}
     assert more >= {"regmixup", "transmix", "automix"}
     assert not more & set(names)
-    assert all("train it by msda-train, not by a call" in note for note in notes)
+    drawn = [note for note in notes if note.startswith("factor_mixup: cannot be asked here")]
+    assert len(drawn) == 1
+    assert all("train it by msda-train, not by a call" in note for note in notes if note not in drawn)
     assert {"mixup", "cutmix", "hmix", "gmix", "puzzlemix", "comixup", "attentive_cutmix"} <= set(names)
     assert not {"erm", "cutout", "gaussian_noise", "pgd_training"} & set(names)
     for each in subjects:

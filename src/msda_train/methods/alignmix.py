@@ -7,8 +7,8 @@ which of both images keeps the places of its features. The other's are moved by 
 both (Sinkhorn, at most 100 rounds at eps 0.1, which stop once the mean change of the duals is less than 0.1),
 with squared distances as cost, without a gradient through R. This is the paper's classifier without its
 autoencoder (AlignMixup/AE), as in that code. Published on CIFAR with alpha 2.
-An average over all places follows there, which does not see where a feature lies: alignment changes it only as
-far as the rows and columns of R are not uniform when Sinkhorn stops. `depth` aligns earlier.
+An average over all places follows there, which does not see where a feature lies: alignment changes it only
+as far as the rows and columns of R are not uniform when Sinkhorn stops. `depth` aligns earlier.
 """
 
 from dataclasses import dataclass

@@ -97,7 +97,7 @@ def test_the_presets_that_cells_name():
         "cutmix_ood": 24,
         "on_mixup_training": 6,
         "validation": 1,
-        "localisation": 1,
+        "cutmix_localisation": 1,
         "gcommands": 2,
         "corruptions": 1,
     }
