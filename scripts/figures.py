@@ -16,7 +16,7 @@ from msda_train.comparison.table import lines_frame
 from msda_train.core.errors import UserError
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
-from msda_train.reporting.curves import curves_picture
+from msda_train.reporting.curves import Curve, curves_picture
 from msda_train.reporting.draw import rendered
 from msda_train.reporting.frontier import frontier_picture
 from msda_train.reporting.pictures.picture import Picture, figure
@@ -44,7 +44,8 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
     seeds: list[tuple[Picture, str]] = [(seeds_picture(block, WIDTH), words) for block, words in blocks]
     by_block = generated.groupby(["block", "words"])
     seeds += [(seeds_picture(block, WIDTH), words) for (_, words), block in by_block]
-    curves = [(made, words) for block, words in blocks if (made := curves_picture(report.curves(block)))]
+    courses = [(found, words) for block, words in blocks if _long(found := report.curves(block))]
+    curves = [(made, words) for found, words in courses if (made := curves_picture(found))]
     files: dict[str, bytes] = {}
     for name, pictures in (("seeds", seeds), ("learning_curves", curves)):
         if pictures:
@@ -61,6 +62,11 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
         content = rendered(lambda: snapshots_figure(generated))
         files |= {f"gan.{kind}": made for kind, made in content.items()}
     return files
+
+
+def _long(curves: Sequence[Curve]) -> bool:
+    """Whether there is a course: a single epoch has none."""
+    return any(len(seed) > 1 for curve in curves for seed in curve.seeds)
 
 
 def _one_title(pictures: Sequence[tuple[Picture, str]]) -> list[tuple[Picture, str]]:
