@@ -46,6 +46,7 @@ CASES = {
     "lam per image, no BatchNorm": ["plain", "method=mixup", "method.lam_per=sample"],
     "manifold mixup, no BatchNorm": ["plain", "method=manifold_mixup", "method.depths=[1]"],
     "manifold mixup": [*PREACT, "method=manifold_mixup", "method.depths=[1]"],
+    "feature cutmix": [*PREACT, "method=cutmix", "method.prob=1", "method.depths=[1]"],
     "blocked gradients": [
         *PREACT,
         "method=manifold_mixup",
