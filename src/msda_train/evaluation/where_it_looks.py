@@ -21,6 +21,7 @@ from msda_train.data.images import Images
 from msda_train.data.resize import fitted
 from msda_train.evaluation.finished_run import OpenedRun
 from msda_train.evaluation.probes.subject import to_pixels
+from msda_train.functional.pixel_values import in_255, per_channel
 from msda_train.models.class_maps import as_heat, class_maps
 from msda_train.training.loaders import normalisation
 
@@ -78,8 +79,8 @@ def look(opened: OpenedRun, pixels: np.ndarray, labels: Sequence[int | None]) ->
     names a method that may not be built."""
     device, network, images = opened.run.compute.device, opened.network, opened.run.images
     scale = normalisation(images, opened.run.recipe)
-    mean, std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in scale)
-    x = (to_pixels(pixels, device) - mean) / std
+    plain = to_pixels(pixels, device)
+    x = (plain - per_channel(scale[0], plain)) / per_channel(scale[1], plain)
     named = class_maps(network, x).logits.argmax(dim=1)
     known = zip(labels, named.tolist(), strict=True)
     y = torch.tensor([own if label is None else label for label, own in known], device=device)
@@ -91,7 +92,7 @@ def look(opened: OpenedRun, pixels: np.ndarray, labels: Sequence[int | None]) ->
         return Look(_numpy(as_heat(found.maps, size)), None, 1.0, nothing, found.kind)
     mixed = mix.pixels(x[:2])[:1]
     pair = class_maps(network, mixed.expand(2, -1, -1, -1), y[:2])
-    shown = ((mixed[0] * std + mean).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    shown = in_255(mixed, *scale)[0].byte().permute(1, 2, 0)
     share = float(mix.target(y[:2], images.n_classes)[0, y[0]])
     heats, of_pair = (_numpy(as_heat(each.maps, size)) for each in (found, pair))
     return Look(heats, _numpy(shown), share, of_pair, found.kind)

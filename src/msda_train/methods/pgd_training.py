@@ -9,7 +9,6 @@ evaluation mode, so that batch normalisation's running statistics see each batch
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix, not_pictures, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.attacks import Ball, pgd
-from msda_train.methods._pairwise import to_device
+from msda_train.functional.pixel_values import per_channel
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class PgdTraining:
             raise not_pictures()
         if rng.random() >= self.prob:
             return Mix.identity(x)
-        mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        mean, std = per_channel(self.mean, x), per_channel(self.std, x)
         pixels = (x * std + mean).clamp(0, 1)
         ball, step = Ball(self.eps_255 / 255), self.step_size_255 / 255
         model.eval()

@@ -23,8 +23,9 @@ from msda_train.config import checks
 from msda_train.core.mix import Mix, picture_size
 from msda_train.core.randomness import Rng
 from msda_train.functional.masks import box_mask
+from msda_train.functional.pixel_values import in_255
 from msda_train.methods._fine_grained import fine_grained
-from msda_train.methods._pairwise import Pairwise, to_device
+from msda_train.methods._pairwise import Pairwise
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ class SaliencyMix(Pairwise):
         height, width = picture_size(x)
         seen = x[perm[:1] if self.saliency_of == "partner0" else perm]
         if self.input == "pixels":
-            mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))
-            seen = ((seen * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+            seen = in_255(seen, self.mean, self.std).to(torch.uint8)
         peak = fine_grained(seen).flatten(1).argmax(1)
         factor = np.sqrt(1 - lam)  # sides and their halves are truncated, as in masks.centred_box
         edges = []

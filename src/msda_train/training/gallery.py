@@ -24,6 +24,7 @@ from msda_train.core.files import NotWritten, replace_file
 from msda_train.core.mix import NOWHERE, Mix, Remembers
 from msda_train.core.randomness import generator
 from msda_train.data.images import Images
+from msda_train.functional.pixel_values import in_255
 from msda_train.training.logger import Picture
 from msda_train.training.run import Run
 from msda_train.training.step import Step
@@ -107,8 +108,7 @@ def _batches(run: Run, step: Step) -> Iterator[tuple[int, int, Step, Tensor, Ten
 
 def _pixels(run: Run, x: Tensor) -> Any:
     """(B, H, W, C) uint8 from normalised x (B, C, H, W)."""
-    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (run.recipe.mean, run.recipe.std))
-    shown = ((x[:IMAGES].float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+    shown = in_255(x[:IMAGES].float(), run.recipe.mean, run.recipe.std).to(torch.uint8)
     return shown.permute(0, 2, 3, 1).cpu().numpy()
 
 

@@ -13,6 +13,7 @@ from msda_train.core.randomness import Rng
 from msda_train.functional import augmix, schedules
 from msda_train.functional.losses import CRITERIA, SIDES, decoupled, entropy, smooth
 from msda_train.functional.masks import draw_centre, hole_mask
+from msda_train.functional.pixel_values import in_255, per_channel
 
 SCHEDULES = ("step", "cosine", "cosine_by_epoch")
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -185,11 +186,9 @@ class Recipe:
         if self.augmix:
             height, width = picture_size(x)
             draws = augmix.draw(rng, len(x), self.augmix, height, width)
-            mean, std = (torch.tensor(v, device=x.device).view(-1, 1, 1) for v in (self.mean, self.std))
-            pixels = ((x * std + mean) * 255).round_().clamp_(0, 255)
-            x = ((augmix.mixed(pixels, draws) / 255 - mean) / std).contiguous(
-                memory_format=torch.channels_last
-            )
+            pixels = augmix.mixed(in_255(x, self.mean, self.std), draws) / 255
+            x = (pixels - per_channel(self.mean, x)) / per_channel(self.std, x)
+            x = x.contiguous(memory_format=torch.channels_last)
         if self.cutout == 0:
             return x
         height, width = picture_size(x)

@@ -21,6 +21,7 @@ from msda_train.evaluation.probes.attack import Attack, attack_of
 from msda_train.evaluation.probes.subject import Finding, Subject
 from msda_train.functional import metrics
 from msda_train.functional.attacks import input_gradient
+from msda_train.functional.pixel_values import per_channel
 from msda_train.models.trained import load_network
 
 BATCH = 100  # gradients keep every layer's features: 500 images of a WRN-28-10 would need 30 GB
@@ -210,8 +211,7 @@ def _as_pixels(attack: Attack, victim: Subject, images: Tensor) -> Tensor:
     """Images of the attack's space as pixels, whoever is shown them next."""
     if attack.space == "pixel":
         return images
-    mean, std = (torch.tensor(v, device=images.device).view(1, -1, 1, 1) for v in (victim.mean, victim.std))
-    return images * std + mean
+    return images * per_channel(victim.std, images) + per_channel(victim.mean, images)
 
 
 def _wrong(subject: Subject, pixels: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

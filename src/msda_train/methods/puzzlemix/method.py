@@ -18,8 +18,9 @@ from torch import Tensor
 
 from msda_train.core.mix import Mix
 from msda_train.core.randomness import Rng
+from msda_train.functional.pixel_values import per_channel
 from msda_train.methods._input_gradient import channel_norm, input_gradient, noisy_pair
-from msda_train.methods._pairwise import Pairwise, to_device
+from msda_train.methods._pairwise import Pairwise
 from msda_train.methods.puzzlemix.batched import solve_batched
 from msda_train.methods.puzzlemix.energy import grid_share, puzzle_terms
 from msda_train.methods.puzzlemix.exact import solve_exact
@@ -53,7 +54,7 @@ class PuzzleMix(PuzzleOptions, Pairwise):
     ) -> Mix:
         """The plan for x (B, C, H, W); gradient_at: of the loss with respect to such images, as they are."""
         n = self.blocks[int(rng.integers(len(self.blocks)))]
-        mean, std = (to_device(np.array(v), x).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        mean, std = per_channel(self.mean, x), per_channel(self.std, x)
         attacked = rng.random(2) < self.adv_p
         gradient, own, other = noisy_pair(x, gradient_at, attacked, self.adv_eps / 255, mean, std, rng)
         share = grid_share(channel_norm(gradient), self.grid(x.shape[-1], n))
