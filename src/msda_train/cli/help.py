@@ -46,9 +46,5 @@ def short_help() -> str:
 
 
 def _listed(group: str) -> str:
-    return (
-        textwrap.fill(
-            ", ".join(words_of(group)), WIDTH, initial_indent=f"  {group:12}", subsequent_indent=" " * 14
-        )
-        + "\n"
-    )
+    names = ", ".join(words_of(group))
+    return textwrap.fill(names, WIDTH, initial_indent=f"  {group:12}", subsequent_indent=" " * 14) + "\n"

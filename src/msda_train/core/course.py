@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 
 from msda_train.core.mix import Method
 
+HALF_WAY = 0.5  # where one that changes is looked at, if one look has to do
+
 
 @runtime_checkable
 class Changes(Protocol):

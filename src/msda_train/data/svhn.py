@@ -63,9 +63,8 @@ class Svhn(Dataset):
             raise UserError(
                 f"dataset.extra=true: is of dataset.source=download, this is {self.source}; leave it out"
             )
-        object.__setattr__(
-            self, "remotes", (*self.remotes, EXTRA)
-        )  # facts of this set, as the class has them
+        # Facts of this set, where the class has those of the other.
+        object.__setattr__(self, "remotes", (*self.remotes, EXTRA))
         object.__setattr__(self, "n_train", self.n_train + N_EXTRA)
 
     def command(self, verb: str) -> str:

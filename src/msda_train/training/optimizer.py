@@ -63,11 +63,11 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> Iterable[Any]:
     last = _last_layer(network) if own_lr else frozenset()
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():  # their order is what a checkpoint knows them by
-        decays = not recipe.decay_weights_only or id(parameter) in decayed
-        groups.setdefault((id(parameter) in last, decays), []).append(parameter)
+        bare = recipe.decay_weights_only and id(parameter) not in decayed
+        groups.setdefault((id(parameter) in last, bare), []).append(parameter)
     made = []
-    for (its, decays), members in sorted(groups.items(), key=lambda each: (each[0][0], not each[0][1])):
-        group: dict[str, Any] = {"params": members} | ({} if decays else {"weight_decay": 0.0})
+    for (its, bare), members in sorted(groups.items()):  # no two have the same key, so no members compare
+        group: dict[str, Any] = {"params": members} | ({"weight_decay": 0.0} if bare else {})
         made.append(group | ({FACTOR: recipe.last_layer_factor} if its else {}))
     return made
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, record_function
 
+from msda_train.core.course import HALF_WAY
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Mix, Remembers
 from msda_train.core.randomness import Rng, generator
@@ -33,7 +34,6 @@ NAME = "trace.json"
 PARTS = ("input", "mixing", "forward", "backward", "update")
 WARM_UP, TIMED, TRACED = 3, 10, 3  # steps; the first ones allocate and, on a GPU, choose kernels
 GAPS = "gaps"
-HALF_WAY = 0.5  # where a method that changes in the course of training is looked at
 
 
 @dataclass

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
+from msda_train.core.course import HALF_WAY
 from msda_train.core.errors import UserError
 from msda_train.core.mix import Method, PicksPartners
 from msda_train.core.paths import CONFIGS
@@ -36,7 +37,6 @@ from msda_train.training.step import Step
 
 LEAST_STEPS, MOST_STEPS = 3, 50
 ROUGHLY = 16
-HALF_WAY = 0.5  # a method that changes in the course of training, as it is in the middle
 ENOUGH_SECONDS = 1.0  # of measured steps; a step that takes long is measured LEAST_STEPS times
 
 

@@ -62,7 +62,7 @@ class Update:
     def set_lr(self, lr: float) -> None:
         """The learning rate of the next steps."""
         for group in self.optimizer.param_groups:
-            group["lr"] = lr * group[FACTOR] if FACTOR in group else lr
+            group["lr"] = lr * group.get(FACTOR, 1.0)
 
     def restart(self, weights: Mapping[str, Any]) -> None:
         """Another run's beginning: its `weights` (a state of the network), and no momentum. In place: what

@@ -79,9 +79,7 @@ class Corruptions:
                 chosen = slice(start, min(start + BATCH, n))
                 y = torch.from_numpy(found[LABELS][level, chosen].astype(np.int64)).to(subject.device)
                 with subject.autocast():
-                    logits = subject.network(
-                        subject.normalise(to_pixels(found[name][level, chosen], y.device))
-                    )
+                    logits = subject.logits(to_pixels(found[name][level, chosen], y.device))
                 wrong[level] += metrics.error_count(logits.float(), y)
         errors: list[float] = (wrong.double() / n).tolist()
         return errors

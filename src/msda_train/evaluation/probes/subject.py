@@ -65,7 +65,7 @@ class Subject:
         return self.images
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """float32 logits (B, K) of pixels in [0, 1], in float32 and differentiable."""
+        """Logits (B, K) of pixels in [0, 1], differentiable; float32 but inside `autocast`."""
         made: Tensor = self.network(self.normalise(pixels))
         return made
 
@@ -99,7 +99,7 @@ class Subject:
         with torch.no_grad():
             for pixels, _ in self.progress(self.batches(), batches, "test logits"):
                 with self.autocast():
-                    made.append(self.network(self.normalise(pixels)).float().cpu())
+                    made.append(self.logits(pixels).float().cpu())
         return torch.cat(made)
 
 
