@@ -1,15 +1,20 @@
 """One thread: two busy threads on a shared machine fight, and one gives the same bits every time."""
 
+import gc
 import importlib.util
+from copy import deepcopy
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 import torch
+from hydra._internal.config_repository import ConfigRepository
 from omegaconf import OmegaConf
 
 from msda_train.comparison import match
 from msda_train.config.compose import compose
+from msda_train.core.paths import CONFIGS
 from msda_train.records.published import load_papers
 from msda_train.records.rows import load_rows
 
@@ -17,6 +22,12 @@ torch.set_num_threads(1)
 
 
 STORED = Path(__file__).with_name("stored")  # rows and published files that are made up
+
+
+def pytest_collection_finish():
+    """What torch and the tests themselves are made of stays: no later collection looks at it (0.3 s each)."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
@@ -30,6 +41,31 @@ def _own_cache(tmp_path_factory):
     """Composed fingerprints are remembered for one test session, not in the home of whoever runs it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(match, "CACHE", tmp_path_factory.mktemp("cache") / "fingerprints.json")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _composed_quickly():
+    """Hydra reads twenty files anew for every config, and composes the same words thousands of times here."""
+    read, compose_anew = ConfigRepository.load_config, hydra.compose
+    files, configs = {}, {}
+
+    def load_config(repository, config_path):
+        if {source.path for source in repository.sources} != {"hydra.conf", str(CONFIGS), ""}:
+            return read(repository, config_path)  # with files that a test wrote, and may write again
+        if config_path not in files:
+            files[config_path] = read(repository, config_path)
+        return deepcopy(files[config_path])
+
+    def compose(config_name, overrides):
+        key = config_name, *overrides
+        if key not in configs:
+            configs[key] = compose_anew(config_name, overrides)
+        return deepcopy(configs[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigRepository, "load_config", load_config)
+        patch.setattr(hydra, "compose", compose)
         yield
 
 

@@ -160,7 +160,7 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
         (["--experimental-rerun=x.pickle"], "--experimental-rerun: not here; type the words of the run"),
         (["threads=100000000"], "threads=100000000: at most "),
         (
-            ["model.width=100000000"],
+            ["model.width=10000000000000"],
             "model: cannot be made with these options (more memory than this machine has)",
         ),
         (

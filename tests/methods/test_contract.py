@@ -15,8 +15,9 @@ ALONE = ("erm", "cutout", "gaussian_noise", "pgd_training")  # labels are left a
 COINLESS = ("erm", "recursivemix")  # no method.prob; what the second one mixes, it remembers
 MANY = ("comixup", "recursivemix", "guidedmixup", "snapmix")  # no pairs by lam_per and pairing
 PAIRS = [m for m in METHODS if m not in (*ALONE, *LEARNED, *MANY)]
-# They look at a network: fewer draws.
+# They look at a network, or align every pixel with every other: fewer draws.
 SLOW = (
+    "alignmix",
     "puzzlemix",
     "comixup",
     "attentive_cutmix",
@@ -32,6 +33,7 @@ VARIANTS = [
     *METHODS,
     *(f"{m} method.lam_per=sample" for m in PAIRS),
     *(f"{m} method.pairing={p}" for m in PAIRS for p in ("permutation", "reversal") if m not in SLOW),
+    "alignmix method.pairing=reversal",
     "automix method.mask_of=own method.lam_input=concat",
     "samix method.mask_adjust=1 method.adjust_to=labels",
     "adautomix method.images=4 method.margin=openmixup",

@@ -145,11 +145,11 @@ def test_no_attention_at_all_leaves_the_area(batch, network):
 
 def test_it_learns(go):
     words = ["model=deit_s", "model.size=[8,8]", "model.patch=4", "model.width=32", "model.depth=1"]
-    words += ["model.heads=2", "model.drop_path=0", "recipe.optimizer=adamw", "recipe.lr=0.01"]
-    words += ["recipe.momentum=0", "recipe.nesterov=false", "recipe.epochs=6", "recipe.batch_size=16"]
+    words += ["model.heads=2", "model.drop_path=0", "recipe.optimizer=adamw", "recipe.lr=0.004"]
+    words += ["recipe.momentum=0", "recipe.nesterov=false", "recipe.epochs=8", "recipe.batch_size=16"]
     path = go("method=mixpro", "method.squares=2", *words, "dataset.subset=null", "dataset.test_subset=null")
     errors = [epoch["error"] for epoch in json.loads(path.read_text())["history"]]
-    assert errors[-1] < 0.75 < errors[0]
+    assert errors[-1] < 0.65 < errors[0]
 
 
 def test_what_cannot_work_is_one_line(go):

@@ -2,17 +2,23 @@
 
 import io
 import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
 from xml.dom.minidom import parseString
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font
 from PIL import Image
 from scipy import stats
 
 from msda_train.core.errors import UserError
 from msda_train.reporting.curves import Curve, curves_picture
-from msda_train.reporting.draw import Look, looks, plain_words, rendered
+from msda_train.reporting.draw import Look, _own_letters, looks, plain_words, rendered
 from msda_train.reporting.history import Epoch, thinned
 from msda_train.reporting.intervals import Entry, interval_panel
 from msda_train.reporting.pictures.lines import Axis, Series, line_panel
@@ -163,6 +169,20 @@ def test_an_svg_needs_no_browser():
     assert "<text" not in svg
     assert "@media" not in svg
     assert f"stroke: {LOOK.colour}" in svg
+
+
+def test_the_systems_fonts_of_the_same_name_change_nothing(monkeypatch, tmp_path):
+    """Debian has a DejaVu Sans of its own; here a monospaced one stands for it, first in the list."""
+    made = rendered(_make())
+    fonts = font_manager.fontManager
+    monospaced = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
+    other = Path(shutil.copy(monospaced, tmp_path))
+    stranger = replace(font_manager.ttfFontProperty(get_font(other)), name="DejaVu Sans")
+    monkeypatch.setattr(fonts, "ttflist", [stranger])
+    fonts._findfont_cached.cache_clear()
+    assert Path(fonts.findfont("DejaVu Sans")) == other
+    _own_letters.cache_clear()
+    assert rendered(_make()) == made
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,10 @@ class Pool(ABC):
         """Those that have ended by now; one that died says so."""
 
     @abstractmethod
+    def at_work(self) -> bool:
+        """Whether one of them has not ended: quicker than what they said."""
+
+    @abstractmethod
     def cancel(self) -> None:
         """Tells all to end; does not wait."""
 
@@ -135,6 +139,8 @@ class SubmititPool(Pool):
 
         folder = worker.sign.parent / "%j"
         self._jobs: list[Any] = []
+        self._here = asked.launcher == "local"
+        self._said: dict[str, Ended] = {}
         if asked.launcher == "slurm":
             executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=FOREVER)
             more = {f"slurm_{key}": value for key, value in asked.slurm.items()}
@@ -151,7 +157,7 @@ class SubmititPool(Pool):
             )
             with executor.batch():
                 self._jobs = [executor.submit(worker) for _ in range(asked.workers)]
-        for each in range(asked.workers if asked.launcher == "local" else 0):
+        for each in range(asked.workers if self._here else 0):
             local = submitit.LocalExecutor(folder)
             seen = list(range(each * asked.gpus, (each + 1) * asked.gpus))
             local.update_parameters(timeout_min=FOREVER, gpus_per_node=asked.gpus, visible_gpus=seen)
@@ -159,17 +165,28 @@ class SubmititPool(Pool):
         self.names = [job.job_id for job in self._jobs]
 
     def look(self) -> dict[str, Ended]:
-        """See Pool; what submitit says of a job that died is a text of many lines."""
-        return {job.job_id: self._ended(job) for job in self._jobs if job.done()}
+        """See Pool. Each job is asked once: submitit waits 15 s for the words of one that died."""
+        for job in self._jobs:
+            if job.job_id not in self._said and job.done():
+                self._said[job.job_id] = self._ended(job)
+        return dict(self._said)
+
+    def at_work(self) -> bool:
+        """See Pool."""
+        return not all(job.done() for job in self._jobs)
 
     def _ended(self, job: Any) -> Ended:
+        """What submitit says of a job that died is a text of many lines. Another machine's words may come
+        late; those of a process of this one are there when it ends."""
         from submitit.core.utils import UncompletedJobError
 
+        log = job.paths.stderr
+        where = f"its words are in {log}" if log.exists() else f"does its machine share {log.parent}?"
+        if self._here and not job.paths.result_pickle.exists():
+            return 1, f"died ({job.state}: no outcome); {where}"
         try:
             ended: Ended = job.result()
         except UncompletedJobError as error:
-            log = job.paths.stderr
-            where = f"its words are in {log}" if log.exists() else f"does its machine share {log.parent}?"
             return 1, f"died ({job.state}: {str(error).splitlines()[0]}); {where}"
         return ended
 
@@ -208,8 +225,16 @@ class RayPool(Pool):
 
     def look(self) -> dict[str, Ended]:
         """See Pool."""
-        done, _ = self._ray.wait(list(self._tasks.values()), num_returns=len(self._tasks), timeout=0)
+        done = self._done()
         return {name: self._ended(task) for name, task in self._tasks.items() if task in done}
+
+    def at_work(self) -> bool:
+        """See Pool."""
+        return len(self._done()) < len(self._tasks)
+
+    def _done(self) -> list[Any]:
+        done, _ = self._ray.wait(list(self._tasks.values()), num_returns=len(self._tasks), timeout=0)
+        return list(done)
 
     def _ended(self, task: Any) -> Ended:
         try:

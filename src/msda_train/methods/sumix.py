@@ -73,9 +73,9 @@ class SUMix(PastesBox):
 
     def mix(self, x: Tensor, y: Tensor, lam: np.ndarray, perm: Tensor, model: Any, rng: Rng) -> Mix:
         """See `Pairwise.mix`."""
-        mixup = self.mixing == "mixup"
-        plan = blended(lam, perm, x) if mixup else super().mix(x, y, lam, perm, model, rng)
-        own, share = torch.arange(len(x), device=x.device), plan.lam.expand(len(x))
+        plan = blended(lam, perm, x) if self.mixing == "mixup" else super().mix(x, y, lam, perm, model, rng)
+        own = torch.arange(len(x), device=x.device)
+        share = plan.lam.expand(len(x)).contiguous()  # `logit` rounds views otherwise
         loss = OwnLoss(self.judged, (y, y[perm], perm, share), repr(self))
         parts = share, plan.mask.expand(len(x), -1, -1, -1)
         weight, mask = (torch.cat([torch.ones_like(part), part]) for part in parts)

@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from msda_train.config.method_look import method_look
@@ -84,6 +86,7 @@ def _content(figure: Figure, kind: str) -> bytes:
 
 @contextmanager
 def _styled(style: Path | None) -> Iterator[None]:
+    _own_letters()
     settings: Any = dict(matplotlib.rc_params_from_file(STYLE, use_default_template=False))
     if style is not None:
         settings |= _settings(style)
@@ -91,6 +94,17 @@ def _styled(style: Path | None) -> Iterator[None]:
         matplotlib.rcdefaults()  # not what this machine's matplotlibrc says
         matplotlib.rcParams.update(settings | _FIXED)
         yield
+
+
+@cache
+def _own_letters() -> None:
+    """DejaVu Sans is the one that comes with matplotlib, also where the system has another of that name,
+    whose outlines are other bytes."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    fonts = font_manager.fontManager
+    for file in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"):
+        fonts.addfont(folder / file)  # the first of those that fit is taken
+    fonts.ttflist.sort(key=lambda font: folder not in Path(font.fname).parents)
 
 
 def _settings(path: Path) -> dict[str, Any]:

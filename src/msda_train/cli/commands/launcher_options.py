@@ -104,7 +104,7 @@ def run_elsewhere(asked: Asked, launcher: Request, args: argparse.Namespace) -> 
             raise
         pool.cancel()
         end = time.monotonic() + 2 * signals.GRACE_SECONDS
-        while len(pool.look()) < len(pool.names) and time.monotonic() < end:
+        while pool.at_work() and time.monotonic() < end:
             time.sleep(0.1)
         raise
     worker.sign.unlink(missing_ok=True)
