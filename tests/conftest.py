@@ -57,10 +57,10 @@ def _composed_quickly():
             files[config_path] = read(repository, config_path)
         return deepcopy(files[config_path])
 
-    def compose(config_name, overrides):
-        key = config_name, *overrides
+    def compose(config_name, overrides, **more):
+        key = config_name, *overrides, *more.items()
         if key not in configs:
-            configs[key] = compose_anew(config_name, overrides)
+            configs[key] = compose_anew(config_name, overrides, **more)
         return deepcopy(configs[key])
 
     with pytest.MonkeyPatch.context() as patch:

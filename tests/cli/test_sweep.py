@@ -99,7 +99,10 @@ def test_a_failed_job_elsewhere_is_told_here(start, straight, tmp_path, launcher
     assert _measured(tmp_path / "runs") == straight("method=mixup", "method.alpha=1.0,2.0")
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS[:2])
+@pytest.mark.parametrize(
+    "launcher",
+    [LAUNCHERS[0], pytest.param("submitit_local", marks=[*LAUNCHERS[1].marks, pytest.mark.slow])],
+)
 def test_a_killed_worker_costs_its_last_checkpoint(start, straight, tmp_path, launcher):
     words = ["-m", f"hydra/launcher={launcher}", "seed=0,1", EPOCHS]
     process = start(*words)

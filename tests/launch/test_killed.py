@@ -79,7 +79,7 @@ def _training(runs, planner):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for trainers in /proc")
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_started_again(plan, published, small, tmp_path, kills):
     expected = _straight(plan, small, tmp_path / "straight")
     runs = tmp_path / "killed"
