@@ -24,9 +24,12 @@ from msda_train.training.device import choose
 MILLI = 1e3
 SLOW = 4.0  # a step that takes so many times ERM's is measured in fewer rounds
 CACHED = "attentive_cutmix, cached"
+_TAUGHT = "its teacher is a resnet18 with random weights: the same work, another attention"
 NOTES = {
-    "attentive_cutmix": "its teacher is a resnet18 with random weights: the same work, another attention",
+    "attentive_cutmix": _TAUGHT,
     CACHED: "method.cached=true; without the one pass that its teacher makes before training",
+    "tokenmix": _TAUGHT,
+    **dict.fromkeys(("mixpro", "smmix", "transmix"), "a small DeiT-S, over ERM's step with that"),
 }
 GOALS: Mapping[str, Goal] = {
     **dict.fromkeys(("mixup", "cutmix", "hmix", "gmix"), at_most(1.03, 1.01)),
@@ -77,23 +80,36 @@ def step_costs(settings: Settings, chosen: Sequence[str] | None = None) -> Itera
     names = chosen or sorted([*words_of("method"), CACHED])
     with TemporaryDirectory() as folder:
         words = {name: _words(name, Path(folder)) for name in names}
-        yield from _costs(settings, words)
+        on_patches = {name: words.pop(name) for name in names if "DeiT" in NOTES.get(name, "")}
+        yield from _costs(settings, network_words(settings.cost_width), words)
+        if on_patches:
+            yield from _costs(settings, _transformer(settings.cost_width), on_patches)
+
+
+def _transformer(width: int) -> list[str]:
+    """Eight times eight patches; as wide for its depth as DeiT-S where `width` is 64."""
+    sizes = [f"model.width={6 * width}", "model.heads=6", "model.depth=4"]
+    return ["model=deit_s", *sizes, "model.size=[32,32]", "model.patch=4"]
 
 
 def _words(name: str, folder: Path) -> list[str]:
-    if name not in NOTES:
+    if NOTES.get(name) != _TAUGHT and name != CACHED:
         return mixing(name)
     from torchvision.models import resnet18
 
     file = folder / "resnet18.pt"
     torch.save(resnet18().state_dict(), file)
     taught = ["method.teacher=resnet18", f"method.weights={file}"]
-    return mixing("attentive_cutmix", *taught, f"method.cached={name == CACHED}")
+    cached = [] if name == "tokenmix" else [f"method.cached={name == CACHED}"]
+    return mixing(name.partition(",")[0], *taught, *cached)
 
 
-def _costs(settings: Settings, words: Mapping[str, list[str]]) -> Iterator[dict[str, object]]:
-    compute = choose(str(settings.device), "auto", False, None)
-    network, timer = network_words(settings.cost_width), timer_of(settings.device)
+def _costs(
+    settings: Settings, network: list[str], words: Mapping[str, list[str]]
+) -> Iterator[dict[str, object]]:
+    compute, timer = choose(str(settings.device), "auto", False, None), timer_of(settings.device)
+    facts = dict(word.removeprefix("model.").split("=") for word in network)
+    made = {"model": facts["model"], "width": facts["width"], "batch": settings.batch}
     steps: dict[str, Stepping] = {"erm": Stepping(settings, [*network, "method=erm"], compute)}
     failed: dict[str, str] = {}
     for name in words:
@@ -113,13 +129,12 @@ def _costs(settings: Settings, words: Mapping[str, list[str]]) -> Iterator[dict[
         seconds["slow erm"] = (again["erm"], "slow erm")
     for name in words:
         if name in failed:
-            yield _record(settings, name, note=failed[name])
+            yield _record(name, note=failed[name]) | made
             continue
         times, base = seconds[name]
         erm = seconds[base][0]
         ratio, own = spread(times / erm), spread(times * MILLI)
-        yield _record(
-            settings,
+        measured = _record(
             name,
             ratio=ratio.median,
             low=ratio.low,
@@ -129,13 +144,13 @@ def _costs(settings: Settings, words: Mapping[str, list[str]]) -> Iterator[dict[
             rounds=len(times),
             note=NOTES.get(name, ""),
         )
+        yield measured | made
 
 
 def _turns(steps: Mapping[str, Stepping], rounds: int, timer: Any) -> dict[str, Any]:
     return interleaved(steps, rounds=rounds, timer=timer)
 
 
-def _record(settings: Settings, name: str, **measured: object) -> dict[str, object]:
+def _record(name: str, **measured: object) -> dict[str, object]:
     columns = ("ratio", "low", "high", "ms", "erm_ms", "rounds", "note")
-    network = {"model": "preactresnet18", "width": settings.cost_width, "batch": settings.batch}
-    return {"method": name, **{column: measured.get(column, "") for column in columns}, **network}
+    return {"method": name, **{column: measured.get(column, "") for column in columns}}

@@ -74,12 +74,13 @@ def test_published_networks(tiny):
 
 
 def test_cost_of_methods(tiny):
-    names = ["erm", "attentive_cutmix", "attentive_cutmix, cached"]
+    names = ["erm", "attentive_cutmix", "attentive_cutmix, cached", "tokenmix", "transmix"]
     records = list(steps.step_costs(tiny, names))
     assert [record["method"] for record in records] == names
     assert records[0]["ratio"] == 1.0
     assert "random weights" in records[1]["note"]
     assert "method.cached=true" in records[2]["note"]
+    assert [record["model"] for record in records] == ["preactresnet18"] * 4 + ["deit_s"]
     assert all(record["low"] <= record["ratio"] <= record["high"] for record in records)
 
 
