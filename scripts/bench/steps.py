@@ -24,12 +24,12 @@ from msda_train.training.device import choose
 MILLI = 1e3
 SLOW = 4.0  # a step that takes so many times ERM's is measured in fewer rounds
 CACHED = "attentive_cutmix, cached"
-_TAUGHT = "its teacher is a resnet18 with random weights: the same work, another attention"
+_PATCHES = "a small DeiT-S, over ERM's step with that"
 NOTES = {
-    "attentive_cutmix": _TAUGHT,
+    "attentive_cutmix": "its teacher is a resnet18 with random weights: the same work, another attention",
     CACHED: "method.cached=true; without the one pass that its teacher makes before training",
-    "tokenmix": _TAUGHT,
-    **dict.fromkeys(("mixpro", "smmix", "transmix"), "a small DeiT-S, over ERM's step with that"),
+    **dict.fromkeys(("mixpro", "smmix", "transmix"), _PATCHES),
+    "tokenmix": f"method.activation=attention; {_PATCHES}",
 }
 GOALS: Mapping[str, Goal] = {
     **dict.fromkeys(("mixup", "cutmix", "hmix", "gmix"), at_most(1.03, 1.01)),
@@ -80,7 +80,7 @@ def step_costs(settings: Settings, chosen: Sequence[str] | None = None) -> Itera
     names = chosen or sorted([*words_of("method"), CACHED])
     with TemporaryDirectory() as folder:
         words = {name: _words(name, Path(folder)) for name in names}
-        on_patches = {name: words.pop(name) for name in names if "DeiT" in NOTES.get(name, "")}
+        on_patches = {name: words.pop(name) for name in names if _PATCHES in NOTES.get(name, "")}
         yield from _costs(settings, network_words(settings.cost_width), words)
         if on_patches:
             yield from _costs(settings, _transformer(settings.cost_width), on_patches)
@@ -93,15 +93,16 @@ def _transformer(width: int) -> list[str]:
 
 
 def _words(name: str, folder: Path) -> list[str]:
-    if NOTES.get(name) != _TAUGHT and name != CACHED:
+    if name == "tokenmix":
+        return mixing(name, "method.activation=attention")
+    if name not in ("attentive_cutmix", CACHED):
         return mixing(name)
     from torchvision.models import resnet18
 
     file = folder / "resnet18.pt"
     torch.save(resnet18().state_dict(), file)
     taught = ["method.teacher=resnet18", f"method.weights={file}"]
-    cached = [] if name == "tokenmix" else [f"method.cached={name == CACHED}"]
-    return mixing(name.partition(",")[0], *taught, *cached)
+    return mixing("attentive_cutmix", *taught, f"method.cached={name == CACHED}")
 
 
 def _costs(
