@@ -52,7 +52,7 @@ def test_settings_are_those_of_the_cells():
 def test_costs_are_the_benchmark_s(tmp_path):
     path = tmp_path / "step_cost.csv"
     assert step_costs(path) == {}
-    path.write_text("method,ratio\nmixup,1.01\ncutmix,0.99\n")
+    path.write_text("method,ratio\nmixup,1.01\ncutmix,0.99\nfactor_mixup,\n")
     assert step_costs(path) == {"mixup": 1.01, "cutmix": 0.99}
 
 

@@ -35,8 +35,8 @@ def step_cost(method: str | None) -> float:
 
 
 def step_costs(path: Path = STEP_COST) -> dict[str, float]:
-    """Median step time over ERM's by method, as the benchmark wrote it; empty where it has not."""
-    return {row["method"]: float(row["ratio"]) for row in _read(path)}
+    """Median step time over ERM's by method, as the benchmark wrote it; none of what it could not measure."""
+    return {row["method"]: float(row["ratio"]) for row in _read(path) if row["ratio"]}
 
 
 def on_gpu(folder: Path = BENCH) -> dict[str, OnGpu]:
