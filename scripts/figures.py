@@ -1,7 +1,7 @@
 """Write results/figures/ from the rows in results/rows: `make figures`.
 
 They are drawn by the report's own code and hold no time of day: the same rows give the same bytes, which
-tests/report/test_figures.py checks.
+tests/reporting/test_figures.py checks.
 """
 
 import sys

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.table import read_csv
 from msda_train.core.errors import UserError
+from msda_train.records.published import load_papers
 
 REPO = Path(__file__).resolve().parents[1]
 BENCH = REPO / "results" / "bench"
@@ -74,11 +75,32 @@ def costs_table(records: Sequence[Record]) -> str:
     return "\n".join([*lines, "", network, _made_with(records), ""])
 
 
+def printed_costs_table(records: Sequence[Record]) -> str:
+    """Training times that papers print, as ratios to the plain training of the same table, beside ours."""
+    ours = {r["method"]: r["ratio"] for r in records if r["ratio"]}
+    lines = [
+        "| method | printed, over the paper's own plain training | ours | source |",
+        "|---|---:|---:|---|",
+    ]
+    for paper in load_papers():
+        for table in paper.tables:
+            timed = [cell for cell in table.cells if cell.unit in ("seconds", "hours")]
+            plain = {cell.metric: cell.value for cell in timed if cell.method == "erm"}
+            for cell in timed:
+                if cell.method != "erm" and cell.metric in plain:
+                    base, mine = plain[cell.metric], ours.get(str(cell.method))
+                    printed = f"{cell.value / base:.2f} ({cell.value:g} / {base:g} {cell.unit})"
+                    own = _n(mine) if mine else "-"
+                    lines.append(f"| {cell.method} | {printed} | {own} | {paper.key}, {table.name} |")
+    return "\n".join([*lines, ""])
+
+
 TABLES: dict[str, tuple[str, Callable[[Sequence[Record]], str]]] = {
     "cpu": ("cpu.csv", rows_table),
     "cuda": ("cuda.csv", rows_table),
     "cuda limits": ("cuda.csv", limits_table),
     "step cost": ("step_cost.csv", costs_table),
+    "printed costs": ("step_cost.csv", printed_costs_table),
     "step cost cuda": ("step_cost_cuda.csv", costs_table),
 }
 

@@ -89,3 +89,22 @@ def test_written_links_lead_somewhere(name):
     path = REPO / name
     for word in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
         assert ":" in word or (path.parent / word).exists(), f"{name}: {word}"
+
+
+PATH = re.compile(r"\b(?:configs|docs|results|scripts|src|tests)/[\w/.-]+\.(?:csv|ipynb|md|py|sh|svg|yaml)\b")
+TEXTS = [
+    *(REPO / name for name in WRITTEN if name != "CHANGELOG.md"),  # that one tells of files that are gone
+    *sorted((REPO / "docs").glob("*.md")),
+    *sorted(path for top in ("src", "scripts") for path in (REPO / top).rglob("*.py")),
+    *sorted((REPO / "configs").rglob("*.yaml")),
+]
+
+
+def test_files_that_are_named_exist():
+    """Moved files are named by their new place; NAME, TABLE and the like stand for any."""
+    lost = []
+    for text in TEXTS:
+        if text.name != "docs_pages.py":  # it names pages of the site
+            named = set(PATH.findall(text.read_text(encoding="utf-8")))
+            lost += [f"{text.relative_to(REPO)}: {name}" for name in named if not (REPO / name).exists()]
+    assert [line for line in lost if not re.search(r"/[A-Z]+\.|_[A-Z]+\.", line)] == []
