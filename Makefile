@@ -2,11 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # All but those that need options or a network of their own; they have lines of their own below.
-METHODS := $(shell echo $(sort $(filter-out puzzlemix attentive_cutmix tokenmix transmix smmix mixpro automix samix adautomix,\
-  $(basename $(notdir $(wildcard configs/method/*.yaml))))) | tr " " ,)
+METHODS := $(shell echo $(sort $(filter-out puzzlemix attentive_cutmix tokenmix transmix smmix mixpro automix samix adautomix \
+  factor_mixup,$(basename $(notdir $(wildcard configs/method/*.yaml))))) | tr " " ,)
 # For transformers: a small one.
 PATCHES := method=transmix,smmix,mixpro model=deit_s model.size=[8,8] model.patch=4 model.depth=1 model.heads=2 \
   recipe.optimizer=adamw recipe.momentum=0 recipe.nesterov=false recipe.lr=0.01 recipe.batch_size=16
+
+# Factors: pictures that are drawn from them.
+FACTORS := method=factor_mixup experiment=manifold_slanted_c dataset.train_images=2048 dataset.test_images=256 \
+  recipe.batch_size=32 model.widths=[8,8] threads=1
 
 # Learned mixers: their encoder, which is tested, follows within a short run.
 LEARNED := method=automix,samix,adautomix method.momentum=0.9 method.end_momentum=0.9
@@ -37,6 +41,7 @@ demo: setup  ## train every method on real handwritten digits, two seeds each, a
 	$(BIN)/msda-train -m method=tokenmix method.teacher=runs/demo-teacher seed=0,1 $(DEMO) runs=runs/demo >/dev/null
 	$(BIN)/msda-train -m seed=0,1 $(DEMO) $(LEARNED) runs=runs/demo >/dev/null
 	$(BIN)/msda-train -m seed=0,1 $(DEMO) $(PATCHES) runs=runs/demo >/dev/null
+	$(BIN)/msda-train -m seed=0,1 $(FACTORS) runs=runs/demo >/dev/null
 	$(BIN)/msda-table runs/demo
 
 test: setup  ## run the tests
@@ -72,6 +77,7 @@ smoke: setup  ## every method for two epochs on 200 digits
 	$(BIN)/msda-train method=tokenmix method.teacher=runs/smoke-teacher $(SMOKE) runs=runs/smoke
 	$(BIN)/msda-train -m $(SMOKE) $(LEARNED) runs=runs/smoke
 	$(BIN)/msda-train -m $(SMOKE) $(PATCHES) runs=runs/smoke
+	$(BIN)/msda-train $(FACTORS) runs=runs/smoke
 
 bench: setup  ## measure speed as ratios, docs/performance.md; ARGS='--only 2,3', ARGS=--full
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
