@@ -17,8 +17,8 @@ HEAD = """# Mixers and the papers
 Written by `make mixers`: `msda-check mixers torchvision timm kornia`, with {versions}. Never edited by hand.
 
 Every method of the suite that mixes labels and needs no loss or training of its own, and mixup and CutMix of
-three libraries as their documentation makes them, are called as black boxes on images whose pixels say whose they are: black, red, green and blue,
-32 x 32, four in a batch. From a mixed pixel the weights of the images follow exactly, so shares of pixels,
+three libraries as their documentation makes them, are called as black boxes on images whose pixels say whose
+they are: black, red, green and blue, 32 x 32, four in a batch. From a mixed pixel the weights of the images follow exactly, so shares of pixels,
 boxes and partners are counted, not trusted. Distributions are put to the Kolmogorov-Smirnov test, with the
 number of draws stated; p below {p:g} counts as a departure, which chance alone makes once in a million.
 

@@ -3,7 +3,8 @@
 A mixed image, expanded around the sample itself, brings the products of its input gradients at pixels j and k
 into the training loss with the weight a_jk = E[(1 - M_j)(1 - M_k)], M the mask (1 keeps the own pixel). Park,
 Yun & Chun, arXiv:2208.09913, state this for any mask; the forms below are worked out for a fixed lam, real
-sides and no borders, as on a torus. tests/functional/test_theory.py draws masks of the methods and finds the same.
+sides and no borders, as on a torus.
+tests/functional/test_theory.py draws masks of the methods and finds the same.
 
 lam: own label weight, in [0, 1]. dy, dx: displacement of k from j, pixels. All arguments broadcast.
 """
