@@ -20,7 +20,8 @@ Every method of the suite that mixes labels and needs no loss or training of its
 three libraries as their documentation makes them, are called as black boxes on images whose pixels say whose
 they are: black, red, green and blue, 32 x 32, four in a batch. From a mixed pixel the weights of the images
 follow exactly, so shares of pixels, boxes and partners are counted, not trusted. Distributions are put to the
-Kolmogorov-Smirnov test, with the number of draws stated; p below {p:g} counts as a departure, which chance alone makes once in a million.
+Kolmogorov-Smirnov test, with the number of draws stated; p below {p:g} counts as a departure, which
+chance alone makes once in a million.
 
 **pass**: the law is kept. **differs**: another choice than the paper's code makes, a batch that is refused
 with an error, or what most would not expect; nothing that comes out is wrong. **FAIL**: labels and pixels
