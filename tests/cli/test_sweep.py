@@ -1,7 +1,6 @@
 """`msda-train -m hydra/launcher=...`: what jobs hand back from other processes."""
 
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from process_tree import below
+from without_times import measured
 
 import msda_train
 from msda_train.cli import overrides
@@ -51,7 +52,7 @@ def start(tmp_path, small_run):
 
     yield run
     for process in started:
-        for pid in [*_below(process.pid), process.pid] if process.poll() is None else []:
+        for pid in [*below(process.pid), process.pid] if process.poll() is None else []:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with suppress(ValueError):  # communicated already
@@ -65,19 +66,9 @@ def straight(tmp_path, small_run, monkeypatch):
     def run(*words):
         monkeypatch.chdir(tmp_path)
         assert main([*small_run, "runs=straight", "-m", *words]) == 0
-        return _measured(tmp_path / "straight")
+        return measured(tmp_path / "straight")
 
     return run
-
-
-def _measured(runs):
-    """What is measured of each run, without times."""
-    rows = [json.loads(path.read_text()) for path in runs.rglob("row.json")]
-    for row in rows:
-        row["history"] = [
-            {key: value for key, value in epoch.items() if "seconds" not in key} for epoch in row["history"]
-        ]
-    return sorted((row["fingerprint"], row["seed"], row["metrics"], row["history"]) for row in rows)
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
@@ -96,7 +87,7 @@ def test_a_failed_job_elsewhere_is_told_here(start, straight, tmp_path, launcher
         last = err.splitlines()[-3:]
         assert told in "\n".join(last)
         assert last[2] == count
-    assert _measured(tmp_path / "runs") == straight("method=mixup", "method.alpha=1.0,2.0")
+    assert measured(tmp_path / "runs") == straight("method=mixup", "method.alpha=1.0,2.0")
 
 
 @pytest.mark.parametrize(
@@ -121,25 +112,17 @@ def test_a_killed_worker_costs_its_last_checkpoint(start, straight, tmp_path, la
     assert again.returncode == 0, err
     assert "erm" in out
     assert err.splitlines()[-1] == "msda-train: 2 of 2 jobs complete"
-    assert _measured(runs) == straight("seed=0,1", EPOCHS)
+    assert measured(runs) == straight("seed=0,1", EPOCHS)
 
 
 def _trainer(pid, launcher):
     """One of the processes below `pid` that train."""
     wanted = {"joblib": b"popen_loky", "submitit_local": b"submitit.core._submit"}[launcher]
     while True:
-        for child in _below(pid):
+        for child in below(pid):
             if wanted in Path(f"/proc/{child}/cmdline").read_bytes():
                 return child
         time.sleep(0.02)
-
-
-def _below(pid):
-    try:
-        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return [each for child in children for each in [*_below(child), child]]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """SIGTERM and SIGHUP: the epoch is ended and saved, one line, 143 and 129; no number changes."""
 
-import json
 import os
 import pty
 import signal
@@ -10,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from without_times import measured
 
 import msda_train
 from msda_train.cli import train as cli
 from msda_train.core import signals
 from msda_train.training.run import Run
 
-VOLATILE = ("seconds", "train_seconds")
 LINE = "msda-train: stopped; the same command goes on from the last checkpoint"
 
 
@@ -56,13 +55,6 @@ def _kill(number):
     return lambda: os.kill(os.getpid(), number)
 
 
-def _measured(place):
-    (path,) = place.rglob("row.json")
-    row = json.loads(path.read_text())
-    history = [{k: v for k, v in epoch.items() if k not in VOLATILE} for epoch in row["history"]]
-    return row["metrics"], history
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_epoch_is_ended_and_saved(typed, in_epoch, tmp_path, monkeypatch, number, code):
     assert typed(f"runs={tmp_path / 'straight'}")[0] == 0
@@ -76,7 +68,7 @@ def test_the_epoch_is_ended_and_saved(typed, in_epoch, tmp_path, monkeypatch, nu
     found, lines = typed()
     assert found == 0
     assert "going on after epoch 2 of 3" in lines
-    assert _measured(tmp_path / "runs") == _measured(tmp_path / "straight")
+    assert measured(tmp_path / "runs") == measured(tmp_path / "straight")
     assert signal.getsignal(number) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
@@ -117,7 +109,7 @@ def test_a_long_epoch_ends_at_once_and_the_one_before_is_saved(
     found, lines = typed()
     assert found == 0
     assert "going on after epoch 2 of 3" in lines
-    assert _measured(tmp_path / "runs") == _measured(tmp_path / "straight")
+    assert measured(tmp_path / "runs") == measured(tmp_path / "straight")
 
 
 def test_a_sweep_stops_with_its_job(typed, in_epoch):

@@ -2,7 +2,6 @@
 
 import errno
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from process_tree import below
+from without_times import measured
 
 import msda_train
 from msda_train.cli.commands import launcher_options
@@ -62,35 +63,18 @@ def straight(plan, small, tmp_path):
         for job in plan(*seeds, extra=[*small, EPOCHS]).jobs:
             names = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
             train(compose(*job.words(str(runs))), names, lambda line: None)
-        return _measured(runs)
+        return measured(runs)
 
     return run
 
 
-def _measured(runs):
-    rows = [json.loads(path.read_text()) for path in runs.rglob("row.json")]
-    for row in rows:
-        row["history"] = [
-            {key: value for key, value in epoch.items() if "seconds" not in key} for epoch in row["history"]
-        ]
-    return sorted((row["fingerprint"], row["seed"], row["metrics"], row["history"]) for row in rows)
-
-
 def _end(started):
     for process in started:
-        for pid in [*_below(process.pid), process.pid] if process.poll() is None else []:
+        for pid in [*below(process.pid), process.pid] if process.poll() is None else []:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with suppress(ValueError):  # communicated already
             process.communicate()
-
-
-def _below(pid):
-    try:
-        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return [each for child in children for each in [*_below(child), child]]
 
 
 def _workers(process, runs):
@@ -99,7 +83,7 @@ def _workers(process, runs):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     planners = [int(log.stem.rpartition("-")[2]) for log in (runs / "workers").glob("*-*.log")]
-    return [[pid, *_below(pid)] for pid in planners]
+    return [[pid, *below(pid)] for pid in planners]
 
 
 @pytest.mark.parametrize("launcher", ENGINES)
@@ -111,7 +95,7 @@ def test_a_killed_worker_leaves_its_run_to_the_others(start, straight, tmp_path,
     assert (process.returncode, out.splitlines()[-1]) == (0, "tiny/table1: 4 of 4 runs done"), err
     assert (launcher == "local") == (": died (" in err)  # Ray starts it again
     assert "Traceback" not in err
-    assert _measured(tmp_path / "runs") == straight(0, 1)
+    assert measured(tmp_path / "runs") == straight(0, 1)
 
 
 @needs_submitit
@@ -126,7 +110,7 @@ def test_a_preempted_worker_is_requeued(start, straight, tmp_path):
     assert ": died (" not in err
     told = "".join(path.read_text() for path in (tmp_path / "runs" / "workers").rglob("*.err"))
     assert "preempted" in told
-    assert _measured(tmp_path / "runs") == straight(0)
+    assert measured(tmp_path / "runs") == straight(0)
 
 
 @needs_submitit
@@ -183,7 +167,7 @@ def test_the_script_in_the_docs(published, tmp_path, small, time_is_up):
         while not list((tmp_path / "runs").rglob("checkpoint.pt")):
             assert process.poll() is None
             time.sleep(0.02)
-        for pid in _below(process.pid):  # all of the job's step
+        for pid in below(process.pid):  # all of the job's step
             os.kill(pid, signal.SIGTERM)
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0

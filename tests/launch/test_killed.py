@@ -1,6 +1,5 @@
 """A plan that is killed at any moment and typed again ends with the rows of one that never was."""
 
-import json
 import os
 import random
 import signal
@@ -12,20 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from process_tree import below
+from without_times import measured
 
 import msda_train
 from msda_train.config.compose import compose
 from msda_train.training.train import train
 
 CALL = "import sys; from msda_train.cli.commands.run_command import main; sys.exit(main(sys.argv[1:]))"
-VOLATILE = ("seconds", "train_seconds")
 EPOCHS = "recipe.epochs=40"
-
-
-def _measured(path):
-    row = json.loads(path.read_text())
-    history = [{k: v for k, v in epoch.items() if k not in VOLATILE} for epoch in row["history"]]
-    return row["fingerprint"], row["seed"], row["metrics"], history
 
 
 def _straight(plan, small, runs):
@@ -35,15 +29,7 @@ def _straight(plan, small, runs):
         cfg = compose(*job.words(str(runs)))
         names = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
         train(cfg, names, lambda line: None)
-    return sorted(_measured(path) for path in runs.rglob("row.json"))
-
-
-def _children(pid):
-    """Processes whose parent is `pid`."""
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    return measured(runs)
 
 
 def _kill(pid):
@@ -63,7 +49,7 @@ def _killed(start, runs, kills):
             time.sleep(draw.uniform(0, 1))
         else:
             time.sleep(draw.uniform(0.5, 5))
-        victims = [planner.pid, *_children(planner.pid)]
+        victims = [planner.pid, *below(planner.pid)]
         draw.shuffle(victims)
         counted += planner.poll() is None
         for victim in victims:
@@ -98,5 +84,5 @@ def test_killed_and_started_again(plan, published, small, tmp_path, kills):
     out, err = last.communicate(timeout=300)
     assert last.returncode == 0, out + err
     assert "tiny/table1: 2 of 2 runs done" in out
-    assert sorted(_measured(path) for path in runs.rglob("row.json")) == expected
+    assert measured(runs) == expected
     assert not list(runs.rglob("failure.json"))

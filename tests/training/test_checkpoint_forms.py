@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from without_times import history, measured
 
 from msda_train.cli import train as cli
 from msda_train.core.errors import UserError
@@ -15,14 +16,8 @@ from msda_train.launch.half_done import epochs_done
 from msda_train.models.trained import load_network, read_checkpoint
 from msda_train.training.run import Run
 
-VOLATILE = ("seconds", "train_seconds")
 WORDS = ("method=mixup", "recipe.epochs=4", "seed=3")
 CLI = "import sys; from msda_train.cli.train import main; sys.exit(main())"
-
-
-def _measured(path):
-    row = json.loads(path.read_text())
-    return [{k: v for k, v in epoch.items() if k not in VOLATILE} for epoch in row["history"]], row["metrics"]
 
 
 @pytest.fixture
@@ -58,7 +53,7 @@ def test_full_goes_on_elsewhere_bit_for_bit(go, half, small, tmp_path):
     assert "going on after epoch 2 of 4\n" in done.stderr
     assert not (tmp_path / "runs").exists()
     (resumed,) = away.rglob("row.json")
-    assert _measured(resumed) == _measured(straight)
+    assert measured(resumed) == measured(straight)
     assert all("lost" not in session for session in json.loads(resumed.read_text())["sessions"])
     ours, theirs = (torch.load(p.with_name("checkpoint.pt"), weights_only=True) for p in (resumed, straight))
     assert all(torch.equal(ours["model"][key], theirs["model"][key]) for key in theirs["model"])
@@ -67,7 +62,7 @@ def test_full_goes_on_elsewhere_bit_for_bit(go, half, small, tmp_path):
 def test_weights_lose_nothing_without_an_interruption(go, tmp_path):
     straight = go(*WORDS, f"runs={tmp_path / 'straight'}")
     weights = go(*WORDS, "checkpoint=weights")
-    assert _measured(weights) == _measured(straight)
+    assert measured(weights) == measured(straight)
     sizes = [path.with_name("checkpoint.pt").stat().st_size for path in (weights, straight)]
     assert sizes[0] < sizes[1] / 2
     ours, _ = load_network(weights.parent)
@@ -79,9 +74,9 @@ def test_weights_go_on_without_momentum_and_say_so(go, half, tmp_path):
     straight = go(*WORDS, f"runs={tmp_path / 'straight'}")
     half("checkpoint=weights")
     resumed = go(*WORDS, "checkpoint=weights")
-    (first, then), (expected, _) = json.loads(resumed.read_text())["sessions"], _measured(straight)
+    (first, then), expected = json.loads(resumed.read_text())["sessions"], history(straight)
     assert ("lost" in first, then["lost"]) == (False, "optimizer state")
-    found, _ = _measured(resumed)
+    found = history(resumed)
     assert found[:2] == expected[:2]
     assert found[2:] != expected[2:]  # else momentum would not matter, and should not be kept at all
 
@@ -91,7 +86,7 @@ def test_without_momentum_weights_are_all_there_is(go, half, tmp_path):
     straight = go(*WORDS, *still, f"runs={tmp_path / 'straight'}")
     half(*still, "checkpoint=weights")
     resumed = go(*WORDS, *still, "checkpoint=weights")
-    assert _measured(resumed) == _measured(straight)
+    assert measured(resumed) == measured(straight)
     assert all("lost" not in session for session in json.loads(resumed.read_text())["sessions"])
 
 

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from without_times import history, measured
 
 from msda_train.config.build import build
 from msda_train.config.compose import compose
@@ -140,12 +141,6 @@ def play(tmp_path, short):
     return run
 
 
-def _measured(path):
-    row = json.loads(path.read_text())
-    kept = [{k: v for k, v in epoch.items() if "seconds" not in k} for epoch in row["history"]]
-    return kept, row["metrics"]
-
-
 @pytest.mark.parametrize("method", ["erm", "mixup", "mixup_paper"])
 def test_an_interrupted_run_ends_with_the_same_bits(play, tmp_path, monkeypatch, method):
     words = [f"method=gan/{method}", "seed=3"]
@@ -161,7 +156,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(play, tmp_path, monkeypatch,
         patch.setattr(GanRun, "epoch", epoch)
         play(*words)
     resumed = play(*words)
-    assert _measured(resumed) == _measured(straight)
+    assert measured(resumed) == measured(straight)
     states = [torch.load(p.parent / "checkpoint.pt", weights_only=True) for p in (resumed, straight)]
     assert all(torch.equal(states[0]["model"][k], w) for k, w in states[1]["model"].items())
     moments = [state["optimizer"]["state"] for state in states]
@@ -191,13 +186,13 @@ def test_killed_and_begun_again(tmp_path):
     assert start("runs").wait() == 0
     assert straight.wait() == 0
     (one,), (other,) = ((tmp_path / name).rglob("row.json") for name in ("runs", "straight"))
-    assert _measured(one) == _measured(other)
+    assert measured(one) == measured(other)
     assert len(json.loads(one.read_text())["sessions"]) == 2
 
 
 def test_a_longer_run_begins_as_a_shorter_one(play):
     """The number of iterations is in no draw, so a snapshot at 20,000 can be had on the way to more."""
-    short, long = (_measured(play(f"recipe.iterations={n}"))[0] for n in (20, 40))
+    short, long = (history(play(f"recipe.iterations={n}")) for n in (20, 40))
     assert long[:2] == short
     assert len(long) == 4
 

@@ -19,10 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from process_tree import below
+from without_times import history
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for trainers in /proc")
 
-VOLATILE = ("seconds", "train_seconds")
 EPOCHS = 8
 TABLE = """
 key: tiny
@@ -136,7 +137,7 @@ class World:
     def rows(self):
         """What was measured, by fingerprint and seed."""
         rows = [json.loads(path.read_text()) for path in self.runs.rglob("row.json")]
-        return {(row["fingerprint"], row["seed"]): (row["metrics"], _history(row)) for row in rows}
+        return {(row["fingerprint"], row["seed"]): (row["metrics"], history(row)) for row in rows}
 
     def epochs(self):
         """How often each epoch of each run has ended."""
@@ -146,10 +147,6 @@ class World:
         """Files that no run needs."""
         files = [path for path in self.runs.rglob("*") if path.is_file()]
         return [p for p in files if p.name not in PLACES and p.parent.name not in ("claims", "logs")]
-
-
-def _history(row):
-    return [{k: v for k, v in epoch.items() if k not in VOLATILE} for epoch in row["history"]]
 
 
 @pytest.fixture(scope="module")
@@ -162,14 +159,6 @@ def server():
 @pytest.fixture
 def world(tmp_path, small_run, server):
     return lambda name: World(tmp_path / name, small_run, server)
-
-
-def _family(pid):
-    """The process and all below it."""
-    with suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [pid, *(each for child in children for each in _family(int(child)))]
-    return []
 
 
 def _until(process, ready, seconds):
@@ -201,7 +190,7 @@ def _wait(moment, world, process, draw):
 
 
 def _kill(process, draw):
-    victims = _family(process.pid)
+    victims = [process.pid, *below(process.pid)]
     draw.shuffle(victims)
     for victim in victims:
         with suppress(ProcessLookupError):

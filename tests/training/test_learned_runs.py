@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from without_times import history
 
 from msda_train.core.errors import UserError
 from msda_train.evaluation.verify import verify
@@ -15,13 +16,6 @@ from msda_train.training.run import Run
 
 LEARNED = ("automix", "samix", "adautomix")
 WORDS = ("model=resnet18", "model.blocks=[1,1,1]", "method.layer=2")
-
-
-def _measured(path):
-    kept = ("seconds", "train_seconds")
-    return [
-        {k: v for k, v in epoch.items() if k not in kept} for epoch in json.loads(path.read_text())["history"]
-    ]
 
 
 def _flat(tree, name=""):
@@ -57,7 +51,7 @@ def test_interrupted_equals_uninterrupted(go, tmp_path, monkeypatch, method):
     straight = go(*words, f"runs={tmp_path / 'straight'}")
     _interrupted(go, monkeypatch, 1, *words)
     resumed = go(*words)
-    assert _measured(resumed) == _measured(straight)
+    assert history(resumed) == history(straight)
     ours, theirs = _checkpoint(resumed), _checkpoint(straight)
     assert ours.keys() == theirs.keys()
     assert any(key.startswith("/learned/optimizer/state/0/") for key in theirs)
@@ -174,7 +168,7 @@ def test_several_devices_are_refused_before_data_are_read(go, monkeypatch):
 
 def test_cosine_may_end_above_zero(go):
     words = ["recipe.epochs=2", "recipe.schedule=cosine", "recipe.min_lr=0.02", "recipe.lr=0.1"]
-    rates = [epoch["lr"] for epoch in _measured(go(*words))]
+    rates = [epoch["lr"] for epoch in history(go(*words))]
     assert rates == pytest.approx([0.1, 0.06])  # half way from 0.1 to 0.02
     with pytest.raises(UserError, match=r"recipe.min_lr"):
         go("recipe.schedule=step", "recipe.min_lr=0.02")

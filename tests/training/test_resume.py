@@ -10,15 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from without_times import measured
 
 from msda_train.training.run import Run
-
-VOLATILE = ("seconds", "train_seconds")
-
-
-def _measured(path):
-    row = json.loads(path.read_text())
-    return [{k: v for k, v in epoch.items() if k not in VOLATILE} for epoch in row["history"]], row["metrics"]
 
 
 def _weights(path):
@@ -48,7 +42,7 @@ def test_four_epochs_equal_two_and_two(go, tmp_path, monkeypatch, method, schedu
         _interrupt_in_epoch(patch, 2)
         go(*words)
     resumed = go(*words)
-    assert _measured(resumed) == _measured(straight)
+    assert measured(resumed) == measured(straight)
     ours, theirs = _weights(resumed), _weights(straight)
     assert all(torch.equal(ours["model"][k], theirs["model"][k]) for k in theirs["model"])
     sessions = json.loads(resumed.read_text())["sessions"]
@@ -68,7 +62,7 @@ def test_what_a_network_draws_is_resumed_too(go, tmp_path, monkeypatch, words):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         _interrupt_in_epoch(patch, 1)
         go(*words)
-    assert _measured(go(*words)) == _measured(straight)
+    assert measured(go(*words)) == measured(straight)
 
 
 def test_killed_at_any_moment(small, tmp_path):
@@ -101,5 +95,5 @@ def test_killed_at_any_moment(small, tmp_path):
     assert time.monotonic() - began < 600
     (resumed,) = (tmp_path / "runs").rglob("row.json")
     (uncut,) = (tmp_path / "straight").rglob("row.json")
-    assert _measured(Path(resumed)) == _measured(Path(uncut))
+    assert measured(Path(resumed)) == measured(Path(uncut))
     assert not list((tmp_path / "runs").rglob("*.tmp"))

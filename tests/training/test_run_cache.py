@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 import torch
+from without_times import history
 
 from msda_train.cli.train import main
 from msda_train.config.compose import compose
@@ -17,7 +18,6 @@ from msda_train.training.run_cache import RunCache, is_ours
 from msda_train.training.train import train
 
 NAMES = dict.fromkeys(("dataset", "model", "method", "recipe", "experiment"))
-VOLATILE = ("seconds", "train_seconds")
 WRN = ["model=wrn28_10", "model.depth=10", "model.width=1"]
 
 
@@ -47,8 +47,7 @@ def built(monkeypatch):
 def _outcome(path):
     """What must not depend on the process: numbers of the row, and weights and momentum."""
     row = json.loads(path.read_text())
-    history = [{k: v for k, v in epoch.items() if k not in VOLATILE} for epoch in row["history"]]
-    return row["metrics"], history, torch.load(path.parent / "checkpoint.pt", weights_only=True)
+    return row["metrics"], history(row), torch.load(path.parent / "checkpoint.pt", weights_only=True)
 
 
 def _same(one, other):

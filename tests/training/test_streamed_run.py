@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from without_times import history
 
 from msda_train.cli.probe import main as probe
 from msda_train.cli.table import main as table
@@ -22,7 +23,6 @@ from msda_train.records.rows import read_row
 from msda_train.training.run import ODD, Run
 
 DIGITS = ["dataset=digits", "dataset.subset=60", "recipe.crop_padding=0"]
-VOLATILE = ("seconds", "train_seconds")
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +55,6 @@ def train(*words):
     return path
 
 
-def measured(path):
-    return [
-        {k: v for k, v in h.items() if k not in VOLATILE} for h in json.loads(path.read_text())["history"]
-    ]
-
-
 def test_interrupted_and_with_workers_it_is_the_same_run(words, tmp_path, monkeypatch):
     straight = train(*words, "recipe.epochs=3", "workers=0", f"runs={tmp_path / 'straight'}")
     whole, runs = Run.epoch, f"runs={tmp_path / 'resumed'}"
@@ -75,13 +69,13 @@ def test_interrupted_and_with_workers_it_is_the_same_run(words, tmp_path, monkey
         assert main([*words, "recipe.epochs=3", "workers=0", runs]) == 130
     resumed = train(*words, "recipe.epochs=3", "workers=2", runs)
     workers_of.cache_clear()
-    assert measured(resumed) == measured(straight)
+    assert history(resumed) == history(straight)
     ours, theirs = (
         torch.load(p.parent / "checkpoint.pt", weights_only=True)["model"] for p in (resumed, straight)
     )
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert resumed.parent.parent.name == straight.parent.parent.name  # workers are in no fingerprint
-    assert [h["unreadable_images"] for h in measured(straight)] == [1, 1, 1]
+    assert [h["unreadable_images"] for h in history(straight)] == [1, 1, 1]
     data = read_row(resumed).data
     assert (data["unreadable_images"], data["odd_images"], data["train_images"]) == (1, 0, 18)
     assert [line.split("\t")[0] for line in (resumed.parent / ODD).read_text().splitlines()] == [
@@ -93,7 +87,7 @@ def test_two_processes_train_what_one_trains(words, tmp_path):
     alone = train(*words, "workers=0", f"runs={tmp_path / 'alone'}")
     both = train(*words, "workers=0", "devices=2", f"runs={tmp_path / 'both'}")
     assert both.parent.parent.name == alone.parent.parent.name
-    for one, two in zip(measured(alone), measured(both), strict=True):
+    for one, two in zip(history(alone), history(both), strict=True):
         assert two == pytest.approx(one, rel=1e-3)
 
 
