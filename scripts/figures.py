@@ -29,6 +29,7 @@ ROWS = REPO / "results" / "rows"
 FIGURES = REPO / "results" / "figures"
 WIDTH = 6.6  # inches
 LEAST_METHODS = 3  # a column of fewer compares nothing
+MOST_METHODS = 20  # more curves cannot be told apart
 
 
 def figures(places: Sequence[Path]) -> dict[str, bytes]:
@@ -40,7 +41,7 @@ def figures(places: Sequence[Path]) -> dict[str, bytes]:
     report = make_report(load_papers(), rows, made=datetime.fromtimestamp(0, UTC))
     published = report.compared[report.compared["rows"].map(bool)]
     groups = report.lines.groupby(["block", "words"])
-    blocks = [(block, words) for (_, words), block in groups if len(block) >= LEAST_METHODS]
+    blocks = [(block, words) for (_, words), block in groups if LEAST_METHODS <= len(block) <= MOST_METHODS]
     seeds: list[tuple[Picture, str]] = [(seeds_picture(block, WIDTH), words) for block, words in blocks]
     by_block = generated.groupby(["block", "words"])
     seeds += [(seeds_picture(block, WIDTH), words) for (_, words), block in by_block]
