@@ -47,9 +47,7 @@ tables:
           - {label: None, metric: error, value: 4.80, method: erm}
           - {label: Input, metric: error, value: 3.90, method: mixup}
 """
-WORKER = (
-    "import sys; sys.path.insert(0, {here!r}); import test_kill_series as t; t.worker({folder!r}, {locks})"
-)
+WORKER = "import sys; sys.path[:0] = {places!r}; import test_kill_series as t; t.worker({folder!r}, {locks})"
 PLACES = {"history.csv", "row.json", "config.yaml", "checkpoint.pt", "gallery.json", "lock", "multirun.yaml"}
 
 
@@ -64,7 +62,8 @@ def life(folder, words, locks=True):
     from msda_train.cli import train as cli
     from msda_train.launch import child
 
-    start = WORKER.format(here=str(Path(__file__).parent), folder=str(folder), locks=locks)
+    places = [str(place) for place in Path(__file__).parents[:2]]  # of this file and of those it imports
+    start = WORKER.format(places=places, folder=str(folder), locks=locks)
     child.module_command = lambda module, words: [sys.executable, "-c", start]
     code = table_cli.main(words) if words[0] == "run" else cli.main(words)
     os._exit(code)
