@@ -89,9 +89,11 @@ EXAMPLE = "<!-- example: begin -->\n", "<!-- example: end -->"
 
 def example() -> str:
     """What a small sweep ends with: three methods on the digits, without the heading."""
-    names = ("digits", "preactresnet18", ("erm", "mixup", "cutmix"))
-    small = [row for row in _rows() if (row.names["dataset"], row.names["model"]) == names[:2]]
-    chosen = [row for row in small if row.names["method"] in names[2] and row.config["model"]["width"] == 8]
+    digits = [
+        row for row in _rows() if row.names["dataset"] == "digits" and row.config["model"]["width"] == 8
+    ]
+    networks = [row for row in digits if row.names["model"] == "preactresnet18"]
+    chosen = [row for row in networks if row.names["method"] in ("erm", "mixup", "cutmix")]
     table = render(chosen, "text", "error").split("\n\n")[1]  # of the first block
     return f"```\n{table.rstrip()}\n```\n"
 

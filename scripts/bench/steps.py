@@ -24,12 +24,13 @@ from msda_train.training.device import choose
 MILLI = 1e3
 SLOW = 4.0  # a step that takes so many times ERM's is measured in fewer rounds
 CACHED = "attentive_cutmix, cached"
-_PATCHES = "a small DeiT-S, over ERM's step with that"
+ON_PATCHES = ("mixpro", "smmix", "tokenmix", "transmix")  # they look at a class token
+_SMALL = "a small DeiT-S, over ERM's step with that"
 NOTES = {
     "attentive_cutmix": "its teacher is a resnet18 with random weights: the same work, another attention",
     CACHED: "method.cached=true; without the one pass that its teacher makes before training",
-    **dict.fromkeys(("mixpro", "smmix", "transmix"), _PATCHES),
-    "tokenmix": f"method.activation=attention; {_PATCHES}",
+    **dict.fromkeys(ON_PATCHES, _SMALL),
+    "tokenmix": f"method.activation=attention; {_SMALL}",
 }
 GOALS: Mapping[str, Goal] = {
     **dict.fromkeys(("mixup", "cutmix", "hmix", "gmix"), at_most(1.03, 1.01)),
@@ -80,7 +81,7 @@ def step_costs(settings: Settings, chosen: Sequence[str] | None = None) -> Itera
     names = chosen or sorted([*words_of("method"), CACHED])
     with TemporaryDirectory() as folder:
         words = {name: _words(name, Path(folder)) for name in names}
-        on_patches = {name: words.pop(name) for name in names if _PATCHES in NOTES.get(name, "")}
+        on_patches = {name: words.pop(name) for name in names if name in ON_PATCHES}
         yield from _costs(settings, network_words(settings.cost_width), words)
         if on_patches:
             yield from _costs(settings, _transformer(settings.cost_width), on_patches)
@@ -130,12 +131,13 @@ def _costs(
         seconds["slow erm"] = (again["erm"], "slow erm")
     for name in words:
         if name in failed:
-            yield _record(name, note=failed[name]) | made
+            yield _record(made, name, note=failed[name])
             continue
         times, base = seconds[name]
         erm = seconds[base][0]
         ratio, own = spread(times / erm), spread(times * MILLI)
-        measured = _record(
+        yield _record(
+            made,
             name,
             ratio=ratio.median,
             low=ratio.low,
@@ -145,13 +147,12 @@ def _costs(
             rounds=len(times),
             note=NOTES.get(name, ""),
         )
-        yield measured | made
 
 
 def _turns(steps: Mapping[str, Stepping], rounds: int, timer: Any) -> dict[str, Any]:
     return interleaved(steps, rounds=rounds, timer=timer)
 
 
-def _record(name: str, **measured: object) -> dict[str, object]:
+def _record(made: Mapping[str, object], name: str, **measured: object) -> dict[str, object]:
     columns = ("ratio", "low", "high", "ms", "erm_ms", "rounds", "note")
-    return {"method": name, **{column: measured.get(column, "") for column in columns}}
+    return {"method": name, **{column: measured.get(column, "") for column in columns}, **made}
