@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,6 +39,7 @@ class Subject:
     config: the run's resolved dataset, model, method and recipe.
     stored_logits: (N, K) of the test set where an earlier probe left them; None: they are computed.
     progress: wraps an iterator of batches, given how many and a label, with a bar.
+    folder: of the run, where a long probe keeps what it has so far; None: nowhere.
     """
 
     network: nn.Module
@@ -50,6 +52,7 @@ class Subject:
     config: Mapping[str, Mapping[str, Any]]
     stored_logits: np.ndarray | None = None
     progress: Callable[[Iterator[Any], int, str], Iterator[Any]] = _unseen
+    folder: Path | None = None
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in [0, 1] as the network takes them."""
