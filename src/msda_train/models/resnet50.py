@@ -8,7 +8,9 @@ smaller than the image, so images of less than 32 pixels are refused.
 Depths for mixing: 0 pixels, 1 to 4 after each of the four groups.
 """
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
@@ -57,3 +59,16 @@ def resnet50(
     stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
     head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
     return Staged([nn.Sequential(stem, net.layer1), net.layer2, net.layer3, net.layer4, head], least_side=32)
+
+
+def layers_of(network: nn.Module) -> list[Any]:
+    """Copies of the stem with `layer1`, of `layer2`, `layer3` and `layer4` of a network of `resnet50`, for
+    another one that begins with them. UserError where it is another network."""
+    stages: Any = network.stages if isinstance(network, Staged) else ()
+    if len(stages) != 5 or not all(isinstance(stage[-1], Bottleneck) for stage in stages[1:4]):
+        raise UserError(
+            "a detector here begins with torchvision's bottlenecks; train model=resnet50, resnet101 or "
+            "resnext101"
+        )
+    first, *others = [copy.deepcopy(stage) for stage in stages[:4]]
+    return [nn.Sequential(*first[0], *first[1]), *others]

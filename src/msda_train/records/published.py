@@ -40,7 +40,7 @@ ANSWERED = {
     "nll": ("nll", "nats"),
 }
 _ATTACKED = ("fgsm_error", "ifgsm_error", "fgsm_acc", "ifgsm_acc", "pgd_acc")
-_PROBED = (*_ATTACKED, "knn_error", "auroc", "tnr95", "detection_acc", "loc_acc")
+_PROBED = (*_ATTACKED, "knn_error", "auroc", "tnr95", "detection_acc", "loc_acc", "map")
 ANSWERED |= dict.fromkeys(_PROBED, ("", "percent"))
 RISING = frozenset(metric for metric in ANSWERED if not metric.endswith(("error", "nll")))  # larger is better
 
@@ -268,8 +268,10 @@ def _check_protocol(where: str, cell: Cell) -> None:
 
 @cache
 def probes_of(preset: str) -> frozenset[str]:
-    """The names of the probes in configs/probes/`preset`.yaml."""
-    return frozenset(read_yaml(CONFIGS / "probes" / f"{preset}.yaml")) - {LINE, "defaults"}
+    """The names of the probes in configs/probes/`preset`.yaml, and in the files that it takes in."""
+    raw = without_lines(read_yaml(CONFIGS / "probes" / f"{preset}.yaml"))
+    others = [word for word in raw.pop("defaults", []) if isinstance(word, str) and word != "_self_"]
+    return frozenset(raw).union(*map(probes_of, others))
 
 
 def _check_runnable(where: str, cell: Cell) -> None:
