@@ -193,10 +193,10 @@ def test_what_the_suite_has_can_be_run_and_the_rest_says_why(papers, cells):
     runnable = Counter(cell.paper for cell in cells if cell.not_runnable is None)
     assert runnable == {
         "manifold_mixup": 196,
-        "cutmix": 265,
+        "cutmix": 285,
         "puzzlemix": 78,
         "openmixup": 133,
-        "saliencymix": 80,
+        "saliencymix": 85,
         "mixup": 58 + 3 + 44,  # three of ImageNet, and those of its ablation, whose numbers are not at hand
         "cutout": 14,
         "on_mixup_training": 8,
@@ -291,7 +291,7 @@ SLIPS = {
     "probes": ("error/best}", "error/best, probes: manifold_fgm}", 19, "did you mean 'manifold_fgsm'?"),
     "no answer": (
         "metric: error,",
-        "metric: map, unit: score, digits: 1, protocol: error/best,",
+        "metric: fid, unit: score, digits: 1, protocol: error/best,",
         19,
         "cannot be",
     ),

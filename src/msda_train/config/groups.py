@@ -1,6 +1,7 @@
 """The words that may stand behind `method=`, `model=` and so on, and their files, read without Hydra."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from msda_train.config.yaml_file import read_yaml, without_lines
@@ -27,3 +28,11 @@ def check_known(given: Iterable[str], file: Mapping[str, Any], who: str) -> None
     for option in given:
         if option not in known:
             raise UserError(f"{option}: {who} has no such option; {nearest(option, known)}")
+
+
+@cache
+def probes_of(preset: str) -> frozenset[str]:
+    """The names of the probes in configs/probes/`preset`.yaml, and in the files that it takes in."""
+    raw = without_lines(read_yaml(CONFIGS / "probes" / f"{preset}.yaml"))
+    others = [word for word in raw.pop("defaults", []) if isinstance(word, str) and word != "_self_"]
+    return frozenset(raw).union(*map(probes_of, others))

@@ -18,6 +18,17 @@ from msda_train.data.reading import Reader, Remark, Task, together
 PREFETCHED = 2  # batches that each worker prepares ahead
 
 
+def beside(workers: int) -> dict[str, Any]:
+    """What a DataLoader has to be told so that so many processes read for it; nothing for none."""
+    if not workers:
+        return {}
+    # Forked from a clean process that has imported what they need: ours has threads, perhaps a GPU.
+    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+    set_forkserver_preload([__name__, "PIL.Image", "torchvision.transforms.v2"])
+    several = {"multiprocessing_context": get_context(method), "persistent_workers": True}
+    return several | {"prefetch_factor": PREFETCHED, "worker_init_fn": _begin, "num_workers": workers}
+
+
 class _Given:
     """A sampler that gives what it was told last."""
 
@@ -33,22 +44,14 @@ class Pool:
 
     def __init__(self, reader: Reader, workers: int, pinned: bool) -> None:
         self.given = _Given()
-        several: dict[str, Any] = {}
-        if workers:
-            # Forked from a clean process that has imported what they need: ours has threads, perhaps a GPU.
-            method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-            set_forkserver_preload([__name__, "PIL.Image", "torchvision.transforms.v2"])
-            several = {"multiprocessing_context": get_context(method), "persistent_workers": True}
-            several |= {"prefetch_factor": PREFETCHED, "worker_init_fn": _begin}
         source: Any = reader  # no length: it reads what it is told
         self.loader: DataLoader[Any] = DataLoader(
             source,
             batch_sampler=self.given,
-            num_workers=workers,
             collate_fn=together,
             pin_memory=pinned,
             generator=torch.Generator(),  # else each pass would draw from the one that dropout draws from
-            **several,
+            **beside(workers),
         )
 
     def __call__(self, batches: Iterator[list[Task]]) -> Iterator[tuple[Tensor, list[Remark]]]:

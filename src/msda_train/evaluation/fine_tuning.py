@@ -21,6 +21,7 @@ from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.core.files import whole_file, writing
 from msda_train.core.randomness import Rng, generator
+from msda_train.data.reader_pool import beside
 from msda_train.evaluation.probes.subject import Subject
 
 SAVE_SECONDS = 600.0
@@ -92,12 +93,12 @@ class FineTuning:
             losses, begun, first = _restored(file, network, optimizer)
             total += begun
         batches = _Batches(len(examples), self.schedule, subject.seed, self.name)
-        loader = DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             _Keyed(examples, subject.seed, self.name),
             batch_sampler=batches.begin_at(first),
-            num_workers=self.workers,
             collate_fn=list,
-            persistent_workers=self.workers > 0,
+            generator=torch.Generator(),  # else it draws from the one that dropout draws from
+            **beside(self.workers),
         )
         label = f"{self.name}, from step {first}" if first else self.name
         with signals.patient() as stop:

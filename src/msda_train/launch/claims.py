@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
+from msda_train.config.groups import probes_of
 from msda_train.core.errors import UserError
 from msda_train.core.files import replace_file
 from msda_train.core.locks import Lock, is_taken, take
 from msda_train.launch.half_done import epochs_done
 from msda_train.launch.plan import Configuration, Job
-from msda_train.records.published import probes_of
 from msda_train.records.rows import Row, one_line, read_row
 
 TAIL_BYTES = 4096

@@ -12,12 +12,11 @@ not at hand has no `value`, and says `not_published: <why>`: it can be run, and 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from msda_train.config import checks
-from msda_train.config.groups import words_of
+from msda_train.config.groups import probes_of, words_of
 from msda_train.config.yaml_file import LINE, check_keys, mappings, read_yaml, without_lines
 from msda_train.core.errors import UserError, nearest
 from msda_train.core.paths import CONFIGS, PUBLISHED
@@ -264,14 +263,6 @@ def _check_protocol(where: str, cell: Cell) -> None:
     ours = cell.compared_with
     if ours and (metric is None or (ours in PROTOCOLS and ours.split("/")[0] != metric)):
         raise UserError(f"{where}: '{cell.metric}' cannot be compared with our {ours}")
-
-
-@cache
-def probes_of(preset: str) -> frozenset[str]:
-    """The names of the probes in configs/probes/`preset`.yaml, and in the files that it takes in."""
-    raw = without_lines(read_yaml(CONFIGS / "probes" / f"{preset}.yaml"))
-    others = [word for word in raw.pop("defaults", []) if isinstance(word, str) and word != "_self_"]
-    return frozenset(raw).union(*map(probes_of, others))
 
 
 def _check_runnable(where: str, cell: Cell) -> None:

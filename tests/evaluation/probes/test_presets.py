@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from voc_images import make_voc
 
 from msda_train.comparison.compare import in_cell_unit
 from msda_train.comparison.match import compose_configs
 from msda_train.config.compose import compose
 from msda_train.config.fingerprint import fingerprint
 from msda_train.core.paths import CONFIGS
+from msda_train.data import voc
 from msda_train.data.cifar_c import EXTRA, STANDARD
 from msda_train.data.cifar_c import SETS as SETS_C
 from msda_train.data.images import Images
+from msda_train.evaluation.fine_tuning import FineTuning
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.evaluation.probing import build_probes
 from msda_train.models.preactresnet import preactresnet
+from msda_train.models.resnet50 import resnet50
 from msda_train.records.published import RISING, load_papers
 from msda_train.records.summary import PROTOCOLS
 
@@ -33,6 +37,7 @@ ASKED = {
     preset: {cell.compared_with for cell in PROBED if cell.probes == preset}
     for preset in dict.fromkeys(cell.probes for cell in PROBED)
 }
+TRANSFER = {"ssd", "faster_rcnn"}  # these train on
 SETS = {  # of CutMix's table: the paper's word and that of a row
     "TinyImageNet-crop": "tinyimagenet_crop",
     "TinyImageNet-resize": "tinyimagenet_resize",
@@ -100,6 +105,9 @@ def test_the_presets_that_cells_name():
         "cutmix_localisation": 1,
         "gcommands": 2,
         "corruptions": 1,
+        "cutmix_faster_rcnn": 1,
+        "cutmix_transfer": 2,
+        "saliencymix_faster_rcnn": 1,
     }
 
 
@@ -119,6 +127,13 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins, 
         subject = replace(
             subject, network=preactresnet([1, 1], 4, "manifold", 1, classes=10, channels=3).eval()
         )
+    if TRANSFER & set(node):  # as if trained, on few images that count as all of them
+        subject = replace(subject, network=resnet50([1, 1, 1, 1], 4, classes=10, channels=3).eval())
+        monkeypatch.setattr(FineTuning, "learn", lambda *_: np.zeros(1))
+        monkeypatch.setattr(voc, "TRAIN_IMAGES", 4), monkeypatch.setattr(voc, "TEST_IMAGES", 2)
+        make_voc(tmp_path)
+        here = [f"probes.{probe}.root={tmp_path}" for probe in node if probe in TRANSFER]
+        node = compose(f"probes={preset}", *here).probes
     found = {
         f"{asked.name}/{key}": value
         for asked in build_probes(node)
@@ -144,6 +159,9 @@ def test_a_setting_is_both_in_the_words_and_in_the_number():
             assert (name, key) == (out + how, "auroc")
         elif probe == "localisation":  # appendix B: at 0.15; which epoch is not printed
             assert (cell.protocol, cell.metric, key) == ("unknown", "loc_acc", "top1_0.15_iou_0.5")
+        elif probe in TRANSFER:
+            assert (cell.metric, cell.dataset, cell.protocol) == ("map", "Pascal VOC", "unknown")
+            assert probe == ("ssd" if "SSD" in cell.model else "faster_rcnn")
         elif probe == "ood":
             words = cell.setting.removeprefix("out=")
             assert name == (SETS[words] if cell.setting != words else "mean_of_7")
