@@ -30,11 +30,13 @@ class Numbers:
         return index, float(rng.normal(0, 0.01)) + float(torch.randn(())) / 100
 
 
-def subject(folder=None):
-    return Subject(nn.Identity(), None, [], [], torch.device("cpu"), nullcontext, 0, {}, folder=folder)
+def subject(folder=None, readers=0):
+    return Subject(
+        nn.Identity(), None, [], [], torch.device("cpu"), nullcontext, 0, {}, readers=readers, folder=folder
+    )
 
 
-def tuned(schedule, *, count=7, folder=None, workers=0, at_step=lambda step: None, options="a"):
+def tuned(schedule, *, count=7, folder=None, readers=0, at_step=lambda step: None, options="a"):
     """Losses, weights and the examples of each batch of a line with dropout."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(1, 4), nn.Dropout(0.5), nn.Linear(4, 1)).train()
@@ -47,8 +49,8 @@ def tuned(schedule, *, count=7, folder=None, workers=0, at_step=lambda step: Non
         x = torch.tensor([[noise] for _, noise in batch])
         return (network(x) - torch.tensor([[index / 10] for index, _ in batch])).square().mean()
 
-    tuning = FineTuning("toy", options, schedule, workers)
-    losses = tuning.learn(subject(folder), network, optimizer, Numbers(count), loss)
+    tuning = FineTuning("toy", options, schedule)
+    losses = tuning.learn(subject(folder, readers), network, optimizer, Numbers(count), loss)
     return losses, [p.detach().clone() for p in network.parameters()], seen, tuning
 
 
@@ -74,7 +76,7 @@ def test_the_rate_falls_to_a_tenth():
 
 
 def test_readers_beside_change_nothing():
-    here, there = (tuned(Schedule(5, 3, 0.01), workers=workers) for workers in (0, 2))
+    here, there = (tuned(Schedule(5, 3, 0.01), readers=readers) for readers in (0, 2))
     np.testing.assert_array_equal(here[0], there[0])
     assert here[2] == there[2]
 

@@ -79,7 +79,7 @@ class Voc:
         file = picture.parents[1] / "Annotations" / f"{picture.stem}.xml"
         try:
             return _objects(ElementTree.parse(file).getroot())
-        except (OSError, ElementTree.ParseError, ValueError, AttributeError, TypeError) as error:
+        except (OSError, ElementTree.ParseError, ValueError) as error:
             raise UserError(f"{file}: no annotation ({error}); unpack the archive again") from None
 
     def picture(self, number: int) -> Any:
@@ -96,7 +96,7 @@ class Voc:
 def _objects(annotation: ElementTree.Element) -> Objects:
     boxes, labels, difficult = [], [], []
     for thing in annotation.iter("object"):
-        corners = [float(thing.find(f"bndbox/{side}").text) for side in ("xmin", "ymin", "xmax", "ymax")]  # type: ignore[union-attr,arg-type]
+        corners = [float(thing.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
         # The first pixel is 1, and the last one is inside: half open from 0, only the first two move.
         boxes.append([corners[0] - 1, corners[1] - 1, *corners[2:]])
         labels.append(1 + CLASSES.index(thing.findtext("name", "")))

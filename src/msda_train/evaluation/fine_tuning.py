@@ -69,13 +69,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """name: of the probe; options: all that decides what is learned, in words; workers: processes that read
-    examples, 0 for none beside this one."""
+    """name: of the probe; options: all that decides what is learned, besides the schedule, in words."""
 
     name: str
     options: str
     schedule: Schedule
-    workers: int = 0
 
     def learn(
         self,
@@ -98,7 +96,7 @@ class FineTuning:
             batch_sampler=batches.begin_at(first),
             collate_fn=list,
             generator=torch.Generator(),  # else it draws from the one that dropout draws from
-            **beside(self.workers),
+            **beside(subject.readers),
         )
         label = f"{self.name}, from step {first}" if first else self.name
         with signals.patient() as stop:

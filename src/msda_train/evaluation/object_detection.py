@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from msda_train.config import checks
 from msda_train.core import paths
 from msda_train.core.paths import typed_path
 from msda_train.core.randomness import Rng, generator
@@ -31,20 +30,18 @@ TEST_BATCH = 8
 @dataclass(frozen=True)
 class ObjectDetection:
     """steps, batch_size, lr, lr_drops: see `Schedule`; root: the folder of VOCdevkit, null: where data sets
-    are kept; workers: processes that read images. A subclass says what the detector is."""
+    are kept. A subclass says what the detector is."""
 
     steps: int
     batch_size: int
     lr: float
     lr_drops: Sequence[int] = ()
     root: str | None = None
-    workers: int = 4
 
     name: ClassVar[str]
     remarks: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
-        checks.whole(f"probes.{self.name}.workers", self.workers, least=0)
         self.schedule.check(f"probes.{self.name}")
 
     def detector(self, subject: Subject, classes: int) -> nn.Module:
@@ -81,7 +78,7 @@ class ObjectDetection:
             told = [{key: value.to(subject.device) for key, value in target.items()} for _, target in batch]
             return torch.stack(list(network(images, told).values())).sum()
 
-        tuning = FineTuning(self.name, f"voc {root.absolute()}", self.schedule, self.workers)
+        tuning = FineTuning(self.name, f"voc {root.absolute()}", self.schedule)
         losses = tuning.learn(subject, network, self.optimizer(network), learned, loss)
         ap = tested(subject, network.eval(), test)
         tuning.done(subject)

@@ -127,6 +127,7 @@ def _subject(opened: OpenedRun) -> Subject:
         config=opened.row.config,
         stored_logits=_stored_logits(opened.row.path.with_name(LOGITS), len(run.images.x_test)),
         progress=_bar,
+        readers=run.compute.readers,
         folder=opened.row.path.parent,
     )
 

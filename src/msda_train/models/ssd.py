@@ -42,7 +42,8 @@ class SsdBody(nn.Module):
     def __init__(self, layers: Sequence[nn.Module]):
         super().__init__()
         self.first, self.second = nn.Sequential(*layers[:2]), layers[2]
-        channels: Any = [layer[-1].conv3.out_channels for layer in (layers[1], layers[2])]  # type: ignore[index]
+        ends: list[Any] = [layers[1], layers[2]]
+        channels = [each[-1].conv3.out_channels for each in ends]
         self.scale = nn.Parameter(torch.full((channels[0],), 20.0))
         shapes = [(256, 512, 2), (128, 256, 2), (128, 256, 1), (128, 256, 1)]  # inside, out, stride
         self.more, before = nn.ModuleList(), channels[1]

@@ -32,7 +32,7 @@ def root(tmp_path_factory):
 
 
 def test_ssd_from_a_network_to_a_number(subject, root):
-    probe = Ssd(steps=3, batch_size=2, lr=0.001, lr_drops=[2], root=str(root), workers=0)
+    probe = Ssd(steps=3, batch_size=2, lr=0.001, lr_drops=[2], root=str(root))
     before = [value.clone() for value in subject.network.state_dict().values()]
     found = probe(subject)
     assert set(found.numbers) == {"map_3x2_lr0.001_2_part", "train_images", "test_images"}
@@ -127,7 +127,7 @@ def test_the_presets_are_the_papers(root):
 def test_wrong_options_are_named(subject, tmp_path):
     with pytest.raises(UserError, match=r"probes\.ssd\.steps=0"):
         Ssd(0, 1, 0.1)
-    with pytest.raises(UserError, match=r"probes\.faster_rcnn\.workers=-1"):
-        FasterRcnn(1, 1, 0.1, workers=-1)
+    with pytest.raises(UserError, match=r"probes\.faster_rcnn\.lr=0"):
+        FasterRcnn(1, 1, 0)
     with pytest.raises(UserError, match="no such home folder"):
         Ssd(1, 1, 0.1, root="~nobody-at-all/voc")(subject)

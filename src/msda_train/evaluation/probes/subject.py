@@ -39,6 +39,7 @@ class Subject:
     config: the run's resolved dataset, model, method and recipe.
     stored_logits: (N, K) of the test set where an earlier probe left them; None: they are computed.
     progress: wraps an iterator of batches, given how many and a label, with a bar.
+    readers: processes that read files for a probe; 0: none beside this one.
     folder: of the run, where a long probe keeps what it has so far; None: nowhere.
     """
 
@@ -52,6 +53,7 @@ class Subject:
     config: Mapping[str, Mapping[str, Any]]
     stored_logits: np.ndarray | None = None
     progress: Callable[[Iterator[Any], int, str], Iterator[Any]] = _unseen
+    readers: int = 0
     folder: Path | None = None
 
     def normalise(self, pixels: Tensor) -> Tensor:
