@@ -80,7 +80,7 @@ class ObjectDetection:
 
         tuning = FineTuning(self.name, f"voc {root.absolute()}", self.schedule)
         losses = tuning.learn(subject, network, self.optimizer(network), learned, loss)
-        ap = tested(subject, network.eval(), test)
+        ap = precision_of(subject, network.eval(), test)
         tuning.done(subject)
         key = f"map_{self.schedule.words}" + ("" if whole else "_part")
         numbers = {key: float(ap.mean()), "train_images": len(learned), "test_images": len(test.images)}
@@ -119,7 +119,7 @@ class Learned:
         return image.as_subclass(Tensor), plain
 
 
-def tested(subject: Subject, network: nn.Module, images: Voc) -> np.ndarray:
+def precision_of(subject: Subject, network: nn.Module, images: Voc) -> np.ndarray:
     """(20,) average precision of each class, of a detector in evaluation mode."""
     from torchvision.transforms.functional import to_tensor
 

@@ -11,7 +11,7 @@ from voc_images import make_voc
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
 from msda_train.data.voc import TEST, TRAIN, Voc
-from msda_train.evaluation.object_detection import Learned, tested
+from msda_train.evaluation.object_detection import Learned, precision_of
 from msda_train.evaluation.probes.faster_rcnn import FasterRcnn
 from msda_train.evaluation.probes.ssd import Ssd
 from msda_train.evaluation.probes.subject import Subject
@@ -64,7 +64,7 @@ class Seeing(nn.Module):
 
 
 def test_a_detector_that_sees_is_right(subject, root):
-    ap = tested(subject, Seeing(), Voc(root, TEST, "root"))
+    ap = precision_of(subject, Seeing(), Voc(root, TEST, "root"))
     assert ap[[5, 7]].tolist() == [1, 1]  # a bus and a cat, found before anything wrong
     assert ap.sum() == 2
 
