@@ -122,7 +122,7 @@ def test_nothing_is_missing(go, asked, plan, make_row, tmp_path):
         (["seed=1"], "seed=1: not here; type --seeds 0-4"),
         (["method=mixup"], "method=mixup: not here"),
         (["epochs"], "epochs: cannot be read; type OPTION=VALUE"),
-        (["method.alpha=1,2"], "Ambiguous value"),
+        (["method.alpha=1,2"], "method.alpha=1,2: several values where one is wanted; msda-train -m makes"),
         (["runs=a", "--runs", "b"], "type one of them"),
         (["--devices", "gpu0"], "type --devices cuda:0,cuda:1"),
         (["--devices", "cpu,cpu"], "type --devices cuda:0,cuda:1"),

@@ -192,6 +192,8 @@ def describe(problem: BaseException, overrides: Sequence[str]) -> str:
     if isinstance(problem, OverrideParseException):
         return f"{problem.override}: cannot be read; type OPTION=VALUE, with quotes around special signs"
     text = str(problem).strip()
+    if several := re.match(r"Ambiguous value for argument '(.+)'", text):
+        return f"{several.group(1)}: several values where one is wanted; msda-train -m makes a run of each"
     key = re.search(r"Could not override '([^']+)'", text) or re.search(r"full_key: (\S+)", text)
     if key:
         word, known = key.group(1), _options(overrides)
