@@ -1,6 +1,8 @@
 """Detectors on a small Pascal VOC, from a run's network to the number in its row."""
 
+import copy
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,3 +133,12 @@ def test_wrong_options_are_named(subject, tmp_path):
         FasterRcnn(1, 1, 0)
     with pytest.raises(UserError, match="no such home folder"):
         Ssd(1, 1, 0.1, root="~nobody-at-all/voc")(subject)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", [Ssd, FasterRcnn])
+def test_on_a_gpu(subject, root, kind):
+    there = replace(subject, device=torch.device("cuda"), network=copy.deepcopy(subject.network).cuda())
+    found = kind(steps=2, batch_size=2, lr=0.001, root=str(root))(there)
+    assert np.isfinite(found.arrays["loss"]).all()
+    assert found.arrays["ap"].shape == (20,)
