@@ -161,8 +161,7 @@ class _Batches:
 
     def __init__(self, examples: int, schedule: Schedule, seed: int, name: str) -> None:
         self.examples, self.schedule, self.seed, self.name, self.first = examples, schedule, seed, name, 0
-        rest = examples % schedule.batch_size
-        self.each = examples // schedule.batch_size + (rest > 1 or examples == 1)
+        self.each = batches_of(examples, schedule.batch_size)
 
     def begin_at(self, first: int) -> "_Batches":
         """Those from step `first` on."""
@@ -181,6 +180,11 @@ class _Batches:
 
     def __len__(self) -> int:
         return self.schedule.steps - self.first
+
+
+def batches_of(examples: int, batch_size: int) -> int:
+    """How many steps one time through the examples takes: see `_Batches`."""
+    return examples // batch_size + (examples % batch_size > 1 or examples == 1)
 
 
 def _number(rng: Rng) -> int:
