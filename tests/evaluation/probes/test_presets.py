@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from small_coco import write
 from torch import nn
 
 from msda_train.comparison.compare import in_cell_unit
@@ -18,9 +19,11 @@ from msda_train.core.paths import CONFIGS
 from msda_train.data.cifar_c import EXTRA, STANDARD
 from msda_train.data.cifar_c import SETS as SETS_C
 from msda_train.data.images import Images
+from msda_train.evaluation.caption_scores import METRICS
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.evaluation.probing import build_probes
 from msda_train.models.preactresnet import preactresnet
+from msda_train.models.staged import GlobalMean
 from msda_train.records.published import RISING, load_papers
 from msda_train.records.summary import PROTOCOLS
 
@@ -100,6 +103,7 @@ def test_the_presets_that_cells_name():
         "cutmix_localisation": 1,
         "gcommands": 2,
         "corruptions": 1,
+        "cutmix_captions": 7,
     }
 
 
@@ -115,6 +119,16 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins, 
         node = compose(f"probes={preset}", f"probes.corruptions.root={tmp_path}").probes
     if "ood" in node:
         node = compose(f"probes={preset}", *stand_ins(node)).probes
+    if "captions" in node:  # two pictures and one, which nobody scores: that takes Java
+        root = write(tmp_path / "coco", train=2, val=1)
+        module = "msda_train.evaluation.probes.captions"
+        monkeypatch.setattr("msda_train.data.coco_captions.COMPLETE", {"train": (2, 4), "val": (1, 2)})
+        monkeypatch.setattr(f"{module}.check_ready", lambda: None)
+        monkeypatch.setattr(f"{module}.caption_scores", lambda said, written: dict.fromkeys(METRICS, 0.5))
+        small = [f"probes.captions.root={root}", "probes.captions.workers=0"]
+        node = compose(f"probes={preset}", *small).probes
+        strided = nn.Conv2d(3, 4, 32, stride=32)
+        subject = replace(subject, network=nn.Sequential(strided, GlobalMean(), nn.Linear(4, 10)).eval())
     if "localisation" in node:  # asks for a network with a map
         subject = replace(
             subject, network=preactresnet([1, 1], 4, "manifold", 1, classes=10, channels=3).eval()
@@ -144,6 +158,11 @@ def test_a_setting_is_both_in_the_words_and_in_the_number():
             assert (name, key) == (out + how, "auroc")
         elif probe == "localisation":  # appendix B: at 0.15; which epoch is not printed
             assert (cell.protocol, cell.metric, key) == ("unknown", "loc_acc", "top1_0.15_iou_0.5")
+        elif probe == "captions":
+            assert (cell.protocol, key.split("_")) == (
+                "unknown",
+                [cell.metric, "100epochs", "20", "lr0.001", "beams20"],
+            )
         elif probe == "ood":
             words = cell.setting.removeprefix("out=")
             assert name == (SETS[words] if cell.setting != words else "mean_of_7")
@@ -197,5 +216,17 @@ def test_an_accuracy_is_one_minus_our_error_and_other_rates_are_as_ours():
     for metric in ("error", "fgsm_error", "ifgsm_error", "knn_error"):
         assert replace(cell, metric=metric).ours(0.25) == 25
     assert cell.ours_std(0.01) == 1
-    assert {"top1_acc", "top5_acc", "fgsm_acc", "pgd_acc", "auroc", "tnr95", "detection_acc"} <= RISING
+    cider = next(cell for cell in PROBED if cell.metric == "cider")
+    assert (cider.value, cider.ours(0.712), cider.ours_std(0.01)) == (71.2, pytest.approx(71.2), 1)
+    assert {
+        "top1_acc",
+        "top5_acc",
+        "fgsm_acc",
+        "pgd_acc",
+        "auroc",
+        "tnr95",
+        "detection_acc",
+        "bleu1",
+        "cider",
+    } <= RISING
     assert not RISING & {"error", "top5_error", "nll", "fgsm_error", "ifgsm_error", "knn_error"}
