@@ -11,10 +11,9 @@ defaults: word vectors of 100, an LSTM of 300, dropout 0.1, Adam. Of it:
 - No beam ends at an end word: 20 words are always searched, and the sentence is cut at its first end word.
 
 What deviates from it: words are cut without nltk's sentence splitter (`data.coco_captions`); pixels are
-normalised by the run's mean and deviation (ImageNet's for such runs, as the program has them); scores are
-sums of log-probabilities; the last epoch counts. The network computes in the run's precision, the captioner
-in float32. Which epoch, how many runs, and which images were tested on, the paper does not state: ours are
-the whole val2014, one sentence each.
+normalised by the run's mean and deviation (ImageNet's for such runs, as the program has them); the network
+computes in the run's precision, the captioner in float32; the last epoch counts. Which epoch, how many runs,
+and which images were tested on, the paper does not state: ours are the whole val2014, one sentence each.
 """
 
 from collections.abc import Sequence
