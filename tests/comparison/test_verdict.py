@@ -148,6 +148,8 @@ def test_an_unknown_protocol_is_said():
         ({"value": 97.0, "metric": "top1_acc"}, 0.3),
         ({"value": 0.2, "unit": "nats", "metric": "nll", "digits": 3}, 0.02),
         ({"value": 1.2, "unit": "nats", "metric": "nll", "digits": 3}, 0.05),
+        ({"value": 120.0, "unit": "score", "metric": "cider"}, 0.5),
+        ({"value": 3.0, "unit": "score", "metric": "bleu4"}, 0.3),
         ({"value": 3.0, "digits": 0}, 0.5),  # printed to whole points: no finer than that
     ],
 )

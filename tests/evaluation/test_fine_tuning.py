@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import nullcontext
 from itertools import chain
 
@@ -166,3 +168,29 @@ def test_a_loss_that_is_no_number_ends_it():
 def test_wrong_options_are_named(options, words):
     with pytest.raises(UserError, match=words):
         Schedule(*options).check("probes.toy")
+
+
+def test_readers_end_with_the_process_whatever_happened(tmp_path):
+    """They heed no signal, and Python waits for them."""
+    (tmp_path / "failing.py").write_text(
+        "import sys\n"
+        "class Failing:\n"
+        "    def __len__(self): return 9\n"
+        "    def __getitem__(self, k): raise UserError('no picture')\n"
+        "from msda_train.core.errors import UserError\n"
+        "from msda_train.evaluation.fine_tuning import in_order\n"
+        "from msda_train.evaluation.probes.subject import Subject\n"
+        "subject = Subject(None, None, [], [], None, None, 0, {}, readers=1)\n"
+        "if __name__ == '__main__':\n"
+        "    half = in_order(range(9), 2, subject, 'kept open')\n"
+        "    print(next(half))\n"
+        "    try:\n"
+        "        next(in_order(Failing(), 2, subject, 'failing'))\n"
+        "    except UserError as error:\n"
+        "        kept = error\n"
+        "        print(kept)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "failing.py"], cwd=tmp_path, timeout=120, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[0, 1]", "no picture"]

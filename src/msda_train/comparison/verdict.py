@@ -42,8 +42,8 @@ MOST_SEEDS = 1000  # beyond this many, "more seeds" is no advice
 
 # By unit: at most this much, and at most this share of the published number (of the error, where an
 # accuracy is printed). The share binds where numbers are small: 0.5 points at an error of 2.5 would call two
-# methods equal that every paper tells apart.
-MARGINS = {"percent": (0.5, 0.1), "nats": (0.05, 0.1)}
+# methods equal that every paper tells apart. A score, of captions, has no best value that is 100.
+MARGINS = {"percent": (0.5, 0.1), "nats": (0.05, 0.1), "score": (0.5, 0.1)}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def verdict(cell: Cell, ours: Stat | None) -> Verdict:
 def equivalence_margin(cell: Cell) -> float:
     """In the cell's unit; never finer than the paper's own rounding."""
     most, share = MARGINS[cell.unit]
-    size = 100 - cell.value if cell.metric in RISING else cell.value
+    size = 100 - cell.value if cell.metric in RISING and cell.unit == "percent" else cell.value
     return max(min(most, share * size), rounding(cell))
 
 
@@ -185,7 +185,7 @@ def _protocol(cell: Cell) -> str:
 
 
 def _size(cell: Cell, margin: float) -> str:
-    name = {"percent": "points", "nats": "nats"}[cell.unit]
+    name = {"percent": "points", "nats": "nats", "score": "points"}[cell.unit]
     return f"±{margin:.{_digits(cell)}f} {name}"
 
 

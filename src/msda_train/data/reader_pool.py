@@ -1,4 +1,4 @@
-"""The worker processes that read a streamed set."""
+"""The worker processes that read files: of a streamed set, or for a probe that trains on."""
 
 import atexit
 import signal
@@ -15,18 +15,31 @@ from torch.utils.data import DataLoader
 from msda_train.core.errors import RunFailed
 from msda_train.data.reading import Reader, Remark, Task, together
 
+_open: WeakSet[DataLoader[Any]] = WeakSet()
+
 PREFETCHED = 2  # batches that each worker prepares ahead
 
 
-def beside(workers: int) -> dict[str, Any]:
-    """What a DataLoader has to be told so that so many processes read for it; nothing for none."""
-    if not workers:
-        return {}
-    # Forked from a clean process that has imported what they need: ours has threads, perhaps a GPU.
-    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    set_forkserver_preload([__name__, "PIL.Image", "torchvision.transforms.v2"])
-    several = {"multiprocessing_context": get_context(method), "persistent_workers": True}
-    return several | {"prefetch_factor": PREFETCHED, "worker_init_fn": _begin, "num_workers": workers}
+def loader_of(source: Any, workers: int, **options: Any) -> DataLoader[Any]:
+    """torch's DataLoader with so many processes, which `close` ends, or the end of this one; 0: none."""
+    several: dict[str, Any] = {}
+    if workers:
+        # Forked from a clean process that has imported what they need: ours has threads, perhaps a GPU.
+        method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+        set_forkserver_preload([__name__, "PIL.Image", "torchvision.transforms.v2"])
+        several = {"multiprocessing_context": get_context(method), "persistent_workers": True}
+        several |= {"prefetch_factor": PREFETCHED, "worker_init_fn": _begin, "num_workers": workers}
+    # A generator of its own: else each pass would draw from the one that dropout draws from.
+    loader: DataLoader[Any] = DataLoader(source, generator=torch.Generator(), **options, **several)
+    _open.add(loader)
+    return loader
+
+
+def close(loader: DataLoader[Any]) -> None:
+    """Ends its workers. torch does it by itself once nobody refers to them, and has no public word."""
+    end = getattr(getattr(loader, "_iterator", None), "_shutdown_workers", None)
+    if end is not None:
+        end()
 
 
 class _Given:
@@ -44,15 +57,9 @@ class Pool:
 
     def __init__(self, reader: Reader, workers: int, pinned: bool) -> None:
         self.given = _Given()
-        source: Any = reader  # no length: it reads what it is told
-        self.loader: DataLoader[Any] = DataLoader(
-            source,
-            batch_sampler=self.given,
-            collate_fn=together,
-            pin_memory=pinned,
-            generator=torch.Generator(),  # else each pass would draw from the one that dropout draws from
-            **beside(workers),
-        )
+        # No length: it reads what it is told.
+        batches: dict[str, Any] = {"batch_sampler": self.given, "collate_fn": together, "pin_memory": pinned}
+        self.loader = loader_of(reader, workers, **batches)
 
     def __call__(self, batches: Iterator[list[Task]]) -> Iterator[tuple[Tensor, list[Remark]]]:
         """Batches (B, size, size, 3) uint8 of each list of tasks, and what was odd about their images.
@@ -68,29 +75,18 @@ class Pool:
                 f"checkpoint is kept, and the same command goes on from it; workers=1 needs the least memory"
             ) from None
 
-    def close(self) -> None:
-        """Ends the workers. torch does it by itself once nobody refers to them, and has no public word."""
-        end = getattr(getattr(self.loader, "_iterator", None), "_shutdown_workers", None)
-        if end is not None:
-            end()
-
-
-_open: WeakSet[Pool] = WeakSet()
-
 
 @lru_cache(maxsize=1)
 def workers_of(reader: Reader, workers: int, pinned: bool) -> Pool:
     """The last one stays: training and testing, and the next run of a sweep, use the same workers."""
-    made = Pool(reader, workers, pinned)
-    _open.add(made)
-    return made
+    return Pool(reader, workers, pinned)
 
 
 @atexit.register
 def _close_all() -> None:
     """Before Python waits for the workers, which heed no signal."""
-    for pool in list(_open):
-        pool.close()
+    for loader in list(_open):
+        close(loader)
 
 
 def _begin(worker: int) -> None:

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from msda_train.config import checks
 from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.core.files import whole_file, writing
 from msda_train.core.randomness import Rng, generator
-from msda_train.data.reader_pool import beside
+from msda_train.data.reader_pool import close, loader_of
 from msda_train.evaluation.probes.subject import Subject
 
 SAVE_SECONDS = 600.0
@@ -91,18 +91,11 @@ class FineTuning:
             losses, begun, first = _restored(file, network, optimizer)
             total += begun
         batches = _Batches(len(examples), self.schedule, subject.seed, self.name)
-        loader: DataLoader[Any] = DataLoader(
-            _Keyed(examples, subject.seed, self.name),
-            batch_sampler=batches.begin_at(first),
-            collate_fn=list,
-            generator=torch.Generator(),  # else it draws from the one that dropout draws from
-            **beside(subject.readers),
-        )
+        keyed = _Keyed(examples, subject.seed, self.name)
+        loader = _loaded(keyed, subject, batch_sampler=batches.begin_at(first))
         label = f"{self.name}, from step {first}" if first else self.name
         with signals.patient() as stop:
-            for step, batch in enumerate(
-                subject.progress(iter(loader), self.schedule.steps - first, label), first
-            ):
+            for step, batch in enumerate(subject.progress(loader, self.schedule.steps - first, label), first):
                 for group in optimizer.param_groups:
                     group["lr"] = self.schedule.lr_at(step)
                 torch.manual_seed(_number(generator(subject.seed, f"probe/{self.name}/layers", 0, step)))
@@ -140,6 +133,41 @@ class FineTuning:
         return None if subject.folder is None else subject.folder / "probes" / f"{self.name}-{mark}.pt"
 
 
+def in_order(examples: "Dataset[Any]", batch: int, subject: Subject, label: str) -> Iterator[list[Any]]:
+    """All of `examples`, a list of `batch` at a time, read by the subject's readers behind a bar. Raises what
+    UserError they raise."""
+    total = -(-len(examples) // batch)  # type: ignore[arg-type]  # those that are read in order have a length
+    yield from subject.progress(_loaded(examples, subject, batch_size=batch), total, label)
+
+
+def _loaded(examples: "Dataset[Any]", subject: Subject, **batches: Any) -> Iterator[list[Any]]:
+    loader = loader_of(_Guarded(examples), subject.readers, collate_fn=list, **batches)
+    try:
+        for batch in loader:
+            for wrong in batch:
+                if isinstance(wrong, UserError):
+                    raise wrong
+            yield batch
+    finally:
+        close(loader)
+
+
+class _Guarded(Dataset[Any]):
+    """A UserError comes back in the place of an example: raised in a reader, it would not stay one line."""
+
+    def __init__(self, examples: "Dataset[Any]") -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)  # type: ignore[arg-type]
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self.examples[key]
+        except UserError as error:
+            return error
+
+
 class _Keyed(Dataset[Any]):
     """Examples by (step, place in the batch, index)."""
 
@@ -160,8 +188,7 @@ class _Batches:
 
     def __init__(self, examples: int, schedule: Schedule, seed: int, name: str) -> None:
         self.examples, self.schedule, self.seed, self.name, self.first = examples, schedule, seed, name, 0
-        rest = examples % schedule.batch_size
-        self.each = examples // schedule.batch_size + (rest > 1 or examples == 1)
+        self.each = batches_of(examples, schedule.batch_size)
 
     def begin_at(self, first: int) -> "_Batches":
         """Those from step `first` on."""
@@ -180,6 +207,11 @@ class _Batches:
 
     def __len__(self) -> int:
         return self.schedule.steps - self.first
+
+
+def batches_of(examples: int, batch_size: int) -> int:
+    """How many steps one time through the examples takes: see `_Batches`."""
+    return examples // batch_size + (examples % batch_size > 1 or examples == 1)
 
 
 def _number(rng: Rng) -> int:

@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from msda_train.core import paths
 from msda_train.core.paths import typed_path
 from msda_train.core.randomness import Rng, generator
 from msda_train.data import voc
 from msda_train.data.voc import Voc
-from msda_train.evaluation.fine_tuning import FineTuning, Schedule
+from msda_train.evaluation.fine_tuning import FineTuning, Schedule, in_order
 from msda_train.evaluation.probes.subject import Finding, Subject
 from msda_train.functional.average_precision import average_precision
 
@@ -119,23 +120,35 @@ class Learned:
         return image.as_subclass(Tensor), plain
 
 
+class Shown(Dataset[Tensor]):
+    """Test images (3, H, W) float32 in [0, 1], as they are."""
+
+    def __init__(self, images: Voc) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images.images)
+
+    def __getitem__(self, number: int) -> Tensor:
+        from torchvision.transforms.functional import to_tensor
+
+        made: Tensor = to_tensor(self.images.picture(number))
+        return made
+
+
 def precision_of(subject: Subject, network: nn.Module, images: Voc) -> np.ndarray:
     """(20,) average precision of each class, of a detector in evaluation mode."""
-    from torchvision.transforms.functional import to_tensor
-
     found: list[dict[str, np.ndarray]] = []
-    starts = range(0, len(images.images), TEST_BATCH)
     with torch.no_grad():
-        for start in subject.progress(iter(starts), len(starts), "test images"):
-            numbers = range(start, min(start + TEST_BATCH, len(images.images)))
-            batch = [to_tensor(images.picture(number)).to(subject.device) for number in numbers]
-            found += [{key: value.cpu().numpy() for key, value in each.items()} for each in network(batch)]
+        for batch in in_order(Shown(images), TEST_BATCH, subject, "test images"):
+            made = network([image.to(subject.device) for image in batch])
+            found += [{key: value.cpu().numpy() for key, value in each.items()} for each in made]
     places = np.repeat(np.arange(len(found)), [len(each["scores"]) for each in found])
     boxes, scores, labels = (
         np.concatenate([each[key] for each in found]) for key in ("boxes", "scores", "labels")
     )
     truth = [images.objects(number) for number in range(len(found))]
-    made = []
+    precisions = []
     for label in range(1, 1 + len(voc.CLASSES)):
         of = labels == label
         masks = [each.labels == label for each in truth]
@@ -144,5 +157,5 @@ def precision_of(subject: Subject, network: nn.Module, images: Voc) -> np.ndarra
             for number, (each, mask) in enumerate(zip(truth, masks, strict=True))
             if mask.any()
         }
-        made.append(average_precision(places[of], boxes[of], scores[of], true))
-    return np.array(made)
+        precisions.append(average_precision(places[of], boxes[of], scores[of], true))
+    return np.array(precisions)

@@ -41,6 +41,7 @@ ANSWERED = {
 _ATTACKED = ("fgsm_error", "ifgsm_error", "fgsm_acc", "ifgsm_acc", "pgd_acc")
 _PROBED = (*_ATTACKED, "knn_error", "auroc", "tnr95", "detection_acc", "loc_acc", "map")
 ANSWERED |= dict.fromkeys(_PROBED, ("", "percent"))
+ANSWERED |= dict.fromkeys(("bleu1", "bleu2", "bleu3", "bleu4", "meteor", "rouge", "cider"), ("", "score"))
 RISING = frozenset(metric for metric in ANSWERED if not metric.endswith(("error", "nll")))  # larger is better
 
 
@@ -100,8 +101,8 @@ class Cell:
         return self.ours_std(1 - fraction_or_nats if opposite else fraction_or_nats)
 
     def ours_std(self, fraction_or_nats: float) -> float:
-        """One of our spreads, a fraction or in nats, in the unit of this cell."""
-        return 100 * fraction_or_nats if self.unit == "percent" else fraction_or_nats
+        """One of our spreads, a fraction or in nats, in the unit of this cell; scores are printed x 100."""
+        return 100 * fraction_or_nats if self.unit in ("percent", "score") else fraction_or_nats
 
 
 @dataclass(frozen=True)

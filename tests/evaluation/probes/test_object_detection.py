@@ -102,6 +102,16 @@ def test_a_flip_takes_the_box_along(root):
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize(("part", "number"), [("000001", 0), ("000500", 1)])
+def test_a_picture_that_cannot_be_read_is_one_line(tmp_path, subject, part, number):
+    """Of training, and of the test: read beside this process, too."""
+    root = make_voc(tmp_path)
+    (root / "VOCdevkit" / "VOC2007" / "JPEGImages" / f"{part}.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=f"{part}.jpg: no picture") as told:
+        Ssd(steps=2, batch_size=2, lr=0.001, root=str(root))(replace(subject, readers=number))
+    assert "\n" not in str(told.value)
+
+
 def test_only_weights_decay_in_faster_rcnn(subject):
     probe = FasterRcnn(steps=1, batch_size=1, lr=0.1)
     network = probe.detector(subject, 21)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from small_coco import write
 from torch import nn
 from voc_images import make_voc
 
@@ -20,6 +21,7 @@ from msda_train.data import voc
 from msda_train.data.cifar_c import EXTRA, STANDARD
 from msda_train.data.cifar_c import SETS as SETS_C
 from msda_train.data.images import Images
+from msda_train.evaluation.caption_scores import METRICS
 from msda_train.evaluation.fine_tuning import FineTuning
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.evaluation.probing import build_probes
@@ -37,7 +39,7 @@ ASKED = {
     preset: {cell.compared_with for cell in PROBED if cell.probes == preset}
     for preset in dict.fromkeys(cell.probes for cell in PROBED)
 }
-TRANSFER = {"ssd", "faster_rcnn"}  # these train on
+TRANSFER = {"ssd", "faster_rcnn", "captions"}  # these train on
 SETS = {  # of CutMix's table: the paper's word and that of a row
     "TinyImageNet-crop": "tinyimagenet_crop",
     "TinyImageNet-resize": "tinyimagenet_resize",
@@ -106,14 +108,15 @@ def test_the_presets_that_cells_name():
         "gcommands": 2,
         "corruptions": 1,
         "cutmix_faster_rcnn": 1,
-        "cutmix_transfer": 2,
+        "cutmix_transfer": 4,
         "saliencymix_faster_rcnn": 1,
+        "cutmix_captions": 7,
     }
 
 
 @pytest.mark.parametrize("preset", ASKED)
 def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins, tmp_path, monkeypatch):
-    node = compose(f"probes={preset}").probes
+    node, here = compose(f"probes={preset}").probes, []
     if "corruptions" in node:  # four images of each severity, unpacked
         small = replace(SETS_C["cifar100"], n_test=4, classes=10)
         monkeypatch.setattr("msda_train.evaluation.probes.corruptions.SETS", {"cifar100": small})
@@ -123,6 +126,13 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins, 
         node = compose(f"probes={preset}", f"probes.corruptions.root={tmp_path}").probes
     if "ood" in node:
         node = compose(f"probes={preset}", *stand_ins(node)).probes
+    if "captions" in node:  # two pictures and one, which nobody scores: that takes Java
+        root = write(tmp_path / "coco", train=2, val=1)
+        module = "msda_train.evaluation.probes.captions"
+        monkeypatch.setattr("msda_train.data.coco_captions.COMPLETE", {"train": (2, 4), "val": (1, 2)})
+        monkeypatch.setattr(f"{module}.check_ready", lambda: None)
+        monkeypatch.setattr(f"{module}.caption_scores", lambda said, written: dict.fromkeys(METRICS, 0.5))
+        here.append(f"probes.captions.root={root}")
     if "localisation" in node:  # asks for a network with a map
         subject = replace(
             subject, network=preactresnet([1, 1], 4, "manifold", 1, classes=10, channels=3).eval()
@@ -132,7 +142,7 @@ def test_a_preset_measures_what_the_cells_ask_of_it(preset, subject, stand_ins, 
         monkeypatch.setattr(FineTuning, "learn", lambda *_: np.zeros(1))
         monkeypatch.setattr(voc, "TRAIN_IMAGES", 4), monkeypatch.setattr(voc, "TEST_IMAGES", 2)
         make_voc(tmp_path)
-        here = [f"probes.{probe}.root={tmp_path}" for probe in node if probe in TRANSFER]
+        here += [f"probes.{probe}.root={tmp_path}" for probe in node if probe != "captions"]
         node = compose(f"probes={preset}", *here).probes
     found = {
         f"{asked.name}/{key}": value
@@ -159,9 +169,14 @@ def test_a_setting_is_both_in_the_words_and_in_the_number():
             assert (name, key) == (out + how, "auroc")
         elif probe == "localisation":  # appendix B: at 0.15; which epoch is not printed
             assert (cell.protocol, cell.metric, key) == ("unknown", "loc_acc", "top1_0.15_iou_0.5")
-        elif probe in TRANSFER:
+        elif probe in ("ssd", "faster_rcnn"):
             assert (cell.metric, cell.dataset, cell.protocol) == ("map", "Pascal VOC", "unknown")
             assert probe == ("ssd" if "SSD" in cell.model else "faster_rcnn")
+        elif probe == "captions":
+            assert (cell.protocol, key.split("_")) == (
+                "unknown",
+                [cell.metric, "100epochs", "20", "lr0.001", "beams20"],
+            )
         elif probe == "ood":
             words = cell.setting.removeprefix("out=")
             assert name == (SETS[words] if cell.setting != words else "mean_of_7")
@@ -215,5 +230,17 @@ def test_an_accuracy_is_one_minus_our_error_and_other_rates_are_as_ours():
     for metric in ("error", "fgsm_error", "ifgsm_error", "knn_error"):
         assert replace(cell, metric=metric).ours(0.25) == 25
     assert cell.ours_std(0.01) == 1
-    assert {"top1_acc", "top5_acc", "fgsm_acc", "pgd_acc", "auroc", "tnr95", "detection_acc"} <= RISING
+    cider = next(cell for cell in PROBED if cell.metric == "cider")
+    assert (cider.value, cider.ours(0.712), cider.ours_std(0.01)) == (71.2, pytest.approx(71.2), 1)
+    assert {
+        "top1_acc",
+        "top5_acc",
+        "fgsm_acc",
+        "pgd_acc",
+        "auroc",
+        "tnr95",
+        "detection_acc",
+        "bleu1",
+        "cider",
+    } <= RISING
     assert not RISING & {"error", "top5_error", "nll", "fgsm_error", "ifgsm_error", "knn_error"}
