@@ -86,7 +86,7 @@ def test_readers_beside_change_nothing():
 @pytest.mark.parametrize("stopped_at", [0, 3, 6])
 def test_one_that_was_stopped_goes_on(tmp_path, stopped_at, monkeypatch):
     monkeypatch.setattr(fine_tuning, "WATCHED", 4)
-    whole = tuned(Schedule(10, 3, 0.01), folder=tmp_path / "whole")
+    whole = tuned(Schedule(10, 3, 0.01))
     part = tmp_path / "part"
     part.mkdir()
 
@@ -134,8 +134,17 @@ def test_it_is_kept_every_now_and_then(tmp_path, monkeypatch):
     assert len(other) == 5  # of another schedule
 
 
-def test_a_damaged_beginning_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(fine_tuning, "SAVE_SECONDS", -1.0)
+def test_what_was_learned_is_kept_for_the_test(tmp_path):
+    losses, weights, _, tuning = tuned(Schedule(3, 3, 0.01), folder=tmp_path)
+    again, same, seen, _ = tuned(Schedule(3, 3, 0.01), folder=tmp_path)
+    assert seen == []
+    np.testing.assert_array_equal(losses, again)
+    assert all(torch.equal(a, b) for a, b in zip(weights, same, strict=True))
+    tuning.done(subject(tmp_path))
+    assert list((tmp_path / "probes").iterdir()) == []
+
+
+def test_a_damaged_beginning_is_named(tmp_path):
     tuned(Schedule(2, 3, 0.01), folder=tmp_path)
     [file] = (tmp_path / "probes").iterdir()
     file.write_bytes(b"nothing")

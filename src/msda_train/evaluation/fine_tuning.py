@@ -104,11 +104,13 @@ class FineTuning:
                 made.backward()
                 optimizer.step()
                 total += made.detach()
-                if (step + 1) % WATCHED == 0 or step + 1 == self.schedule.steps:
+                last = step + 1 == self.schedule.steps
+                if last or (step + 1) % WATCHED == 0:
                     losses.append(total.item() / (step % WATCHED + 1))
                     total.zero_()
                     self._check(losses[-1], step)
-                if file is not None and (stop.asked() or time.monotonic() - saved_at > SAVE_SECONDS):
+                due = last or time.monotonic() - saved_at > SAVE_SECONDS  # the test may take long, too
+                if file is not None and (due or stop.asked()):
                     _save(file, network, optimizer, losses, total.item(), step + 1)
                     saved_at = time.monotonic()
                 stop.if_asked()
