@@ -69,3 +69,10 @@ def test_what_returns_something_else_fails(mine, capsys):
     code = main(["mixers", "--alone", "my_mixers:shapeless"])
     assert code in (1, 2)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_page_says_who_is_left_out(mine, capsys):
+    assert main(["mixers", "gridmix", "automix", "--markdown"]) == 0
+    page = capsys.readouterr().out
+    assert "| gridmix " in page
+    assert page.partition("## Left out\n\n")[2].startswith("- automix: cannot be asked here")

@@ -50,7 +50,7 @@ def run(words: Sequence[str]) -> int:
     else:
         from msda_train.cli.mixers_text import page, text
 
-        print(page(found) if args.markdown else text(found, colour=sys.stdout.isatty()), end="")
+        print(page(found, notes) if args.markdown else text(found, colour=sys.stdout.isatty()), end="")
     return int(any(one.verdict == "fail" for laws in found.values() for one in laws.values()))
 
 

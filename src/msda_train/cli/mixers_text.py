@@ -1,7 +1,7 @@
 """The table of laws as text for a terminal and as the page docs/mixers.md."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msda_train.cli.mixers import Found, cell
 from msda_train.reporting.grid import GREEN, GREY, RED, YELLOW, Grid, draw, escape_markdown
@@ -40,8 +40,8 @@ def text(found: Found, *, colour: bool = False) -> str:
     return "\n".join([*lines, "", counts]) + "\n"
 
 
-def page(found: Found) -> str:
-    """docs/mixers.md."""
+def page(found: Found, left_out: Sequence[str] = ()) -> str:
+    """docs/mixers.md; left_out: a line for each method that cannot be asked."""
     versions = ", ".join(f"{name} {v}" for name, v in used_versions(s.name for s in found).items())
     parts = [HEAD.format(versions=versions, p=P), "## The table\n", draw(list(_grids(found)), "markdown")]
     parts.append("## Where mixers depart\n")
@@ -60,6 +60,9 @@ def page(found: Found) -> str:
         parts.append("")
     parts.append("## The laws\n")
     parts += [f"- **{law.name}**: {escape_markdown(law.says)}" for law in LAWS]
+    if left_out:
+        parts.append("\n## Left out\n")
+        parts += [f"- {escape_markdown(line)}" for line in left_out]
     return "\n".join([*parts, "", _counts(found)]) + "\n"
 
 
