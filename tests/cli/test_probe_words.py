@@ -38,7 +38,9 @@ def test_training_with_probes_and_a_column_of_the_table(trained, capsys):
     [
         (["probes=standard", "probes.calibration.bins=[0]"], "probes.calibration.bins=0"),
         (["probes=cutmix_fgsm", "probes.adversarial.attacks=[{kind:fgsm,eps:300/255}]"], "eps=300/255"),
-        (["probes=standard", "probes.calibration.bims=[5]"], "probes.calibration.bims: no such option"),
+        (["probes=standard", "probes.calibration.bims=[5]"], "did you mean 'probes.calibration.bins'?"),
+        (["probes=cutmix_ssd", "probes.ssd.steps_=5"], "did you mean 'probes.ssd.steps'?"),
+        (["probes=cutmix_ssd", "probes.sdd.steps=5"], "did you mean 'probes.ssd.steps'?"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_and_the_row_stays(trained, capsys, words, message):

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,9 +103,7 @@ def test_one_that_was_stopped_goes_on(tmp_path, stopped_at, monkeypatch):
     assert rest[2] == whole[2][stopped_at + 1 :]
     np.testing.assert_array_equal(rest[0], whole[0])
     assert all(torch.equal(a, b) for a, b in zip(rest[1], whole[1], strict=True))
-    assert file.is_file()
-    rest[3].done(subject(part))
-    assert not file.exists()
+    assert rest[3].leftovers(subject(part)) == [file]
 
 
 def test_other_options_begin_anew(tmp_path):
@@ -136,12 +136,14 @@ def test_it_is_kept_every_now_and_then(tmp_path, monkeypatch):
 
 def test_what_was_learned_is_kept_for_the_test(tmp_path):
     losses, weights, _, tuning = tuned(Schedule(3, 3, 0.01), folder=tmp_path)
+    state = torch.get_rng_state()
     again, same, seen, _ = tuned(Schedule(3, 3, 0.01), folder=tmp_path)
     assert seen == []
     np.testing.assert_array_equal(losses, again)
     assert all(torch.equal(a, b) for a, b in zip(weights, same, strict=True))
-    tuning.done(subject(tmp_path))
-    assert list((tmp_path / "probes").iterdir()) == []
+    assert torch.equal(torch.get_rng_state(), state)
+    assert tuning.leftovers(subject(tmp_path)) == list((tmp_path / "probes").iterdir())
+    assert tuning.leftovers(subject()) == []
 
 
 def test_a_damaged_beginning_is_named(tmp_path):
@@ -203,3 +205,28 @@ def test_readers_end_with_the_process_whatever_happened(tmp_path):
         [sys.executable, "failing.py"], cwd=tmp_path, timeout=120, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["[0, 1]", "no picture"]
+
+
+def test_readers_end_where_the_process_is_killed(tmp_path):
+    (tmp_path / "killed.py").write_text(
+        "from msda_train.evaluation.fine_tuning import in_order\n"
+        "from msda_train.evaluation.probes.subject import Subject\n"
+        "import os, signal\n"
+        "from multiprocessing import active_children\n"
+        "subject = Subject(None, None, [], [], None, None, 0, {}, readers=2)\n"
+        "if __name__ == '__main__':\n"
+        "    half = in_order(range(99), 2, subject, 'killed')\n"
+        "    next(half)\n"
+        "    print(*(each.pid for each in active_children()), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "killed.py"], cwd=tmp_path, timeout=120, stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == -signal.SIGKILL
+    readers = [Path("/proc", pid) for pid in done.stdout.split()]
+    assert len(readers) == 2
+    waited_until = time.monotonic() + 30
+    while any(each.exists() for each in readers):
+        assert time.monotonic() < waited_until, "a reader goes on without its trainer"
+        time.sleep(0.1)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from omegaconf import OmegaConf
 
 from msda_train.cli.probe import main as run
 from msda_train.core.errors import UserError
+from msda_train.core.files import NotWritten
+from msda_train.evaluation import probing
 from msda_train.evaluation.probes.subject import Finding
 from msda_train.evaluation.probing import LOGITS, Asked, build_probes, probe_run
 from msda_train.records.rows import load_rows, read_row, write_row
@@ -95,6 +98,42 @@ def test_a_probe_that_fails_costs_only_itself(go):
     assert "probe broken failed: out of memory" in said
     assert "probe infinite failed: value: not finite" in said
     assert set(json.loads(path.read_text())["probes"]) == {"wrong"}
+
+
+@dataclass(frozen=True)
+class Long:
+    """Has worked for days, and left a file of that."""
+
+    file: str
+    root: str | None = None
+
+    def __call__(self, subject):
+        return Finding({"number": 1.0}, leftovers=[Path(self.file)])
+
+
+def test_what_was_learned_goes_once_its_number_is_in_the_row(go, tmp_path, monkeypatch):
+    path, file = go(), tmp_path / "learned.pt"
+    file.touch()
+    probes = [asked("long", Long(str(file)))]
+
+    def full(*_):
+        raise NotWritten(OSError(28, "No space left on device"), path)
+
+    with monkeypatch.context() as patched, pytest.raises(NotWritten):
+        patched.setattr(probing, "add_probe", full)
+        probe_run(path, probes, lambda line: None)
+    assert file.is_file()
+    assert probe_run(path, probes, lambda line: None) == 0
+    assert not file.exists()
+
+
+def test_data_that_were_moved_are_not_asked_again(go, tmp_path):
+    path, said = go(), []
+    probe_run(path, [asked("long", Long(str(tmp_path / "a"), root="here"))], said.append)
+    probe_run(path, [asked("long", Long(str(tmp_path / "a"), root="there"))], said.append)
+    assert "0 of 1 probes are missing" in said[-1]
+    probe_run(path, [asked("long", Long(str(tmp_path / "b"), root="there"))], said.append)
+    assert said[-1] == "long: number 1"
 
 
 def test_logits_outlive_the_network(go):

@@ -47,6 +47,12 @@ def test_half_an_overlap_is_not_enough():
         assert average_precision(np.array([0]), box, np.array([1.0]), truth) == found
 
 
+def test_a_box_that_is_none_is_wrong():
+    truth = {0: (np.array([square(0, 0)]), EASY)}
+    box = np.array([[np.nan, 0, 10, 10]])
+    assert average_precision(np.array([0]), box, np.array([1.0]), truth) == 0
+
+
 def test_nothing_found_is_nothing():
     assert average_precision(np.empty(0), np.empty((0, 4)), np.empty(0), {0: (np.ones((1, 4)), EASY)}) == 0
 

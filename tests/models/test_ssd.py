@@ -26,6 +26,8 @@ def test_its_maps_and_boxes_are_those_of_the_paper(network):
     assert [each.shape[-1] for each in maps] == [38, 19, 10, 5, 3, 1]
     assert [each.shape[1] for each in maps] == [512, 1024, 512, 256, 256, 256]
     torch.testing.assert_close(maps[0].norm(dim=1), torch.full((1, 38, 38), 20.0))
+    assert (detector.topk_candidates, detector.detections_per_img) == (200, 4000)
+    assert (detector.score_thresh, detector.nms_thresh) == (0.01, 0.45)
     counts = detector.anchor_generator.num_anchors_per_location()
     assert counts == [4, 6, 6, 6, 4, 4]
     assert sum(n * each.shape[-1] ** 2 for n, each in zip(counts, maps, strict=True)) == 8732

@@ -227,15 +227,18 @@ def unread_option(word: str, known: Sequence[str]) -> str:
 def _instead(word: str, known: Sequence[str]) -> str:
     """What to type in place of an option that does not exist: one of the same group, if that has any."""
     group = word.partition(".")[0]
-    if group not in GROUPS or "." not in word:
+    if group not in (*GROUPS, "probes") or "." not in word:
         return nearest(word, known)
-    beside = [name for name in known if name.startswith(f"{group}.") and not name.endswith("._target_")]
+    here = word.rpartition(".")[0] if group == "probes" else group  # each probe has options of its own
+    options = [name for name in known if not name.endswith("._target_")]
+    beside = [name for name in options if name.startswith(f"{here}.")]
+    beside = beside or [name for name in options if group == "probes" and name.startswith("probes.")]
     return nearest(word, beside) if beside else f"this {group} has no options; type {group}=NAME for another"
 
 
 def _options(overrides: Sequence[str]) -> list[str]:
     """Every option that the typed groups have; the groups themselves too."""
-    chosen = [o for o in overrides if o.partition("=")[0] in GROUPS and "," not in o]
+    chosen = [o for o in overrides if o.partition("=")[0] in (*GROUPS, "probes") and "," not in o]
     try:
         cfg = compose(*chosen)
     except Exception:  # one of the groups is wrong as well: the plain defaults will do

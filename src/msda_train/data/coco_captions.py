@@ -11,6 +11,7 @@ would first cut a caption into sentences, by a model that has to be downloaded, 
 only in captions of several sentences a full stop stays with the word before it.
 """
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -58,6 +59,16 @@ class Pictures:
         """Whether they are as many as they should be."""
         return (len(self), len(self.captions)) == COMPLETE[self.part]
 
+    @property
+    def content(self) -> str:
+        """A hash of the names of the pictures and of what is said of which."""
+        digest = hashlib.sha256(self.owner.tobytes())
+        for number in range(len(self)):
+            digest.update(self.names[number] + b"\n")
+        for caption in self.captions:
+            digest.update(caption.encode() + b"\n")
+        return digest.hexdigest()
+
     @cached_property
     def captions_of(self) -> list[list[str]]:
         """Of each picture."""
@@ -86,6 +97,8 @@ def read_part(root: Path, part: str) -> Pictures:
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = " ".join(str(error).split())[:80]
         raise UserError(f"{file}: cannot be read as captions ({why}); get the file anew") from None
+    if not any(caption.strip() for _, caption in told):
+        raise UserError(f"{file}: holds no caption; get the file anew")
     here = set(os.listdir(os.fsencode(folder)))
     if gone := [name for name in names.values() if name not in here]:
         raise _missing(folder / os.fsdecode(gone[0]), root)

@@ -1,10 +1,12 @@
 """The worker processes that read files: of a streamed set, or for a probe that trains on."""
 
 import atexit
+import os
 import signal
 from collections.abc import Iterator
 from functools import lru_cache
-from multiprocessing import get_all_start_methods, get_context, set_forkserver_preload
+from multiprocessing import get_all_start_methods, get_context, parent_process, set_forkserver_preload
+from threading import Thread
 from typing import Any
 from weakref import WeakSet
 
@@ -42,6 +44,19 @@ def close(loader: DataLoader[Any]) -> None:
         end()
 
 
+def alive(loader: DataLoader[Any], kept: str) -> Iterator[Any]:
+    """Its batches. RunFailed where a worker is gone; kept: what is not lost."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunFailed(
+            f"a process that reads images ended ({str(error).splitlines()[0]}); {kept}, and the same command "
+            f"goes on from there"
+        ) from None
+
+
 class _Given:
     """A sampler that gives what it was told last."""
 
@@ -65,15 +80,9 @@ class Pool:
         """Batches (B, size, size, 3) uint8 of each list of tasks, and what was odd about their images.
         RunFailed where a worker is gone."""
         self.given.batches = batches
-        try:
-            yield from self.loader
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise RunFailed(
-                f"a process that reads images ended ({str(error).splitlines()[0]}); no row written, the last "
-                f"checkpoint is kept, and the same command goes on from it; workers=1 needs the least memory"
-            ) from None
+        yield from alive(
+            self.loader, "no row written, the last checkpoint is kept; workers=1 needs the least memory"
+        )
 
 
 @lru_cache(maxsize=1)
@@ -91,6 +100,15 @@ def _close_all() -> None:
 
 def _begin(worker: int) -> None:
     """Signals of a terminal or a scheduler are the trainer's business, who may go on to the end of an epoch.
-    A worker ends when it is told to, or when the trainer is gone."""
+    A worker ends when it is told to, or when the trainer is gone; torch itself would look at its parent, and
+    that is the server that forked it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    trainer = parent_process()
+    if trainer is not None:
+        trainer.join()
+    os._exit(1)

@@ -6,8 +6,10 @@ all programs do. Objects marked as difficult are not learned from, and images th
 (so has jwyang/faster-rcnn.pytorch; amdegroot/ssd.pytorch also leaves out those objects).
 """
 
+import hashlib
+import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +30,7 @@ CLASSES = (
 )
 TRAIN, TEST = (("2007", "trainval"), ("2012", "trainval")), (("2007", "test"),)
 TRAIN_IMAGES, TEST_IMAGES = 16_551, 4_952
+AGAIN = "unpack the archive again"
 
 _HOST = "http://host.robots.ox.ac.uk/pascal/VOC/voc20"
 _MIRROR = "https://pjreddie.com/media/files/"  # byte-identical
@@ -51,27 +54,52 @@ class Objects:
 @dataclass(frozen=True)
 class Voc:
     """The images of `lists`, (year, name) each, below the folder `root`, which holds VOCdevkit. option: what
-    names that folder."""
+    names that folder; typed: whether somebody did. If not, it is the suite's own, and what is not there is
+    downloaded."""
 
     root: Path
     lists: Sequence[tuple[str, str]]
     option: str
+    typed: bool
 
     @cached_property
     def images(self) -> list[Path]:
         """In the order of the lists. UserError where they are not there and cannot be downloaded."""
         found = []
         for year, name in self.lists:
+            if not self.typed:
+                _download(self.root, year, name, self.option)
             folder = self.root / "VOCdevkit" / f"VOC{year}"
             listed = folder / "ImageSets" / "Main" / f"{name}.txt"
-            if not listed.is_file():
-                _download(self.root, year, name, self.option)
             try:
                 words = listed.read_text(encoding="ascii").split()
+            except FileNotFoundError:
+                raise UserError(
+                    f"{self.option}={self.root}: no VOCdevkit/VOC{year}/ImageSets/Main/{name}.txt in it; "
+                    f"type the folder in which VOCdevkit lies, or leave it out to download Pascal VOC"
+                ) from None
             except (OSError, UnicodeDecodeError) as error:
-                raise UserError(f"{listed}: cannot be read ({error}); unpack the archive again") from None
+                raise UserError(f"{listed}: cannot be read ({error}); {AGAIN}") from None
+            if not words:
+                raise UserError(f"{listed}: names no image; {AGAIN}")
             found += [folder / "JPEGImages" / f"{word}.jpg" for word in words]
         return found
+
+    def checked(self, numbers: Iterator[int]) -> str:
+        """A hash of names and annotations. UserError names the first file that is missing or damaged;
+        `numbers`: all of them, perhaps with a bar."""
+        folders = {path.parent for path in self.images}
+        here = {folder: set(os.listdir(folder)) if folder.is_dir() else set() for folder in folders}
+        digest = hashlib.sha256()
+        for number in numbers:
+            path = self.images[number]
+            if path.name not in here[path.parent]:
+                raise UserError(f"{path}: is missing; {AGAIN}")
+            objects = self.objects(number)
+            digest.update(f"{path.parts[-3]}/{path.name}\n".encode())
+            for values in (objects.boxes, objects.labels, objects.difficult):
+                digest.update(values.tobytes())
+        return digest.hexdigest()
 
     def objects(self, number: int) -> Objects:
         """Of image `number`. UserError where its annotation is none."""
@@ -80,7 +108,7 @@ class Voc:
         try:
             return _objects(ElementTree.parse(file).getroot())
         except (OSError, ElementTree.ParseError, ValueError) as error:
-            raise UserError(f"{file}: no annotation ({error}); unpack the archive again") from None
+            raise UserError(f"{file}: no annotation ({error}); {AGAIN}") from None
 
     def picture(self, number: int) -> Any:
         """PIL's, RGB, as it is stored. UserError where it cannot be read."""
@@ -98,8 +126,14 @@ def _objects(annotation: ElementTree.Element) -> Objects:
     for thing in annotation.iter("object"):
         corners = [float(thing.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax")]
         # The first pixel is 1, and the last one is inside: half open from 0, only the first two move.
-        boxes.append([corners[0] - 1, corners[1] - 1, *corners[2:]])
-        labels.append(1 + CLASSES.index(thing.findtext("name", "")))
+        left, top, right, bottom = corners[0] - 1, corners[1] - 1, *corners[2:]
+        if not (left < right and top < bottom):  # nor with a nan
+            raise ValueError(f"a box from {corners[:2]} to {corners[2:]}")
+        name = thing.findtext("name", "")
+        if name not in CLASSES:
+            raise ValueError(f"an object of the kind '{name[:40]}'")
+        boxes.append([left, top, right, bottom])
+        labels.append(1 + CLASSES.index(name))
         difficult.append(thing.findtext("difficult", "0").strip() == "1")
     return Objects(
         np.array(boxes, dtype=np.float32).reshape(-1, 4),
@@ -109,8 +143,12 @@ def _objects(annotation: ElementTree.Element) -> Objects:
 
 
 def _download(root: Path, year: str, name: str, option: str) -> None:
+    """The mark beside it says that an archive was unpacked to its end."""
     path, md5 = _FILES[year, name]
     filename = path.rpartition("/")[2]
+    mark = root / f".{filename}.unpacked"
+    if mark.is_file():
+        return
     remote = Remote(filename, (f"{_HOST}{path}", f"{_MIRROR}{filename}"), md5=md5)
     archive = fetch(remote, root, own_files=False, option=option)
     with writing(root):
@@ -119,3 +157,4 @@ def _download(root: Path, year: str, name: str, option: str) -> None:
                 content.extractall(root, filter="data")
         except tarfile.TarError as error:
             raise UserError(f"{archive}: cannot be unpacked ({error}); delete it and try again") from None
+        mark.touch()

@@ -5,6 +5,7 @@ both cut into words by Stanford's PTBTokenizer. That and METEOR are Java program
 """
 
 import shutil
+import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -21,11 +22,20 @@ def check_ready() -> None:
     for package in PACKAGES:
         if find_spec(package) is None:
             raise UserError(f"probes.captions: needs {package}; type pip install 'msda-train[captions]'")
-    if shutil.which("java") is None:
+    if not _java():
         raise UserError(
             "probes.captions: METEOR and the tokenizer need Java; type apt install default-jre-headless, "
             "or put java on the PATH"
         )
+
+
+def _java() -> bool:
+    """Whether it is there, and starts."""
+    java = shutil.which("java")
+    try:
+        return java is not None and not subprocess.run([java, "-version"], capture_output=True).returncode
+    except OSError:
+        return False
 
 
 def caption_scores(said: Sequence[str], written: Sequence[Sequence[str]]) -> dict[str, float]:

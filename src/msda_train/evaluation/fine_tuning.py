@@ -21,7 +21,8 @@ from msda_train.core import signals
 from msda_train.core.errors import RunFailed, UserError
 from msda_train.core.files import whole_file, writing
 from msda_train.core.randomness import Rng, generator
-from msda_train.data.reader_pool import close, loader_of
+from msda_train.data.reader_pool import alive, close, loader_of
+from msda_train.evaluation.finished_run import NoNetwork
 from msda_train.evaluation.probes.subject import Subject
 
 SAVE_SECONDS = 600.0
@@ -69,7 +70,8 @@ class Schedule:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """name: of the probe; options: all that decides what is learned, besides the schedule, in words."""
+    """name: of the probe; options: all that decides what is learned, besides the schedule, in words: what the
+    data are, not where they lie."""
 
     name: str
     options: str
@@ -94,7 +96,7 @@ class FineTuning:
         keyed = _Keyed(examples, subject.seed, self.name)
         loader = _loaded(keyed, subject, batch_sampler=batches.begin_at(first))
         label = f"{self.name}, from step {first}" if first else self.name
-        with signals.patient() as stop:
+        with signals.patient() as stop, torch.random.fork_rng():
             for step, batch in enumerate(subject.progress(loader, self.schedule.steps - first, label), first):
                 for group in optimizer.param_groups:
                     group["lr"] = self.schedule.lr_at(step)
@@ -116,11 +118,10 @@ class FineTuning:
                 stop.if_asked()
         return np.array(losses)
 
-    def done(self, subject: Subject) -> None:
-        """What was learned has been measured: nothing is left to go on with."""
-        if (file := self._file(subject)) is not None:
-            with writing(file):
-                file.unlink(missing_ok=True)
+    def leftovers(self, subject: Subject) -> list[Path]:
+        """What there was to go on with, if anything."""
+        file = self._file(subject)
+        return [] if file is None else [file]
 
     def _check(self, loss: float, step: int) -> None:
         if not np.isfinite(loss):
@@ -135,6 +136,13 @@ class FineTuning:
         return None if subject.folder is None else subject.folder / "probes" / f"{self.name}-{mark}.pt"
 
 
+def trained_network(subject: Subject) -> nn.Module:
+    """The run's network, which is to be copied. UserError where its weights are gone."""
+    if isinstance(subject.network, NoNetwork):
+        subject.network()
+    return subject.network
+
+
 def in_order(examples: "Dataset[Any]", batch: int, subject: Subject, label: str) -> Iterator[list[Any]]:
     """All of `examples`, a list of `batch` at a time, read by the subject's readers behind a bar. Raises what
     UserError they raise."""
@@ -145,7 +153,7 @@ def in_order(examples: "Dataset[Any]", batch: int, subject: Subject, label: str)
 def _loaded(examples: "Dataset[Any]", subject: Subject, **batches: Any) -> Iterator[list[Any]]:
     loader = loader_of(_Guarded(examples), subject.readers, collate_fn=list, **batches)
     try:
-        for batch in loader:
+        for batch in alive(loader, "what was learned so far is kept"):
             for wrong in batch:
                 if isinstance(wrong, UserError):
                     raise wrong

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from msda_train.core import paths
+from msda_train.core.errors import UserError
 from msda_train.core.paths import typed_path
 from msda_train.core.randomness import Rng, generator
 from msda_train.data import voc
@@ -54,7 +55,7 @@ class ObjectDetection:
         """Of what learns in it."""
         raise NotImplementedError
 
-    def augmented(self) -> list[Any]:
+    def augmented(self, subject: Subject) -> list[Any]:
         """torchvision's transforms of an image and its boxes, while it is learned from."""
         raise NotImplementedError
 
@@ -66,32 +67,57 @@ class ObjectDetection:
     def __call__(self, subject: Subject) -> Finding:
         """Key map_STEPSxBATCH_lrLR_DROPS, a fraction, with `_part` behind where the images are not all of
         them. Arrays: ap (20,), of each class; loss, of training."""
+        network = self._network(subject)
         option = f"probes.{self.name}.root"
         root = paths.DATA / "voc" if self.root is None else typed_path(option, self.root)
-        train, test = (Voc(root, lists, option) for lists in (voc.TRAIN, voc.TEST))
-        whole = (len(train.images), len(test.images)) == (voc.TRAIN_IMAGES, voc.TEST_IMAGES)
-        torch.manual_seed(int(generator(subject.seed, f"probe/{self.name}/init").integers(2**62)))
-        network = self.detector(subject, 1 + len(voc.CLASSES)).to(subject.device)
-        learned = Learned(train, self.augmented())
+        train, test = (Voc(root, lists, option, self.root is not None) for lists in (voc.TRAIN, voc.TEST))
+        counts = len(train.images), len(test.images)
+        content = [
+            images.checked(subject.progress(iter(range(count)), count, "annotations"))
+            for images, count in zip((train, test), counts, strict=True)
+        ]
+        whole = counts == (voc.TRAIN_IMAGES, voc.TEST_IMAGES)
+        learned = Learned(train, self.augmented(subject))
+        if not len(learned):
+            raise UserError(f"{option}={root}: no training image shows an object that is not difficult")
 
         def loss(batch: list[Any]) -> Tensor:
-            images = [image.to(subject.device) for image, _ in batch]
-            told = [{key: value.to(subject.device) for key, value in target.items()} for _, target in batch]
-            return torch.stack(list(network(images, told).values())).sum()
+            return _loss(network, batch, subject.device)
 
-        tuning = FineTuning(self.name, f"voc {root.absolute()}", self.schedule)
+        tuning = FineTuning(self.name, f"{len(learned)} {content[0]}", self.schedule)
         losses = tuning.learn(subject, network, self.optimizer(network), learned, loss)
         ap = precision_of(subject, network.eval(), test)
-        tuning.done(subject)
         key = f"map_{self.schedule.words}" + ("" if whole else "_part")
-        numbers = {key: float(ap.mean()), "train_images": len(learned), "test_images": len(test.images)}
         record = {"name": key, "measure": "map", "steps": self.steps, "batch_size": self.batch_size}
-        return Finding(numbers, {"ap": ap, "loss": losses}, self.remarks, [record | {"lr": self.lr}])
+        record |= {"lr": self.lr, "train_images": len(learned), "test_images": counts[1]}
+        arrays, left = {"ap": ap, "loss": losses}, tuning.leftovers(subject)
+        return Finding({key: float(ap.mean())}, arrays, self.remarks, [record], left)
+
+    def _network(self, subject: Subject) -> nn.Module:
+        """The new layers are drawn from the run's seed."""
+        with torch.random.fork_rng():
+            torch.manual_seed(int(generator(subject.seed, f"probe/{self.name}/init").integers(2**62)))
+            return self.detector(subject, 1 + len(voc.CLASSES)).to(subject.device)
+
+
+def _loss(network: nn.Module, batch: list[Any], device: torch.device) -> Tensor:
+    """The sum of a detector's losses, of examples as `Learned` draws them."""
+    images = [pixels(image, device) for image, _, _ in batch]
+    told = [
+        {"boxes": torch.from_numpy(boxes).to(device), "labels": torch.from_numpy(labels).to(device)}
+        for _, boxes, labels in batch
+    ]
+    return torch.stack(list(network(images, told).values())).sum()
+
+
+def pixels(image: np.ndarray, device: torch.device) -> Tensor:
+    """(3, H, W) uint8 as float32 in [0, 1] on `device`."""
+    return torch.from_numpy(image).to(device).float() / 255
 
 
 class Learned:
-    """Training images (3, H, W) float32 in [0, 1] with the `boxes` and `labels` of their objects, but for the
-    difficult ones, through the transforms `augmented`."""
+    """Training images (3, H, W) uint8 with boxes (N, 4) float32 and labels (N,) of their objects, but for the
+    difficult ones, through the transforms `augmented`. Arrays: a tensor from a reader holds a file open."""
 
     def __init__(self, images: Voc, augmented: Sequence[Any]) -> None:
         from torchvision.transforms import v2
@@ -99,13 +125,12 @@ class Learned:
         self.images = images
         count = range(len(images.images))
         self.numbers = [number for number in count if not images.objects(number).difficult.all()]
-        steps = [v2.ToImage(), *augmented, v2.SanitizeBoundingBoxes(), v2.ToDtype(torch.float32, scale=True)]
-        self.augment = v2.Compose(steps)
+        self.augment = v2.Compose([v2.ToImage(), *augmented, v2.SanitizeBoundingBoxes()])
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def drawn(self, index: int, rng: Rng) -> tuple[Tensor, dict[str, Tensor]]:
+    def drawn(self, index: int, rng: Rng) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See the class; torch's own generator draws."""
         from torchvision import tv_tensors
 
@@ -116,12 +141,11 @@ class Learned:
         image, target = self.augment(
             picture, {"boxes": boxes, "labels": torch.from_numpy(objects.labels[easy])}
         )
-        plain = {"boxes": target["boxes"].as_subclass(Tensor), "labels": target["labels"]}
-        return image.as_subclass(Tensor), plain
+        return image.numpy(), target["boxes"].numpy(), target["labels"].numpy()
 
 
-class Shown(Dataset[Tensor]):
-    """Test images (3, H, W) float32 in [0, 1], as they are."""
+class Shown(Dataset[np.ndarray]):
+    """Test images (3, H, W) uint8, as they are."""
 
     def __init__(self, images: Voc) -> None:
         self.images = images
@@ -129,11 +153,8 @@ class Shown(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.images.images)
 
-    def __getitem__(self, number: int) -> Tensor:
-        from torchvision.transforms.functional import to_tensor
-
-        made: Tensor = to_tensor(self.images.picture(number))
-        return made
+    def __getitem__(self, number: int) -> np.ndarray:
+        return np.asarray(self.images.picture(number)).transpose(2, 0, 1).copy()
 
 
 def precision_of(subject: Subject, network: nn.Module, images: Voc) -> np.ndarray:
@@ -141,7 +162,7 @@ def precision_of(subject: Subject, network: nn.Module, images: Voc) -> np.ndarra
     found: list[dict[str, np.ndarray]] = []
     with torch.no_grad():
         for batch in in_order(Shown(images), TEST_BATCH, subject, "test images"):
-            made = network([image.to(subject.device) for image in batch])
+            made = network([pixels(image, subject.device) for image in batch])
             found += [{key: value.cpu().numpy() for key, value in each.items()} for each in made]
     places = np.repeat(np.arange(len(found)), [len(each["scores"]) for each in found])
     boxes, scores, labels = (

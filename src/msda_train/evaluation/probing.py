@@ -111,6 +111,9 @@ def _keep(opened: OpenedRun, asked: Asked, found: Finding) -> None:
     made = environment(opened.run.compute)
     told = {"options": asked.options, "remarks": list(found.remarks), "environment": made}
     add_probe(opened.row.path, asked.name, {"numbers": numbers, "records": found.records, **told})
+    for file in found.leftovers:  # not a moment earlier: it may be the work of days
+        with writing(file):
+            file.unlink(missing_ok=True)
 
 
 def _subject(opened: OpenedRun) -> Subject:

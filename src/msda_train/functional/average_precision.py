@@ -34,7 +34,7 @@ def average_precision(
         image = int(images[number])
         true, difficult = truth.get(image, (np.empty((0, 4)), np.empty(0, dtype=bool)))
         overlap = iou(boxes[number], true)
-        if not len(true) or overlap.max() <= OVERLAP:
+        if not len(true) or not overlap.max() > OVERLAP:  # nor is NaN
             wrong[rank] = 1
         elif not difficult[best := int(overlap.argmax())]:
             right[rank], wrong[rank] = not found[image][best], found[image][best]

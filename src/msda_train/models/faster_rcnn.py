@@ -3,9 +3,9 @@
 Ren et al., NeurIPS 2015, arXiv:1506.01497, as jwyang/faster-rcnn.pytorch has it (res50.yml), which CutMix
 (arXiv:1905.04899, appendix C) names: regions are proposed on `layer3`'s output, each is looked at by `layer4`
 on 7x7 points of its own; the stem, `layer1` and all BatchNorms stay as they are. Anchors, matching, losses
-and suppression are torchvision's, with the program's numbers; its loss of boxes is steeper near 0 (quadratic
-up to 1/9; the program's up to 1). Colours are normalised as for the trained network; the program subtracts
-means of VGG's.
+and suppression are torchvision's, with the program's numbers; in the second stage its loss of boxes is
+steeper near 0 (quadratic up to 1/9; the program's up to 1). Colours are normalised as for the trained
+network; the program subtracts means of VGG's.
 """
 
 from collections.abc import Sequence

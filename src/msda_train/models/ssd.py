@@ -20,6 +20,7 @@ from msda_train.models.resnet50 import layers_of
 
 ASPECTS = [[2], [2, 3], [2, 3], [2, 3], [2], [2]]  # of the boxes, by map
 SIDES = [0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05]  # theirs, of the image's; the last one is of a mean only
+KEPT = 200  # of each class, the surest
 STRIDES = [8, 16, 32, 64, 100, 300]  # pixels
 
 
@@ -31,7 +32,9 @@ def ssd300(network: nn.Module, classes: int, mean: Sequence[float], std: Sequenc
 
     body = SsdBody(layers_of(network))
     boxes = DefaultBoxGenerator(ASPECTS, scales=SIDES, steps=STRIDES)
-    made: nn.Module = SSD(body, boxes, (300, 300), classes, image_mean=list(mean), image_std=list(std))
+    options: dict[str, Any] = {"image_mean": list(mean), "image_std": list(std)}
+    options |= {"topk_candidates": KEPT, "detections_per_img": KEPT * (classes - 1)}  # as many of each class
+    made: nn.Module = SSD(body, boxes, (300, 300), classes, **options)
     return made
 
 

@@ -80,9 +80,15 @@ def add_probe(path: Path, name: str, found: Mapping[str, Any]) -> None:
 
 
 def already_asked(path: Path, name: str, options: Mapping[str, Any]) -> bool:
-    """Whether the row at `path` has the answers of the probe `name` with just these options."""
+    """Whether the row at `path` has the answers of the probe `name` with just these options, wherever its
+    data lay."""
     probes = _read(Path(path)).get("probes", {})
-    return any(asked["options"] == options for asked in probes.get(name, {}).get("asked", []))
+    wanted = _without_place(options)
+    return any(_without_place(asked["options"]) == wanted for asked in probes.get(name, {}).get("asked", []))
+
+
+def _without_place(options: Any) -> Any:
+    return {key: value for key, value in options.items() if key != "root"} if options else options
 
 
 def read_row(path: Path) -> Row:

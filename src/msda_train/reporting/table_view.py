@@ -75,7 +75,9 @@ def _column_grid(cells: DataFrame, column: DataFrame, *, first: bool) -> Grid:
     title = f"{some['paper']}/{table.id} · {table.name}: {some['dataset']}, {some['model']}"
     facts = [table.caption + ("" if several or not some["setting"] else f"; {some['setting']}")]
     facts += [table.note] if table.note and first else []
-    facts += [f"msda-train experiment={some['experiment']} method=..."] if some["experiment"] else []
+    one = column["probes"].nunique(dropna=False) == 1 and some["probes"]
+    then = f" probes={some['probes']}" if one else ""
+    facts += [f"msda-train experiment={some['experiment']} method=...{then}"] if some["experiment"] else []
     facts += [margin_words()] if first else []
     notes = ["replications: measured by others than the authors"] if some["replication"] else []
     shown = DataFrame([_row(each, setting=several) for each in column.itertuples()], columns=_HEAD)

@@ -35,7 +35,7 @@ def test_a_shipped_table_in_full(table):
     assert code == 0
     cells = [line for line in out.splitlines() if line.split()[:1] and line.split()[0].isdecimal()]
     off = [int(line.split()[0]) for line in cells if line.endswith(" not runnable")]
-    assert off == [*range(9, 13)]
+    assert off == [] and len(cells) == 12
     assert "9-12 not runnable: detection by other programs, ssd.pytorch, faster-rcnn.pytorch" in out
 
 

@@ -12,12 +12,16 @@ from voc_images import make_voc
 
 from msda_train.config.compose import compose
 from msda_train.core.errors import UserError
+from msda_train.data import voc
 from msda_train.data.voc import TEST, TRAIN, Voc
+from msda_train.evaluation.fine_tuning import FineTuning
+from msda_train.evaluation.finished_run import NoNetwork
 from msda_train.evaluation.object_detection import Learned, precision_of
 from msda_train.evaluation.probes.faster_rcnn import FasterRcnn
 from msda_train.evaluation.probes.ssd import Ssd
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.evaluation.probing import build_probes
+from msda_train.models.preactresnet import preactresnet
 from msda_train.models.resnet50 import resnet50
 
 
@@ -37,8 +41,9 @@ def test_ssd_from_a_network_to_a_number(subject, root):
     probe = Ssd(steps=3, batch_size=2, lr=0.001, lr_drops=[2], root=str(root))
     before = [value.clone() for value in subject.network.state_dict().values()]
     found = probe(subject)
-    assert set(found.numbers) == {"map_3x2_lr0.001_2_part", "train_images", "test_images"}
-    assert (found.numbers["train_images"], found.numbers["test_images"]) == (4, 2)
+    assert list(found.numbers) == ["map_3x2_lr0.001_2_part"]
+    [record] = found.records
+    assert (record["train_images"], record["test_images"]) == (4, 2)
     assert found.arrays["ap"].shape == (20,)
     assert found.numbers["map_3x2_lr0.001_2_part"] == pytest.approx(found.arrays["ap"].mean())
     after = subject.network.state_dict().values()
@@ -66,38 +71,37 @@ class Seeing(nn.Module):
 
 
 def test_a_detector_that_sees_is_right(subject, root):
-    ap = precision_of(subject, Seeing(), Voc(root, TEST, "root"))
+    ap = precision_of(subject, Seeing(), Voc(root, TEST, "root", True))
     assert ap[[5, 7]].tolist() == [1, 1]  # a bus and a cat, found before anything wrong
     assert ap.sum() == 2
 
 
 def test_difficult_objects_are_not_learned_from(root):
-    images = Voc(root, TRAIN, "root")
+    images = Voc(root, TRAIN, "root", True)
     learned = Learned(images, [])
     rng = np.random.default_rng(0)
-    image, target = learned.drawn(0, rng)
+    image, boxes, labels = learned.drawn(0, rng)
     assert images.objects(0).difficult.tolist() == [False, True]
-    assert target["labels"].tolist() == [6]
-    assert image.dtype == torch.float32
-    assert 0.9 < image.max() <= 1
-    np.testing.assert_array_equal(target["boxes"], images.objects(0).boxes[:1])
+    assert labels.tolist() == [6]
+    np.testing.assert_array_equal(image.transpose(1, 2, 0), images.picture(0))
+    np.testing.assert_array_equal(boxes, images.objects(0).boxes[:1])
 
 
 def test_an_image_of_difficult_objects_only_is_left_out(tmp_path):
     root = make_voc(tmp_path)
     file = root / "VOCdevkit" / "VOC2007" / "Annotations" / "000002.xml"
     file.write_text(file.read_text().replace("<difficult>0", "<difficult>1"))
-    assert Learned(Voc(root, TRAIN, "root"), []).numbers == [0, 2, 3]
+    assert Learned(Voc(root, TRAIN, "root", True), []).numbers == [0, 2, 3]
 
 
-def test_a_flip_takes_the_box_along(root):
-    learned = Learned(Voc(root, TRAIN, "root"), FasterRcnn(1, 1, 0.1).augmented())
+def test_a_flip_takes_the_box_along(root, subject):
+    learned = Learned(Voc(root, TRAIN, "root", True), FasterRcnn(1, 1, 0.1).augmented(subject))
     torch.manual_seed(0)
     seen = set()
     for _ in range(12):
-        image, target = learned.drawn(1, np.random.default_rng(0))
-        left, top, right, bottom = target["boxes"][0].int().tolist()
-        assert (image[2, top + 3 : bottom - 3, left + 3 : right - 3] > 0.7).all()
+        image, boxes, _ = learned.drawn(1, np.random.default_rng(0))
+        left, top, right, bottom = boxes[0].astype(int)
+        assert (image[2, top + 3 : bottom - 3, left + 3 : right - 3] > 180).all()
         seen.add(left)
     assert len(seen) == 2
 
@@ -134,6 +138,37 @@ def test_the_presets_are_the_papers(root):
         "cutmix_faster_rcnn": "120000x8_lr0.01_100000",
         "saliencymix_faster_rcnn": "41000x8_lr0.004_33000",
     }
+
+
+def test_what_can_never_work_is_told_first(root, subject, monkeypatch):
+    """Not after a download, or after days."""
+    monkeypatch.setattr(voc, "_download", lambda *_: pytest.fail("nothing is downloaded"))
+    other = replace(subject, network=preactresnet([1, 1], 4, "manifold", 1, classes=5, channels=3))
+    with pytest.raises(UserError, match="train model=resnet50"):
+        Ssd(1, 2, 0.1)(other)
+    with pytest.raises(UserError, match="there is no checkpoint; a row alone holds no network"):
+        FasterRcnn(1, 2, 0.1)(replace(subject, network=NoNetwork(root / "checkpoint.pt")))
+
+
+def test_the_test_is_looked_at_before_training(tmp_path, subject, monkeypatch):
+    root = make_voc(tmp_path)
+    monkeypatch.setattr(FineTuning, "learn", lambda *_: pytest.fail("nothing is learned"))
+    (root / "VOCdevkit" / "VOC2007" / "Annotations" / "000500.xml").write_text("<")
+    with pytest.raises(UserError, match=r"000500\.xml: no annotation"):
+        Ssd(1, 2, 0.1, root=str(root))(subject)
+
+
+def test_other_images_are_not_gone_on_with(tmp_path, subject):
+    root, folder = make_voc(tmp_path / "voc"), tmp_path / "run"
+    folder.mkdir()
+    probe, there = Ssd(steps=1, batch_size=2, lr=0.001, root=str(root)), replace(subject, folder=folder)
+    [first] = probe(there).leftovers
+    assert first.is_file()
+    moved = root.rename(tmp_path / "moved")
+    [same] = replace(probe, root=str(moved))(there).leftovers
+    make_voc(moved, train=5)
+    [other] = replace(probe, root=str(moved))(there).leftovers
+    assert (first == same, first == other) == (True, False)
 
 
 def test_wrong_options_are_named(subject, tmp_path):

@@ -42,7 +42,7 @@ from msda_train.data.coco_captions import (
     words_of,
 )
 from msda_train.evaluation.caption_scores import METRICS, caption_scores, check_ready
-from msda_train.evaluation.fine_tuning import FineTuning, Schedule, batches_of, in_order
+from msda_train.evaluation.fine_tuning import FineTuning, Schedule, batches_of, in_order, trained_network
 from msda_train.evaluation.probes.subject import Finding, Subject, to_pixels
 from msda_train.models.captioner import Captioner, word_loss
 
@@ -84,11 +84,12 @@ class Captions:
         check_ready()
         root = DATA / "coco2014" if self.root is None else typed_path("probes.captions.root", self.root)
         train, test = read_part(root, "train"), read_part(root, "val")
-        cut = [words_of(caption) for caption in train.captions]
+        count = len(train.captions)
+        cut = [words_of(each) for each in subject.progress(iter(train.captions), count, "words of captions")]
         vocabulary = Vocabulary(cut, self.least)
         captioner = self._captioner(subject, size, len(vocabulary))
         examples = Examples(train, cut, vocabulary)
-        tuning = self._tuning(len(examples), len(vocabulary))
+        tuning = self._tuning(len(examples), train.content)
         losses = tuning.learn(
             subject,
             captioner.train(),
@@ -98,21 +99,21 @@ class Captions:
         )
         said = self._said(subject, captioner.eval(), test, vocabulary)
         scores = caption_scores(said, test.captions_of)
-        tuning.done(subject)
         ending = self._ending(complete=train.complete and test.complete)
         numbers = {f"{metric}_{ending}": value for metric, value in scores.items()}
         asked = {field.name: getattr(self, field.name) for field in fields(self)}
         setting = {name: value for name, value in asked.items() if name != "root"}
+        setting |= {"images": len(test), "vocabulary": len(vocabulary)}
         records = [{"name": f"{metric}_{ending}", "measure": metric, **setting} for metric in METRICS]
-        counts = {"images": float(len(test)), "vocabulary": float(len(vocabulary))}
         remarks = ["CutMix does not state which images were tested on, which epoch, and how many runs"]
-        return Finding(numbers | counts, {"loss": losses, "said": np.array(said)}, remarks, records)
+        arrays = {"loss": losses, "said": np.array(said)}
+        return Finding(numbers, arrays, remarks, records, tuning.leftovers(subject))
 
     def _captioner(self, subject: Subject, size: tuple[int, int], vocabulary: int) -> Captioner:
         """A new one. UserError where the network cannot take such images."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator(subject.seed, "probe/captions/weights").integers(2**62)))
-            made = Captioner(subject.network, vocabulary, self.embed, self.hidden, self.dropout)
+            made = Captioner(trained_network(subject), vocabulary, self.embed, self.hidden, self.dropout)
         made.to(subject.device).eval()
         try:
             features = _features(subject, made, torch.zeros(1, 3, SIZE, SIZE, device=subject.device))
@@ -125,12 +126,12 @@ class Captions:
             ) from None
         return made
 
-    def _tuning(self, examples: int, vocabulary: int) -> FineTuning:
+    def _tuning(self, examples: int, content: str) -> FineTuning:
         learned = ("embed", "hidden", "dropout", "least")
         options = {option: getattr(self, option) for option in learned}
         steps = self.epochs * batches_of(examples, self.batch_size)
         schedule = Schedule(steps, self.batch_size, self.lr)
-        return FineTuning("captions", f"{options} {examples} {vocabulary}", schedule)
+        return FineTuning("captions", f"{options} {content}", schedule)
 
     def _ending(self, *, complete: bool) -> str:
         made = f"{self.epochs}epochs_{self.batch_size}_lr{self.lr:g}_beams{self.beams}"

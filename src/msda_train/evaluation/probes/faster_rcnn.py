@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from msda_train.evaluation.fine_tuning import trained_network
 from msda_train.evaluation.object_detection import MOMENTUM, ObjectDetection
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.models.faster_rcnn import faster_rcnn
@@ -28,7 +29,7 @@ class FasterRcnn(ObjectDetection):
 
     def detector(self, subject: Subject, classes: int) -> nn.Module:
         """See `ObjectDetection`."""
-        return faster_rcnn(subject.network, classes, subject.mean, subject.std).train()
+        return faster_rcnn(trained_network(subject), classes, subject.mean, subject.std).train()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Of what is not settled; biases do not decay."""
@@ -41,7 +42,7 @@ class FasterRcnn(ObjectDetection):
             [{"params": groups[False]}, bare], lr=self.lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
         )
 
-    def augmented(self) -> list[Any]:
+    def augmented(self, subject: Subject) -> list[Any]:
         """Flips."""
         from torchvision.transforms import v2
 

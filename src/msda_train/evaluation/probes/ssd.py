@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from msda_train.evaluation.fine_tuning import trained_network
 from msda_train.evaluation.object_detection import MOMENTUM, ObjectDetection
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.models.ssd import ssd300
@@ -28,17 +29,15 @@ class Ssd(ObjectDetection):
 
     def detector(self, subject: Subject, classes: int) -> nn.Module:
         """See `ObjectDetection`."""
-        return ssd300(subject.network, classes, subject.mean, subject.std).train()
+        return ssd300(trained_network(subject), classes, subject.mean, subject.std).train()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Of all weights."""
         return torch.optim.SGD(network.parameters(), lr=self.lr, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
 
-    def augmented(self) -> list[Any]:
-        """See the head."""
+    def augmented(self, subject: Subject) -> list[Any]:
+        """See the head; the larger canvas is of the mean colour, as the program's."""
         from torchvision.transforms import v2
 
-        return [
-            *(v2.RandomPhotometricDistort(), v2.RandomZoomOut(), v2.RandomIoUCrop()),
-            v2.RandomHorizontalFlip(),
-        ]
+        canvas = v2.RandomZoomOut(fill=[255 * mean for mean in subject.mean])
+        return [v2.RandomPhotometricDistort(), canvas, v2.RandomIoUCrop(), v2.RandomHorizontalFlip()]

@@ -112,12 +112,14 @@ class Subject:
 class Finding:
     """What a probe found. numbers: name to finite float, errors as fractions; arrays: for plots; remarks:
     what a reader must know (a protocol that no source states); records: of each number its `name` and the
-    columns of its setting (measure, attack, eps, bins, ...), plain values; see `results.probe_records`."""
+    columns of its setting (measure, attack, eps, bins, ...), plain values; see `results.probe_records`;
+    leftovers: files that nobody needs once all this is in the row."""
 
     numbers: Mapping[str, float]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     records: Sequence[Mapping[str, Any]] = ()
+    leftovers: Sequence[Path] = ()
 
 
 class Probe(Protocol):
