@@ -51,8 +51,10 @@ def snapshots_figure(lines: DataFrame) -> Figure:
         top += _HEAD
         for number, (label, row, kept) in enumerate(rows):
             for column, iteration in enumerate(iterations):
+                if iteration not in kept:
+                    continue
                 axes = _axes(figure, _LEFT + column * (_SIDE + _GAP), top)
-                _draw(axes, _real(row), kept.get(iteration))
+                _draw(axes, _real(row), kept[iteration])
                 if number == 0:
                     axes.set_title(f"{iteration:,}", pad=3)
                 if column == 0:
@@ -98,20 +100,19 @@ def _real(row: Row) -> np.ndarray:
     return points
 
 
-def _draw(axes: Axes, real: np.ndarray, made: np.ndarray | None) -> None:
+def _draw(axes: Axes, real: np.ndarray, made: np.ndarray) -> None:
     low, high = real.min() - BEYOND, real.max() + BEYOND
     axes.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(True)
     axes.plot(*real.T, ls="none", marker=".", ms=2, mew=0, color=_REAL, rasterized=True, label="_real")
-    if made is not None:
-        look: dict[str, Any] = {"marker": ".", "ms": 3, "mew": 0, "alpha": 0.35, "color": _MADE}
-        axes.plot(*made.T, ls="none", rasterized=True, label="_generated", **look)
-        outside = float(((made < low) | (made > high)).any(axis=1).mean())
-        if outside >= LOST:
-            words = f"{100 * outside:.0f} % outside"
-            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-            axes.text(0.5, 0.04, words, transform=axes.transAxes, ha="center", size=7.5, color=_INK, bbox=box)
+    look: dict[str, Any] = {"marker": ".", "ms": 3, "mew": 0, "alpha": 0.35, "color": _MADE}
+    axes.plot(*made.T, ls="none", rasterized=True, label="_generated", **look)
+    outside = float(((made < low) | (made > high)).any(axis=1).mean())
+    if outside >= LOST:
+        words = f"{100 * outside:.0f} % outside"
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        axes.text(0.5, 0.04, words, transform=axes.transAxes, ha="center", size=7.5, color=_INK, bbox=box)
 
 
 def _axes(figure: Figure, left: float, top: float) -> Axes:
