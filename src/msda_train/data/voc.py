@@ -154,7 +154,9 @@ def _download(root: Path, year: str, name: str, option: str) -> None:
     with writing(root):
         try:
             with tarfile.open(archive) as content:
-                content.extractall(root, filter="data")
+                # As Python's documentation has it for 3.11 before 3.11.4, which knows no filters.
+                content.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+                content.extractall(root)
         except tarfile.TarError as error:
             raise UserError(f"{archive}: cannot be unpacked ({error}); delete it and try again") from None
         mark.touch()

@@ -111,7 +111,8 @@ def _spoil(archive, how):
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         return
     with tarfile.open(path) as tar:
-        tar.extractall(archive / "out", filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+        tar.extractall(archive / "out")
     path.unlink()
     folder = archive / "out" / "CIFAR-10-C"
     folder.rename(archive / "CIFAR-10-C")
