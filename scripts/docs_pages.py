@@ -51,6 +51,8 @@ def _in_site(path: str) -> str:
     """Where a file or folder of the repository is in the site."""
     if path in PROSE:
         return PROSE[path]
+    if path.startswith("results/tables/"):
+        return f"results/{Path(path).name}"  # see `all_pages`
     path = path.removeprefix("docs/")
     return path if Path(path).suffix else f"{path}/index.md"
 

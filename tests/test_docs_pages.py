@@ -84,6 +84,13 @@ def test_links_lead_into_the_site(pages):
         assert isinstance(made[word], bytes)
 
 
+def test_every_link_of_the_first_page_is_a_page(pages):
+    made = pages.all_pages()
+    own = {path.relative_to(REPO / "docs").as_posix() for path in (REPO / "docs").rglob("*")}
+    for word in re.findall(r"\]\(([^)#\s]+)", made["index.md"]):
+        assert ":" in word or word in made or word in own, word
+
+
 @pytest.mark.parametrize("name", WRITTEN)
 def test_written_links_lead_somewhere(name):
     path = REPO / name
