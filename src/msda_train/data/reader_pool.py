@@ -44,8 +44,8 @@ def close(loader: DataLoader[Any]) -> None:
         end()
 
 
-def alive(loader: DataLoader[Any], kept: str) -> Iterator[Any]:
-    """Its batches. RunFailed where a worker is gone; kept: what is not lost."""
+def alive(loader: DataLoader[Any], kept: str, hint: str = "") -> Iterator[Any]:
+    """Its batches. RunFailed where a worker is gone; kept: what is not lost; hint: what else may help."""
     try:
         yield from loader
     except RuntimeError as error:
@@ -53,7 +53,7 @@ def alive(loader: DataLoader[Any], kept: str) -> Iterator[Any]:
             raise
         raise RunFailed(
             f"a process that reads images ended ({str(error).splitlines()[0]}); {kept}, and the same command "
-            f"goes on from there"
+            f"goes on from it{hint}"
         ) from None
 
 
@@ -80,9 +80,8 @@ class Pool:
         """Batches (B, size, size, 3) uint8 of each list of tasks, and what was odd about their images.
         RunFailed where a worker is gone."""
         self.given.batches = batches
-        yield from alive(
-            self.loader, "no row written, the last checkpoint is kept; workers=1 needs the least memory"
-        )
+        kept, hint = "no row written, the last checkpoint is kept", "; workers=1 needs the least memory"
+        yield from alive(self.loader, kept, hint)
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class Voc:
     lists: Sequence[tuple[str, str]]
     option: str
     typed: bool
+    _read: dict[int, Objects] = field(default_factory=dict, init=False, repr=False)  # each file once
 
     @cached_property
     def images(self) -> list[Path]:
@@ -103,6 +104,11 @@ class Voc:
 
     def objects(self, number: int) -> Objects:
         """Of image `number`. UserError where its annotation is none."""
+        if number not in self._read:
+            self._read[number] = self._objects(number)
+        return self._read[number]
+
+    def _objects(self, number: int) -> Objects:
         picture = self.images[number]
         file = picture.parents[1] / "Annotations" / f"{picture.stem}.xml"
         try:

@@ -7,6 +7,7 @@ it had not been. What it has learned so far lies beside the run's other probes u
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,12 +96,13 @@ class FineTuning:
         batches = _Batches(len(examples), self.schedule, subject.seed, self.name)
         keyed = _Keyed(examples, subject.seed, self.name)
         loader = _loaded(keyed, subject, batch_sampler=batches.begin_at(first))
+        own = [subject.device] if subject.device.type == "cuda" else []
         label = f"{self.name}, from step {first}" if first else self.name
-        with signals.patient() as stop, torch.random.fork_rng():
+        with signals.patient() as stop, torch.random.fork_rng(own):
             for step, batch in enumerate(subject.progress(loader, self.schedule.steps - first, label), first):
                 for group in optimizer.param_groups:
                     group["lr"] = self.schedule.lr_at(step)
-                torch.manual_seed(_number(generator(subject.seed, f"probe/{self.name}/layers", 0, step)))
+                _seed(generator(subject.seed, f"probe/{self.name}/layers", 0, step))
                 optimizer.zero_grad(set_to_none=True)
                 made = loss(batch)
                 made.backward()
@@ -187,8 +189,7 @@ class _Keyed(Dataset[Any]):
     def __getitem__(self, key: tuple[int, int, int]) -> Any:
         step, place, index = key
         rng = generator(self.seed, f"probe/{self.name}/{place}", 0, step)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_number(rng))
+        with seeded(rng):
             return self.examples.drawn(index, rng)
 
 
@@ -224,8 +225,16 @@ def batches_of(examples: int, batch_size: int) -> int:
     return examples // batch_size + (examples % batch_size > 1 or examples == 1)
 
 
-def _number(rng: Rng) -> int:
-    return int(rng.integers(2**62))
+@contextmanager
+def seeded(rng: Rng) -> Iterator[None]:
+    """What is drawn on the host by torch's own generator comes from `rng`; afterwards it is as it was."""
+    with torch.random.fork_rng(devices=[]):  # no word to a GPU: a reader must not wake it
+        _seed(rng)
+        yield
+
+
+def _seed(rng: Rng) -> None:
+    torch.manual_seed(int(rng.integers(2**62)))
 
 
 def _save(

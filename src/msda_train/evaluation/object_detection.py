@@ -21,8 +21,8 @@ from msda_train.core.paths import typed_path
 from msda_train.core.randomness import Rng, generator
 from msda_train.data import voc
 from msda_train.data.voc import Voc
-from msda_train.evaluation.fine_tuning import FineTuning, Schedule, in_order
-from msda_train.evaluation.probes.subject import Finding, Subject
+from msda_train.evaluation.fine_tuning import FineTuning, Schedule, in_order, seeded, trained_network
+from msda_train.evaluation.probes.subject import Finding, Subject, to_pixels
 from msda_train.functional.average_precision import average_precision
 
 MOMENTUM = 0.9
@@ -41,15 +41,13 @@ class ObjectDetection:
     root: str | None = None
 
     name: ClassVar[str]
+    # Makes it of a trained network, a number of classes, mean and std, as `models.ssd.ssd300` does: from
+    # images with their boxes and labels to losses by name; without those, to boxes, scores and labels.
+    detector: ClassVar[Any]
     remarks: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         self.schedule.check(f"probes.{self.name}")
-
-    def detector(self, subject: Subject, classes: int) -> nn.Module:
-        """In training mode: from images (3, H, W) in [0, 1], each of its own size, and their boxes and
-        labels to losses by name; without those, to boxes, scores and labels."""
-        raise NotImplementedError
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Of what learns in it."""
@@ -95,14 +93,15 @@ class ObjectDetection:
 
     def _network(self, subject: Subject) -> nn.Module:
         """The new layers are drawn from the run's seed."""
-        with torch.random.fork_rng():
-            torch.manual_seed(int(generator(subject.seed, f"probe/{self.name}/init").integers(2**62)))
-            return self.detector(subject, 1 + len(voc.CLASSES)).to(subject.device)
+        network, classes = trained_network(subject), 1 + len(voc.CLASSES)
+        with seeded(generator(subject.seed, f"probe/{self.name}/init")):
+            made: nn.Module = self.detector(network, classes, subject.mean, subject.std)
+        return made.to(subject.device).train()
 
 
 def _loss(network: nn.Module, batch: list[Any], device: torch.device) -> Tensor:
     """The sum of a detector's losses, of examples as `Learned` draws them."""
-    images = [pixels(image, device) for image, _, _ in batch]
+    images = [_pixels(image, device) for image, _, _ in batch]
     told = [
         {"boxes": torch.from_numpy(boxes).to(device), "labels": torch.from_numpy(labels).to(device)}
         for _, boxes, labels in batch
@@ -110,13 +109,13 @@ def _loss(network: nn.Module, batch: list[Any], device: torch.device) -> Tensor:
     return torch.stack(list(network(images, told).values())).sum()
 
 
-def pixels(image: np.ndarray, device: torch.device) -> Tensor:
-    """(3, H, W) uint8 as float32 in [0, 1] on `device`."""
-    return torch.from_numpy(image).to(device).float() / 255
+def _pixels(image: np.ndarray, device: torch.device) -> Tensor:
+    """(H, W, 3) uint8 as (3, H, W) float32 in [0, 1] on `device`."""
+    return to_pixels(image[None], device)[0]
 
 
 class Learned:
-    """Training images (3, H, W) uint8 with boxes (N, 4) float32 and labels (N,) of their objects, but for the
+    """Training images (H, W, 3) uint8 with boxes (N, 4) float32 and labels (N,) of their objects, but for the
     difficult ones, through the transforms `augmented`. Arrays: a tensor from a reader holds a file open."""
 
     def __init__(self, images: Voc, augmented: Sequence[Any]) -> None:
@@ -141,11 +140,11 @@ class Learned:
         image, target = self.augment(
             picture, {"boxes": boxes, "labels": torch.from_numpy(objects.labels[easy])}
         )
-        return image.numpy(), target["boxes"].numpy(), target["labels"].numpy()
+        return image.permute(1, 2, 0).numpy(), target["boxes"].numpy(), target["labels"].numpy()
 
 
 class Shown(Dataset[np.ndarray]):
-    """Test images (3, H, W) uint8, as they are."""
+    """Test images (H, W, 3) uint8, as they are."""
 
     def __init__(self, images: Voc) -> None:
         self.images = images
@@ -154,7 +153,7 @@ class Shown(Dataset[np.ndarray]):
         return len(self.images.images)
 
     def __getitem__(self, number: int) -> np.ndarray:
-        return np.asarray(self.images.picture(number)).transpose(2, 0, 1).copy()
+        return np.asarray(self.images.picture(number))
 
 
 def precision_of(subject: Subject, network: nn.Module, images: Voc) -> np.ndarray:
@@ -162,7 +161,7 @@ def precision_of(subject: Subject, network: nn.Module, images: Voc) -> np.ndarra
     found: list[dict[str, np.ndarray]] = []
     with torch.no_grad():
         for batch in in_order(Shown(images), TEST_BATCH, subject, "test images"):
-            made = network([pixels(image, subject.device) for image in batch])
+            made = network([_pixels(image, subject.device) for image in batch])
             found += [{key: value.cpu().numpy() for key, value in each.items()} for each in made]
     places = np.repeat(np.arange(len(found)), [len(each["scores"]) for each in found])
     boxes, scores, labels = (

@@ -12,11 +12,8 @@ from msda_train.reporting.intervals import Entry, interval_panel, printed_interv
 from msda_train.reporting.number_words import metric_title, told_apart
 from msda_train.reporting.pictures.picture import WIDTH, Panel, Picture
 
-_LEAST = {
-    "percent": 0.5,
-    "nats": 0.02,
-    "score": 0.5,
-}  # the narrowest axis: a hair's breadth must not fill a plot
+# The narrowest axis: a hair's breadth must not fill a plot.
+_LEAST = {"percent": 0.5, "nats": 0.02, "score": 0.5}
 SEEDS_TITLE = "test error of the last epoch, %"
 _SEEDS_TITLES = {"error": SEEDS_TITLE, "modes": "modes found at the end, % of all"}
 PUBLISHED_NOTE = (

@@ -83,7 +83,7 @@ def test_difficult_objects_are_not_learned_from(root):
     image, boxes, labels = learned.drawn(0, rng)
     assert images.objects(0).difficult.tolist() == [False, True]
     assert labels.tolist() == [6]
-    np.testing.assert_array_equal(image.transpose(1, 2, 0), images.picture(0))
+    np.testing.assert_array_equal(image, images.picture(0))
     np.testing.assert_array_equal(boxes, images.objects(0).boxes[:1])
 
 
@@ -101,7 +101,7 @@ def test_a_flip_takes_the_box_along(root, subject):
     for _ in range(12):
         image, boxes, _ = learned.drawn(1, np.random.default_rng(0))
         left, top, right, bottom = boxes[0].astype(int)
-        assert (image[2, top + 3 : bottom - 3, left + 3 : right - 3] > 180).all()
+        assert (image[top + 3 : bottom - 3, left + 3 : right - 3, 2] > 180).all()
         seen.add(left)
     assert len(seen) == 2
 
@@ -118,7 +118,7 @@ def test_a_picture_that_cannot_be_read_is_one_line(tmp_path, subject, part, numb
 
 def test_only_weights_decay_in_faster_rcnn(subject):
     probe = FasterRcnn(steps=1, batch_size=1, lr=0.1)
-    network = probe.detector(subject, 21)
+    network = probe._network(subject)
     weights, biases = probe.optimizer(network).param_groups
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.0001, 0.0)
     assert all(each.ndim == 1 for each in biases["params"])

@@ -42,7 +42,14 @@ from msda_train.data.coco_captions import (
     words_of,
 )
 from msda_train.evaluation.caption_scores import METRICS, caption_scores, check_ready
-from msda_train.evaluation.fine_tuning import FineTuning, Schedule, batches_of, in_order, trained_network
+from msda_train.evaluation.fine_tuning import (
+    FineTuning,
+    Schedule,
+    batches_of,
+    in_order,
+    seeded,
+    trained_network,
+)
 from msda_train.evaluation.probes.subject import Finding, Subject, to_pixels
 from msda_train.models.captioner import Captioner, word_loss
 
@@ -111,8 +118,7 @@ class Captions:
 
     def _captioner(self, subject: Subject, size: tuple[int, int], vocabulary: int) -> Captioner:
         """A new one. UserError where the network cannot take such images."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator(subject.seed, "probe/captions/weights").integers(2**62)))
+        with seeded(generator(subject.seed, "probe/captions/weights")):
             made = Captioner(trained_network(subject), vocabulary, self.embed, self.hidden, self.dropout)
         made.to(subject.device).eval()
         try:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from msda_train.evaluation.fine_tuning import trained_network
 from msda_train.evaluation.object_detection import MOMENTUM, ObjectDetection
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.models.faster_rcnn import faster_rcnn
@@ -25,11 +24,8 @@ class FasterRcnn(ObjectDetection):
     """See `ObjectDetection`."""
 
     name: ClassVar[str] = "faster_rcnn"
+    detector = staticmethod(faster_rcnn)
     remarks: ClassVar[Sequence[str]] = ("boxes are learned with torchvision's loss",)
-
-    def detector(self, subject: Subject, classes: int) -> nn.Module:
-        """See `ObjectDetection`."""
-        return faster_rcnn(trained_network(subject), classes, subject.mean, subject.std).train()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Of what is not settled; biases do not decay."""

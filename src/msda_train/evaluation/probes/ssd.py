@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from msda_train.evaluation.fine_tuning import trained_network
 from msda_train.evaluation.object_detection import MOMENTUM, ObjectDetection
 from msda_train.evaluation.probes.subject import Subject
 from msda_train.models.ssd import ssd300
@@ -25,11 +24,8 @@ class Ssd(ObjectDetection):
     """See `ObjectDetection`."""
 
     name: ClassVar[str] = "ssd"
+    detector = staticmethod(ssd300)
     remarks: ClassVar[Sequence[str]] = ("which layers stand behind layer2 in SSD is not stated",)
-
-    def detector(self, subject: Subject, classes: int) -> nn.Module:
-        """See `ObjectDetection`."""
-        return ssd300(trained_network(subject), classes, subject.mean, subject.std).train()
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Of all weights."""

@@ -49,15 +49,17 @@ def snapshots_figure(lines: DataFrame) -> Figure:
     for words, rows in shown:
         _words(figure, 0.1, top, words)
         top += _HEAD
-        for number, (label, row, kept) in enumerate(rows):
+        titled = set()
+        for label, row, kept in rows:
             for column, iteration in enumerate(iterations):
                 if iteration not in kept:
                     continue
                 axes = _axes(figure, _LEFT + column * (_SIDE + _GAP), top)
                 _draw(axes, _real(row), kept[iteration])
-                if number == 0:
+                if iteration not in titled:
+                    titled.add(iteration)
                     axes.set_title(f"{iteration:,}", pad=3)
-                if column == 0:
+                if iteration == min(kept):
                     axes.set_ylabel("\n".join(textwrap.wrap(plain_words(label), _LABEL)[:4]))
             top += _SIDE + _GAP
         top += 0.06
