@@ -1,5 +1,6 @@
 """SIGTERM and SIGHUP: the epoch is ended and saved, one line, 143 and 129; no number changes."""
 
+import itertools
 import os
 import pty
 import signal
@@ -13,7 +14,7 @@ from without_times import measured
 
 import msda_train
 from msda_train.cli import train as cli
-from msda_train.core import signals
+from msda_train.core import files, signals
 from msda_train.training.run import Run
 
 LINE = "msda-train: stopped; the same command goes on from the last checkpoint"
@@ -78,6 +79,57 @@ def test_ctrl_c_ends_at_once(typed, in_epoch):
     code, lines = typed()
     assert (code, lines[-1]) == (130, LINE)
     assert not list(Path().rglob("checkpoint.pt"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("write", [3, 10, 20])
+def test_a_checkpoint_is_written_to_its_end(typed, tmp_path, monkeypatch, number, code, write):
+    """torch calls our file from C++, which turns an exception there into another, or aborts."""
+    assert typed(f"runs={tmp_path / 'straight'}")[0] == 0
+    written, counted = files._Target.write, itertools.count(1)
+
+    def interrupted(target, content):
+        if next(counted) == write:
+            os.kill(os.getpid(), number)
+        return written(target, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files._Target, "write", interrupted)
+        patch.setattr(signals, "GRACE_SECONDS", 1e-6)
+        found, lines = typed("checkpoint_seconds=0")
+    assert (found, lines[-1]) == (code, LINE)
+    assert next(counted) > write + 20  # the rest of that checkpoint, and not one more
+    found, lines = typed()
+    assert found == 0
+    assert "going on after epoch 1 of 3" in lines
+    assert measured(tmp_path / "runs") == measured(tmp_path / "straight")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupt_that_became_another_error_is_still_one(typed, in_epoch, monkeypatch, number, code):
+    """As `torch.cuda.graph` does, whose end fails in a recording that is cut short."""
+
+    def cut():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 1e-3)
+    in_epoch(2, cut, lambda: pytest.fail("went on"))
+    found, lines = typed()
+    assert (found, lines[-1]) == (code, LINE)
+
+
+def test_an_error_of_its_own_is_no_interrupt(typed, in_epoch):
+    def fail():
+        raise RuntimeError("ours")
+
+    in_epoch(2, fail, lambda: pytest.fail("went on"))
+    found, lines = typed()
+    assert found == 1
+    assert "RuntimeError: ours" in lines
 
 
 def test_a_second_signal_ends_at_once(typed, in_epoch, monkeypatch):

@@ -31,7 +31,8 @@ def run_guarded(
     _open_streams()
     typed = list(sys.argv[1:] if words is None else words)
     try:
-        code = run(typed) or 0
+        with signals.unmasked():
+            code = run(typed) or 0
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as stop:

@@ -2,7 +2,8 @@
 
 Ctrl-C ends at once. The other two come from nobody who waits at a screen, so training goes on to the end of
 its epoch if that comes within GRACE_SECONDS, and then saves; everything else ends at once, and so does
-training at a second signal.
+training at a second signal. None of the three cuts into what must not be cut (`held`), and none is taken for
+a failure (`unmasked`).
 """
 
 import os
@@ -12,6 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+
+from msda_train.core.errors import RunFailed, UserError
 
 GRACE_SECONDS = 8.0  # a container is killed 10 s after SIGTERM, a job of Slurm 30 s after
 SAME_SECONDS = 1.0  # a scheduler tells the planner and its trainers, and the planner tells them, too
@@ -41,6 +44,8 @@ class _State:
     patient = False
     asked: int | None = None
     asked_at = 0.0
+    held = False
+    waiting: KeyboardInterrupt | None = None  # what came while held
 
 
 _state = _State()
@@ -49,18 +54,22 @@ _state = _State()
 @contextmanager
 def heeded() -> Iterator[None]:
     """SIGTERM and SIGHUP raise Stopped in the block, unless they are ignored (nohup) or have a handler
-    already. Also a decorator of a program's main function."""
+    already; Ctrl-C raises KeyboardInterrupt as ever. Also a decorator of a program's main function."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    free = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    free = [n for n in before if before[n] in (signal.SIG_DFL, signal.default_int_handler)]
     screens = [fd for fd in (1, 2) if _is_screen(fd)]
 
     def handle(number: int, frame: FrameType | None) -> None:
         for fd in screens:
             if not _is_screen(fd):  # a closed terminal refuses all that is still to say
                 os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
-        _asked(number)
+        if number == signal.SIGINT:
+            _interrupt(KeyboardInterrupt())
+        else:
+            _asked(number)
 
     for number in free:
         signal.signal(number, handle)
@@ -68,16 +77,24 @@ def heeded() -> Iterator[None]:
         yield
     finally:
         for number in free:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, before[number])
+
+
+def _interrupt(stop: KeyboardInterrupt) -> None:
+    """Raises it now, or where `held` ends."""
+    if not _state.held:
+        raise stop
+    _state.waiting = _state.waiting or stop
 
 
 def _asked(number: int) -> None:
     if _state.asked is not None and time.monotonic() - _state.asked_at < SAME_SECONDS:
         return
     if not _state.patient or _state.asked is not None:
-        raise Stopped(number)
-    _state.asked, _state.asked_at = number, time.monotonic()
-    signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+        _interrupt(Stopped(number))
+    else:
+        _state.asked, _state.asked_at = number, time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
 
 class Stop:
@@ -104,7 +121,7 @@ def patient() -> Iterator[Stop]:
         return
 
     def out_of_time(number: int, frame: FrameType | None) -> None:
-        raise Stopped(_state.asked or signal.SIGTERM)
+        _interrupt(Stopped(_state.asked or signal.SIGTERM))
 
     before = signal.signal(signal.SIGALRM, out_of_time)
     _state.patient, _state.asked = True, None
@@ -114,6 +131,41 @@ def patient() -> Iterator[Stop]:
         _state.patient, _state.asked = False, None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """A block that is not cut short: an interrupt waits for its end, where signals are `heeded`.
+
+    For `torch.save`, which calls our `write` from C++: an exception there becomes a RuntimeError, or aborts.
+    """
+    if _state.held or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _state.held, _state.waiting = True, None
+    try:
+        yield
+    finally:
+        _state.held = False
+        if _state.waiting is not None:
+            raise _state.waiting
+
+
+@contextmanager
+def unmasked() -> Iterator[None]:
+    """A block whose interrupt stays one: C++ and ends of contexts (a recording on the GPU that is cut short)
+    raise an error of their own in its place. What we tell people ourselves is left as it is."""
+    try:
+        yield
+    except (RunFailed, UserError):
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 def _is_screen(fd: int) -> bool:

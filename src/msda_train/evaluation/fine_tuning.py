@@ -248,7 +248,7 @@ def _save(
     with writing(file):
         file.parent.mkdir(exist_ok=True)
     state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    with whole_file(file) as whole:
+    with signals.held(), whole_file(file) as whole:
         torch.save(state | {"losses": list(losses), "total": total, "step": step}, whole)
 
 

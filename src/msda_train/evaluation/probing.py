@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from msda_train.config.build import build
+from msda_train.core import signals
 from msda_train.core.errors import UserError
 from msda_train.core.files import NotWritten, replace_file, writing
 from msda_train.evaluation.finished_run import OpenedRun, open_run
@@ -73,7 +74,8 @@ def _tried(opened: OpenedRun, asked: Asked, subject: Subject, log: Log) -> int |
     """The probe's exit code; at 0, what it found is in the row. None where it has nothing to say of such
     examples: one of several may be left out."""
     try:
-        found = asked.probe(subject)
+        with signals.unmasked():
+            found = asked.probe(subject)
         _keep_logits(opened, subject)
         _keep(opened, asked, found)
     except NotWritten:  # no other probe could keep what it finds, either

@@ -101,7 +101,7 @@ class Saving:
 
     def _write(self, update: Update, progress: Mapping[str, Any]) -> None:
         if self._form == "full":  # straight to the disk: a copy in memory would be as large
-            with whole_file(self._path) as file:
+            with signals.held(), whole_file(self._path) as file:
                 torch.save(self._state(update, progress), file)
         else:
             replace_file(self._path, self._content(update, progress))
