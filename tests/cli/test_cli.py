@@ -149,7 +149,10 @@ def test_a_typo_in_a_sweep_costs_nothing(msda_train, tmp_path):
             "seed=range(0,1000000000): a sweep of more than 100,000 jobs; type a shorter range",
         ),
         (["method.alpha=1"], "method.alpha: no such option; this method has no options"),
-        (["recipe.mean=[a]"], "recipe.mean=['a']: must be a list; each item a finite number"),
+        (
+            ["recipe.mean=[a]"],
+            "recipe.mean=['a']: must be a list, such as [0.5,0.25]; each item a finite number",
+        ),
         (
             ["method._target_=builtins.dict"],
             "method._target_=builtins.dict: makes no method, for it has no plan",

@@ -53,8 +53,10 @@ class _Graph:
 @contextlib.contextmanager
 def _recording(graph, pool=None):
     before = len(asked)
+    torch.cuda.is_current_stream_capturing = lambda: True  # optimizers look whether they may be recorded
     with _Host():
         yield
+    torch.cuda.is_current_stream_capturing = lambda: False
     recorded.extend(asked[before:])
 
 
@@ -125,6 +127,7 @@ def _grad(roots, inputs, *args, **kwargs):
 def pretend():
     """From now on there is a CUDA device, in the mode that comes back."""
     cuda = {"is_available": True, "device_count": 1, "current_device": 0, "is_bf16_supported": True}
+    cuda |= {"is_current_stream_capturing": False}
     cuda |= {"get_device_name": "pretended", "get_device_capability": (9, 0), "max_memory_allocated": 0}
     nothing = ("_lazy_init", "synchronize", "reset_peak_memory_stats", "manual_seed", "manual_seed_all")
     states = ("get_rng_state", "set_rng_state", "get_rng_state_all", "set_rng_state_all")

@@ -90,7 +90,8 @@ def _said(wanted: Any) -> str:
     if origin in (Union, UnionType):
         return " or ".join(map(_said, inner))
     if origin in (list, tuple, Sequence):
-        return f"a list; each item {_said(inner[0])}"
+        such = {float: "[0.5,0.25]", int: "[1,2]", str: "[a,b]"}.get(inner[0])
+        return f"a list{f', such as {such}' if such else ''}; each item {_said(inner[0])}"
     words = {float: "a finite number", int: "a whole number of less than 19 digits", str: "text"}
     return {**words, bool: "true or false", NoneType: "null"}.get(wanted, "a node")
 

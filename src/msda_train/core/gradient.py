@@ -1,4 +1,4 @@
-"""A place in a network that gradients do not pass."""
+"""Places in a network where gradients are not what autograd would make of the way forward."""
 
 from typing import Any
 
@@ -21,3 +21,9 @@ def zeroed(h: Tensor) -> Tensor:
     what lies before alike however it is run: momentum and weight decay go on."""
     out: Tensor = _Zeroed.apply(h)
     return out
+
+
+def in_type(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """`values` in that type, for the end of a Function's forward. Where nothing is to be done, nothing is
+    called: of a `to` that changes nothing torch 2.11's compiler makes a gradient of zeros, without a word."""
+    return values if values.dtype == dtype else values.to(dtype)

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from msda_train.config import checks
 from msda_train.core.errors import UserError
+from msda_train.core.gradient import in_type
 from msda_train.models.staged import GlobalMean, Staged, he_fan_out
 
 EXPANSION = 4
@@ -37,7 +38,7 @@ class Shaken(torch.autograd.Function):
     def forward(ctx: Any, first: Tensor, second: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
         """Branches (B, C, H, W), alpha and beta float32 of a shape that broadcasts; keeps their type."""
         ctx.save_for_backward(beta)
-        return (alpha * first + (1 - alpha) * second).to(first.dtype)
+        return in_type(alpha * first + (1 - alpha) * second, first.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:

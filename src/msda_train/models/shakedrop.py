@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from msda_train.config import checks
+from msda_train.core.gradient import in_type
 from msda_train.models.regulariser import linear_survival
 
 
@@ -26,7 +27,7 @@ class Scale(torch.autograd.Function):
     def forward(ctx: Any, h: Tensor, forward_factor: Tensor, backward_factor: Tensor) -> Tensor:
         """h (B, C, H, W), factors of a shape that broadcasts; keeps the type of `h`."""
         ctx.save_for_backward(backward_factor)
-        return (h * forward_factor).to(h.dtype)
+        return in_type(h * forward_factor, h.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

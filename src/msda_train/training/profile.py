@@ -164,7 +164,8 @@ def profile(run: Run, step: Step, folder: Path, log: Callable[[str], None]) -> P
     timed = parts.milliseconds()[WARM_UP:]
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     parts = Parts(run.compute.device)
-    with torch.profiler.profile(activities=activities) as profiler:
+    # Some torch warn where events are not to outlive a cycle; there is one.
+    with torch.profiler.profile(activities=activities, acc_events=True) as profiler:
         started = time.perf_counter()
         for number in range(TRACED):
             _one(run, parts, batches, WARM_UP + TIMED + number)
