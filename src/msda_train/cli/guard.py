@@ -60,7 +60,9 @@ def report_error(prog: str, error: Exception, words: Sequence[str] = ()) -> int:
 
 def explain(prog: str, error: Exception, words: Sequence[str] = ()) -> tuple[int, str]:
     """The exit code, and what to print: 2 and one line where the input or this machine is at fault, 1 and
-    the traceback where it is a bug, ours or of a user's own method."""
+    the traceback where it is a bug, ours or of a user's own method. Raises the interrupt behind `error`."""
+    if (stop := signals.behind(error)) is not None:
+        raise stop from None
     expected = isinstance(error, UserError | RunFailed)
     if (expected or _raised_by_hydra(error)) and follows():
         # The leader says it, and should end first: torchrun then ends the others.

@@ -21,7 +21,6 @@ from omegaconf import DictConfig, OmegaConf
 from msda_train.cli.guard import explain
 from msda_train.cli.overrides import check_complete, check_task
 from msda_train.config.defaults import PACKAGE
-from msda_train.core import signals
 from msda_train.core.errors import UserError
 from msda_train.core.programs import torchrun
 from msda_train.records.row_checks import NAMES
@@ -92,20 +91,19 @@ class Jobs:
         """The same, with the names that were typed for groups: the run, then its probes."""
         row, code, told = None, 0, ""
         try:
-            with signals.unmasked():
-                self._go_home()
-                check_task(choices)
-                check_complete(cfg)
-                if sweep and (torchrun() or cfg.devices not in (None, 1)):
-                    typed = "torchrun" if torchrun() else f"devices={cfg.devices}"
-                    raise UserError(f"{typed}: one run at a time, no sweep; take -m away, or {typed}")
-                from msda_train.evaluation.probing import build_probes  # torch: only once a run really starts
-                from msda_train.training.train import train
+            self._go_home()
+            check_task(choices)
+            check_complete(cfg)
+            if sweep and (torchrun() or cfg.devices not in (None, 1)):
+                typed = "torchrun" if torchrun() else f"devices={cfg.devices}"
+                raise UserError(f"{typed}: one run at a time, no sweep; take -m away, or {typed}")
+            from msda_train.evaluation.probing import build_probes  # torch: only once a run really starts
+            from msda_train.training.train import train
 
-                probes = build_probes(cfg.probes)
-                row = train(cfg, _names(cfg, choices), log, self.cache)
-                if row is not None and probes:
-                    code, told = self._probe(row, probes)
+            probes = build_probes(cfg.probes)
+            row = train(cfg, _names(cfg, choices), log, self.cache)
+            if row is not None and probes:
+                code, told = self._probe(row, probes)
         except Exception as error:
             code, told = explain("msda-train", error, words.split())
             if told:

@@ -1,4 +1,4 @@
-"""Places in a network where gradients are not what autograd would make of the way forward."""
+"""What stops gradients in a network: a place that shall, and a cast that must not."""
 
 from typing import Any
 

@@ -46,18 +46,18 @@ def blend_two(own: Tensor, other: Tensor, mask: Tensor) -> Tensor:
 def paste(h: Tensor, perm: Tensor, box: Box, owned: bool = False) -> Tensor:
     """h (N, C, H, W) with the same box of h[perm] in each image; perm (B,). owned: h may be overwritten."""
     count, learning = perm.shape[0], _has_gradient(h)
-    theirs = _region(h, box)
+    inside = _region(h, box)
     if owned and count == h.shape[0] and not learning and _rows(h) is not None:
-        theirs.copy_(theirs.index_select(0, perm))
+        inside.copy_(inside.index_select(0, perm))
         return h
     if learning or h.numel() * h.element_size() < HUGE:
         mixed = h[:count].clone()
     else:
         mixed = _room(h, count).copy_(h[:count])
     if learning or not h.is_cpu:
-        _region(mixed, box).copy_(theirs.index_select(0, perm))
+        _region(mixed, box).copy_(inside.index_select(0, perm))
     else:  # straight to its place: a fifth less time
-        torch.index_select(theirs, 0, perm, out=_region(mixed, box))
+        torch.index_select(inside, 0, perm, out=_region(mixed, box))
     return mixed
 
 

@@ -151,21 +151,26 @@ def held() -> Iterator[None]:
             raise _state.waiting
 
 
+def behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that `error` took the place of: C++ and ends of contexts (a recording on the GPU that is
+    cut short) raise errors of their own. What we tell people ourselves has none."""
+    if isinstance(error, (RunFailed, UserError)):
+        return None
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
 @contextmanager
 def unmasked() -> Iterator[None]:
-    """A block whose interrupt stays one: C++ and ends of contexts (a recording on the GPU that is cut short)
-    raise an error of their own in its place. What we tell people ourselves is left as it is."""
+    """A block whose interrupt stays one; see `behind`."""
     try:
         yield
-    except (RunFailed, UserError):
-        raise
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, KeyboardInterrupt):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        raise cause from None
+        if (stop := behind(error)) is not None:
+            raise stop from None
+        raise
 
 
 def _is_screen(fd: int) -> bool:
